@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { Name } from '../shared/names.ts';
+import { Direction, Severity } from '../shared/verdict.ts';
+
+/** An entry of the metric catalogue. */
+export const MetricSpec = z.strictObject({
+  description: z.string(),
+  /** `flag` is 0 or 1; `ratio` 0 to 1; `score10` 0 to 10; `score100` 0 to 100; `count` a whole number; `amount` any number from 0. */
+  type: z.enum(['flag', 'ratio', 'score10', 'score100', 'count', 'amount']),
+  unit: z.string(),
+  direction: Direction,
+  /** Id of the collector that measures it. */
+  collector: z.string(),
+  /** What is counted as examined, and how many at least; fewer is not evaluable. */
+  examined: z.string(),
+  minimum_examined: z.number().int().nonnegative(),
+  /** Review metrics: the persona that judges, and what it is asked. */
+  reviewer: Name.optional(),
+  question: z.string().optional(),
+  /** Approval metrics: the role whose recorded decision counts. */
+  role: Name.optional(),
+});
+export type MetricSpec = z.infer<typeof MetricSpec>;
+
+/** An entry of the artifact catalogue: where it is looked for and what it must hold. */
+export const ArtifactSpec = z.strictObject({
+  description: z.string(),
+  /** Globs relative to the measured folder. Empty for artifacts the fleet itself makes (`source`). */
+  paths: z.array(z.string()),
+  /** Headings that a Markdown artifact must have, each with text under it. */
+  sections: z.array(z.string()).default([]),
+  min_bytes: z.number().int().nonnegative().default(1),
+  /** `files` (default): in the measured folder. `approvals`, `reviews`, `evidence`: recorded by the fleet itself. */
+  source: z.enum(['files', 'approvals', 'reviews', 'evidence']).default('files'),
+  /** With `source: evidence`: report file names of the collectors, as globs. */
+  reports: z.array(z.string()).default([]),
+});
+export type ArtifactSpec = z.infer<typeof ArtifactSpec>;
+
+const Criterion = z.strictObject({
+  threshold: z.number(),
+  direction: Direction,
+  severity: Severity,
+  description: z.string().optional(),
+});
+const ExitGate = z.strictObject({ gate: Name, condition: z.string().min(1), severity: Severity });
+const MetricTarget = z.strictObject({ metric: Name, target: z.string().min(1), description: z.string().optional() });
+
+/** One phase policy. */
+export const PhasePolicy = z.strictObject({
+  phase_name: z.string(),
+  phase_id: Name,
+  description: z.string(),
+  success_criteria: z.record(Name, Criterion),
+  required_artifacts: z.array(Name),
+  optional_artifacts: z.array(Name),
+  exit_gates: z.array(ExitGate).min(1),
+  metrics: z.array(MetricTarget),
+});
+export type PhasePolicy = z.infer<typeof PhasePolicy>;

@@ -1,0 +1,75 @@
+import { homedir, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { FleetError } from './errors.ts';
+
+const blankIsAbsent = (value: unknown): unknown => (value === '' ? undefined : value);
+const optional = <T extends z.ZodType>(schema: T) => z.preprocess(blankIsAbsent, schema.optional());
+
+/** Every setting that comes from the environment, by its name there. */
+const Environment = z.object({
+  REDIS_URL: optional(z.url({ protocol: /^(rediss?|unix)$/ })),
+  MAESTRO_HOME: optional(z.string()),
+  MAESTRO_BLOBS: optional(z.string()),
+  MAESTRO_PREFIX: optional(z.string().regex(/^[\w{}.-]+$/)),
+  MAESTRO_SANDBOX: optional(z.enum(['auto', 'bwrap', 'container', 'off'])),
+  MAESTRO_LOG_LEVEL: optional(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])),
+  MAESTRO_SCRIPTED_URL: optional(z.url()),
+  MAESTRO_ANTHROPIC_KEY_FILE: optional(z.string()),
+  MAESTRO_API_URL: optional(z.url()),
+  MAESTRO_TOKEN: optional(z.string()),
+  ANTHROPIC_API_KEY: optional(z.string()),
+  ANTHROPIC_AUTH_TOKEN: optional(z.string()),
+  ANTHROPIC_BASE_URL: optional(z.url()),
+  PORT: optional(z.coerce.number().int().min(0).max(65_535)),
+});
+
+export interface Config {
+  redisUrl: string | undefined;
+  /** Data of this machine: private Redis, work folders, the default blob store. Never shared between machines. */
+  home: string;
+  /** Downloads that any project of this user may share. */
+  cache: string;
+  /** `file:///...`, a path, or `s3://bucket/prefix`. */
+  blobs: string;
+  /** Key prefix of everything in Redis, with a hash tag so that it is one slot. */
+  prefix: string;
+  sandbox: 'auto' | 'bwrap' | 'container' | 'off';
+  logLevel: string;
+  scriptedUrl: string | undefined;
+  apiUrl: string | undefined;
+  apiToken: string | undefined;
+  port: number;
+  anthropic: { apiKey: string | undefined; authToken: string | undefined; baseUrl: string | undefined };
+}
+
+/** Reads the environment once. Reports every bad setting at once, by name and never by value. */
+export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config> {
+  const parsed = Environment.safeParse(env);
+  if (!parsed.success) {
+    const names = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+    throw new FleetError('BAD_USAGE', `the environment is not valid: ${names.join('; ')}`, {
+      remedy: 'Correct or unset these variables.',
+    });
+  }
+  const settings = parsed.data;
+  const home = resolve(cwd, settings.MAESTRO_HOME ?? '.maestro');
+  return Object.freeze({
+    redisUrl: settings.REDIS_URL,
+    home,
+    cache: join(env['XDG_CACHE_HOME'] ?? join(homedir() || tmpdir(), '.cache'), 'maestro-fleet'),
+    blobs: settings.MAESTRO_BLOBS ?? join(home, 'blobs'),
+    prefix: settings.MAESTRO_PREFIX ?? '{maestro}',
+    sandbox: settings.MAESTRO_SANDBOX ?? 'auto',
+    logLevel: settings.MAESTRO_LOG_LEVEL ?? 'warn',
+    scriptedUrl: settings.MAESTRO_SCRIPTED_URL,
+    apiUrl: settings.MAESTRO_API_URL,
+    apiToken: settings.MAESTRO_TOKEN,
+    port: settings.PORT ?? 4000,
+    anthropic: {
+      apiKey: settings.ANTHROPIC_API_KEY,
+      authToken: settings.ANTHROPIC_AUTH_TOKEN,
+      baseUrl: settings.ANTHROPIC_BASE_URL,
+    },
+  });
+}

@@ -1,0 +1,95 @@
+/** Exit codes of the command line (fixed contract). */
+export const EXIT = {
+  passed: 0,
+  internal: 1,
+  badInput: 2,
+  blocked: 3,
+  unavailable: 4,
+  cancelled: 5,
+  verificationFailed: 6,
+} as const;
+
+/** Every code a `FleetError` may carry, with the exit code it ends a command with. */
+export const ERROR_EXITS = {
+  BAD_INPUT: EXIT.badInput,
+  BAD_USAGE: EXIT.badInput,
+  NOT_FOUND: EXIT.badInput,
+  CONFLICT: EXIT.badInput,
+  REDIS_UNAVAILABLE: EXIT.unavailable,
+  REDIS_UNSAFE: EXIT.unavailable,
+  MODEL_UNAVAILABLE: EXIT.unavailable,
+  MODEL_REFUSED: EXIT.unavailable,
+  BUDGET_EXCEEDED: EXIT.blocked,
+  SANDBOX_UNAVAILABLE: EXIT.unavailable,
+  TOOL_UNAVAILABLE: EXIT.unavailable,
+  PORT_BUSY: EXIT.unavailable,
+  BLOB_UNAVAILABLE: EXIT.unavailable,
+  GIT_FAILED: EXIT.internal,
+  STALE_ATTEMPT: EXIT.internal,
+  TIMEOUT: EXIT.internal,
+  CANCELLED: EXIT.cancelled,
+  AGENT_STUCK: EXIT.internal,
+  INTERNAL: EXIT.internal,
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_EXITS;
+
+/** A place in a file a person can open. Lines and columns count from 1. */
+export interface SourcePosition {
+  file: string;
+  line: number;
+  column: number;
+}
+
+interface FleetErrorOptions {
+  /** Could running the same job again succeed? */
+  retry?: boolean;
+  /** What to do about it: one imperative sentence. */
+  remedy?: string;
+  cause?: unknown;
+  /** Safe to log and to show; never a secret. */
+  details?: Record<string, unknown>;
+}
+
+/** The only error the project throws. `message` says what happened and to which thing; `remedy` says what to do. */
+export class FleetError extends Error {
+  readonly code: ErrorCode;
+  readonly retry: boolean;
+  readonly remedy: string | undefined;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, options: FleetErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'FleetError';
+    this.code = code;
+    this.retry = options.retry ?? false;
+    this.remedy = options.remedy;
+    this.details = options.details ?? {};
+  }
+
+  get exitCode(): number {
+    return ERROR_EXITS[this.code];
+  }
+}
+
+/** One problem found in a file a person wrote. */
+export interface Problem extends SourcePosition {
+  message: string;
+}
+
+/** Formats a problem as `file:line:column: message`, the shape editors and terminals link. */
+export const formatProblem = (problem: Problem): string =>
+  `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
+
+/** All the problems of one or more files, reported together. */
+export class InvalidInputError extends FleetError {
+  readonly problems: readonly Problem[];
+
+  constructor(subject: string, problems: readonly Problem[]) {
+    super('BAD_INPUT', `${subject} is not valid:\n${problems.map((p) => `  ${formatProblem(p)}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/** The message of anything thrown. */
+export const errorMessage = (err: unknown): string => (err instanceof Error ? err.message : String(err));

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+
+/** What a persona says of its work when it is done. Recorded as a claim; no gate ever reads it. */
+export const Handoff = z.strictObject({
+  summary: z.string().min(1).max(200_000),
+  decisions: z.array(z.string()).default([]),
+  /** Workspace paths the next persona should look at. */
+  files: z.array(z.string()).default([]),
+  open_questions: z.array(z.string()).default([]),
+  /** Free statements such as "all tests pass"; compared with what was measured, never believed. */
+  claims: z.array(z.string()).default([]),
+});
+export type Handoff = z.infer<typeof Handoff>;
+
+/** One item a reviewer checked. A met item quotes the file and line it rests on. */
+export const ReviewItem = z.strictObject({
+  item: z.string().min(1),
+  met: z.boolean(),
+  note: z.string().default(''),
+  quote: z.strictObject({ file: z.string(), line: z.number().int().positive(), text: z.string().min(1) }).optional(),
+});
+
+/** A reviewer's structured verdict on one metric. Its value is computed from the items, not given. */
+export const Judgement = z.strictObject({
+  metric: z.string(),
+  items: z.array(ReviewItem).min(1),
+  summary: z.string(),
+});
+export type Judgement = z.infer<typeof Judgement>;
+
+/** What the `hand_over_review` tool takes. */
+export const Review = z.strictObject({ judgements: z.array(Judgement).min(1) });
+export type Review = z.infer<typeof Review>;
+
+/** A decision by a person in a role. */
+export const Approval = z.strictObject({
+  phase: z.string(),
+  role: z.string(),
+  by: z.string().min(1),
+  decision: z.enum(['approved', 'rejected']),
+  note: z.string().default(''),
+  at: z.string(),
+  /** True for the scripted stakeholder of the demo. */
+  simulated: z.boolean(),
+});
+export type Approval = z.infer<typeof Approval>;

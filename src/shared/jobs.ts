@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { Name, RunId } from './names.ts';
+import { BlobRef, PhaseStatus, ProviderName, RunStatus, Usage } from './run-record.ts';
+import { PhaseVerdict } from './verdict.ts';
+
+const common = { schemaVersion: z.literal(1), runId: RunId, simulated: z.boolean() };
+
+/** Job data of a persona queue: author a phase's work, or review it. Everything else is in the run's plan. */
+export const PersonaJob = z.strictObject({
+  ...common,
+  phase: Name,
+  persona: Name,
+  kind: z.enum(['work', 'review']),
+  round: z.number().int().nonnegative(),
+  /** For a review: the metrics to judge and the bundle to judge. For rework: the findings of the last round. */
+  metrics: z.array(Name).default([]),
+  bundle: BlobRef.nullable().default(null),
+  findings: BlobRef.nullable().default(null),
+});
+export type PersonaJob = z.infer<typeof PersonaJob>;
+
+/** Return value of a persona job. */
+export const PersonaResult = z.strictObject({
+  phase: Name,
+  persona: Name,
+  kind: z.enum(['work', 'review']),
+  round: z.number().int(),
+  commit: z.string().nullable(),
+  bundle: BlobRef.nullable(),
+  /** A `Handoff` (work) or a `Review` (review), as a JSON blob. */
+  handoff: BlobRef,
+  transcript: BlobRef,
+  usage: Usage,
+  provider: ProviderName,
+  simulated: z.boolean(),
+});
+export type PersonaResult = z.infer<typeof PersonaResult>;
+
+/** Job data of the `gates` queue: close one phase. */
+export const GateJob = z.strictObject({ ...common, phase: Name });
+export type GateJob = z.infer<typeof GateJob>;
+export const GateJobResult = z.strictObject({ phase: Name, status: PhaseStatus, verdict: PhaseVerdict.nullable() });
+export type GateJobResult = z.infer<typeof GateJobResult>;
+
+/** Progress of a gate job: each round's verdict travels in the job's own events. */
+export const GateProgress = z.strictObject({ runId: RunId, phase: Name, round: z.number().int(), verdict: PhaseVerdict });
+export type GateProgress = z.infer<typeof GateProgress>;
+
+/** Job data of the `edges` queue. */
+export const EdgeJob = z.discriminatedUnion('kind', [
+  z.strictObject({ ...common, kind: z.literal('fan'), from: Name, edges: z.array(z.string()) }),
+  z.strictObject({ ...common, kind: z.literal('edge'), from: Name, to: Name, persona: Name }),
+]);
+export type EdgeJob = z.infer<typeof EdgeJob>;
+
+/** Job data of the `approvals` queue: parked until a person decides; holds no worker. */
+export const ApprovalJob = z.strictObject({ ...common, phase: Name, role: Name, round: z.number().int() });
+export type ApprovalJob = z.infer<typeof ApprovalJob>;
+
+/** Job data of the `runs` queue: the root of a run's flow. */
+export const RunJob = z.strictObject({ ...common, workflow: Name });
+export type RunJob = z.infer<typeof RunJob>;
+export const RunJobResult = z.strictObject({ status: RunStatus, reason: z.string() });

@@ -1,0 +1,36 @@
+import { Redis } from 'ioredis';
+import { FleetError, errorMessage } from './errors.ts';
+
+export type { Redis } from 'ioredis';
+
+/** `worker` connections wait for a lost Redis; `producer` connections fail fast. */
+export type RedisRole = 'worker' | 'producer';
+
+/** Dials Redis and waits until it answers. Throws `REDIS_UNAVAILABLE` naming the address (never the password). */
+export async function connectRedis(url: string, role: RedisRole): Promise<Redis> {
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    maxRetriesPerRequest: role === 'worker' ? null : 1,
+    enableOfflineQueue: role === 'worker',
+    connectTimeout: 5_000,
+    retryStrategy: (times) => (role === 'producer' && times > 3 ? null : Math.min(100 * 2 ** Math.min(times, 5), 3_000)),
+  });
+  // Without a listener a lost connection would end the process; commands report their own failure.
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    return redis;
+  } catch (err) {
+    redis.disconnect();
+    throw new FleetError('REDIS_UNAVAILABLE', `Redis does not answer at ${redactUrl(url)}: ${errorMessage(err)}`, {
+      cause: err,
+      retry: true,
+      remedy: 'Start Redis there, correct REDIS_URL, or run `maestro up`, which starts a private one.',
+    });
+  }
+}
+
+/** The URL without its password, for messages. */
+export function redactUrl(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, '//***@');
+}

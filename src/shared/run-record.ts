@@ -1,0 +1,149 @@
+import { z } from 'zod';
+import { Approval } from './handoff.ts';
+import { Name, RunId } from './names.ts';
+import { PhaseVerdict } from './verdict.ts';
+import { Budget, InputValues } from './workflow-schema.ts';
+
+export const ProviderName = z.enum(['anthropic', 'scripted']);
+export type ProviderName = z.infer<typeof ProviderName>;
+
+/** The sha256 of a blob's bytes, in hex: its address in the blob store. */
+export const BlobRef = z.string().regex(/^[0-9a-f]{64}$/).brand<'BlobRef'>();
+export type BlobRef = z.infer<typeof BlobRef>;
+
+/** A phase as planned: every default filled in, nothing left to look up. */
+export const PlannedPhase = z.strictObject({
+  name: Name,
+  needs: z.array(Name),
+  personas: z.array(Name).min(1),
+  /** The policy's name, or null for `policy: none`. */
+  policy: Name.nullable(),
+  /** True when `custom_component` stands in for a phase that no policy names. */
+  policyFallback: z.boolean(),
+  approvalRole: Name.nullable(),
+  model: z.string(),
+  attempts: z.number().int(),
+  rework: z.number().int(),
+  timeoutMs: z.number().int(),
+  description: z.string(),
+});
+export type PlannedPhase = z.infer<typeof PlannedPhase>;
+
+/** What a run was started with; never changed afterwards. */
+export const RunPlan = z.strictObject({
+  schemaVersion: z.literal(1),
+  runId: RunId,
+  workflow: Name,
+  workflowDigest: z.string(),
+  /** The blob that holds workflow, personas and policies as they were at the start. */
+  definitions: BlobRef,
+  inputs: InputValues,
+  provider: ProviderName,
+  budget: Budget,
+  /** The scripted stakeholder of the demo approves (and is shown as simulated). */
+  scriptedApprovals: z.boolean(),
+  phases: z.array(PlannedPhase).min(1),
+  createdAt: z.string(),
+});
+export type RunPlan = z.infer<typeof RunPlan>;
+
+export const RunStatus = z.enum([
+  'queued', 'running', 'awaiting_approval', 'paused', 'passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled',
+]);
+export type RunStatus = z.infer<typeof RunStatus>;
+export const TERMINAL_RUN: readonly RunStatus[] = ['passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled'];
+
+export const PhaseStatus = z.enum([
+  'waiting', 'running', 'awaiting_approval', 'passed', 'passed_with_warnings', 'not_gated', 'blocked', 'failed', 'cancelled', 'skipped', 'not_started',
+]);
+export type PhaseStatus = z.infer<typeof PhaseStatus>;
+export const TERMINAL_PHASE: readonly PhaseStatus[] = ['passed', 'passed_with_warnings', 'not_gated', 'blocked', 'failed', 'cancelled', 'skipped', 'not_started'];
+/** Statuses a dependent phase may start from. */
+export const OPEN_PHASE: readonly PhaseStatus[] = ['passed', 'passed_with_warnings', 'not_gated'];
+
+/** Token counts and dollars. `costUsd` is null when a price is unknown; it is never guessed. */
+export const Usage = z.strictObject({
+  calls: z.number().int(),
+  inputTokens: z.number().int(),
+  outputTokens: z.number().int(),
+  cacheReadTokens: z.number().int(),
+  cacheWriteTokens: z.number().int(),
+  costUsd: z.number().nullable(),
+});
+export type Usage = z.infer<typeof Usage>;
+export const NO_USAGE: Usage = { calls: 0, inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, costUsd: 0 };
+export const addUsage = (a: Usage, b: Usage): Usage => ({
+  calls: a.calls + b.calls,
+  inputTokens: a.inputTokens + b.inputTokens,
+  outputTokens: a.outputTokens + b.outputTokens,
+  cacheReadTokens: a.cacheReadTokens + b.cacheReadTokens,
+  cacheWriteTokens: a.cacheWriteTokens + b.cacheWriteTokens,
+  costUsd: a.costUsd === null || b.costUsd === null ? null : a.costUsd + b.costUsd,
+});
+
+/** One round of gating a phase: what was measured and decided. Kept for every round. */
+export const RoundRecord = z.strictObject({
+  round: z.number().int().nonnegative(),
+  verdict: PhaseVerdict,
+  findings: z.number().int(),
+  /** Measurements, findings and collector reports of this round, as one JSON blob. */
+  evidence: BlobRef,
+  at: z.string(),
+});
+export type RoundRecord = z.infer<typeof RoundRecord>;
+
+export const PhaseRecord = z.strictObject({
+  phase: Name,
+  status: PhaseStatus,
+  /** Why it ended as it did, in one line; empty while it is under way or when it passed. */
+  reason: z.string(),
+  round: z.number().int().nonnegative(),
+  rounds: z.array(RoundRecord),
+  /** The commit and git bundle this phase hands on. */
+  commit: z.string().nullable(),
+  bundle: BlobRef.nullable(),
+  /** One handoff blob per persona, latest round. */
+  handoffs: z.record(Name, BlobRef),
+  transcripts: z.record(z.string(), BlobRef),
+  usage: Usage,
+  simulated: z.boolean(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+});
+export type PhaseRecord = z.infer<typeof PhaseRecord>;
+
+export const RunRecord = z.strictObject({
+  runId: RunId,
+  workflow: Name,
+  status: RunStatus,
+  reason: z.string(),
+  provider: ProviderName,
+  simulated: z.boolean(),
+  usage: Usage,
+  createdAt: z.string(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+});
+export type RunRecord = z.infer<typeof RunRecord>;
+
+const base = { seq: z.number().int().positive(), at: z.string(), runId: RunId };
+/** One entry of a run's append-only log. */
+export const RunEvent = z.discriminatedUnion('type', [
+  z.strictObject({ ...base, type: z.literal('run.queued'), workflow: Name, simulated: z.boolean() }),
+  z.strictObject({ ...base, type: z.literal('run.status'), status: RunStatus, reason: z.string() }),
+  z.strictObject({ ...base, type: z.literal('phase.status'), phase: Name, status: PhaseStatus, round: z.number().int(), reason: z.string() }),
+  z.strictObject({
+    ...base, type: z.literal('persona.turn'), phase: Name, persona: Name, kind: z.enum(['work', 'review']), round: z.number().int(), turn: z.number().int(),
+    tools: z.array(z.string()), usage: Usage,
+  }),
+  z.strictObject({ ...base, type: z.literal('persona.done'), phase: Name, persona: Name, kind: z.enum(['work', 'review']), round: z.number().int(), summary: z.string(), simulated: z.boolean() }),
+  z.strictObject({ ...base, type: z.literal('persona.fault'), phase: Name, persona: Name, round: z.number().int(), attempt: z.number().int(), message: z.string(), final: z.boolean() }),
+  z.strictObject({ ...base, type: z.literal('gate.verdict'), phase: Name, round: z.number().int(), verdict: PhaseVerdict }),
+  z.strictObject({ ...base, type: z.literal('rework.requested'), phase: Name, round: z.number().int(), findings: z.number().int(), headline: z.string() }),
+  z.strictObject({ ...base, type: z.literal('approval.requested'), phase: Name, role: Name }),
+  z.strictObject({ ...base, type: z.literal('approval.recorded'), approval: Approval }),
+  z.strictObject({ ...base, type: z.literal('run.finished'), status: RunStatus, reason: z.string(), simulated: z.boolean() }),
+]);
+export type RunEvent = z.infer<typeof RunEvent>;
+type WithoutBase<T> = T extends unknown ? Omit<T, 'seq' | 'at' | 'runId'> : never;
+export type NewRunEvent = WithoutBase<RunEvent>;

@@ -1,0 +1,65 @@
+/** What one command may use. Sizes in bytes, times in milliseconds. */
+export interface SandboxLimits {
+  wallMs: number;
+  cpuSeconds: number;
+  memoryBytes: number;
+  processes: number;
+  fileBytes: number;
+  /** stdout and stderr are each cut here; the cut is marked. */
+  outputBytes: number;
+}
+
+export const DEFAULT_LIMITS: SandboxLimits = {
+  wallMs: 120_000,
+  cpuSeconds: 240,
+  memoryBytes: 2 * 1024 ** 3,
+  processes: 256,
+  fileBytes: 256 * 1024 ** 2,
+  outputBytes: 1024 ** 2,
+};
+
+export interface SandboxMount {
+  /** Host path (resolved, must exist). */
+  host: string;
+  /** Absolute path inside. */
+  inside: string;
+  writable: boolean;
+}
+
+export interface SandboxCommand {
+  /** argv; the program is looked up on the sandbox's PATH (node, npm, npx, git, sh and coreutils are there). */
+  argv: readonly string[];
+  mounts: readonly SandboxMount[];
+  /** Absolute path inside. */
+  cwd: string;
+  /** The whole environment beside PATH, HOME, LANG and CI. Nothing is inherited. */
+  env?: Readonly<Record<string, string>>;
+  limits?: Partial<SandboxLimits>;
+  stdin?: string;
+  signal?: AbortSignal;
+  /** Called with pieces of output as they come. */
+  onOutput?: (stream: 'stdout' | 'stderr', text: string) => void;
+}
+
+export interface SandboxResult {
+  exitCode: number | null;
+  /** Set when the command was ended by a signal or by a limit. */
+  endedBy: 'exit' | 'signal' | 'timeout' | 'aborted';
+  stdout: string;
+  stderr: string;
+  truncated: boolean;
+  durationMs: number;
+}
+
+/**
+ * Runs hostile commands: no network (a loopback of its own), read-only system, only the writable mounts writable,
+ * no inherited environment, bounded time, memory, processes and output.
+ * A command that fails is a result, not an exception; a sandbox that cannot start throws `SANDBOX_UNAVAILABLE`.
+ */
+export interface Sandbox {
+  /** `bwrap`, `container` or `off`; written into every evidence. */
+  readonly kind: 'bwrap' | 'container' | 'off';
+  /** One line for `doctor` and for evidence, e.g. `bubblewrap 0.8.0, no network, user 64999`. */
+  readonly description: string;
+  run(command: SandboxCommand): Promise<SandboxResult>;
+}
