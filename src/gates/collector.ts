@@ -42,7 +42,13 @@ export interface CollectContext {
 }
 
 export type CollectedValue =
-  | { value: number; examined: number; source?: 'collector' | 'review' | 'approval'; simulated?: boolean; evidence?: Evidence[] }
+  | {
+      value: number;
+      examined: number;
+      source?: 'collector' | 'review' | 'approval';
+      simulated?: boolean;
+      evidence?: Evidence[];
+    }
   /** Could not be measured: says why, in words that tell the author what to do. */
   | { notEvaluable: string; evidence?: Evidence[] };
 

@@ -43,7 +43,12 @@ export const GateJobResult = z.strictObject({ phase: Name, status: PhaseStatus, 
 export type GateJobResult = z.infer<typeof GateJobResult>;
 
 /** Progress of a gate job: each round's verdict travels in the job's own events. */
-export const GateProgress = z.strictObject({ runId: RunId, phase: Name, round: z.number().int(), verdict: PhaseVerdict });
+export const GateProgress = z.strictObject({
+  runId: RunId,
+  phase: Name,
+  round: z.number().int(),
+  verdict: PhaseVerdict,
+});
 export type GateProgress = z.infer<typeof GateProgress>;
 
 /** Job data of the `edges` queue. */

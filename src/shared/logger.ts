@@ -8,7 +8,10 @@ export function createLogger(options: { level: string; name: string }): Logger {
     {
       level: options.level,
       name: options.name,
-      redact: { paths: ['*.apiKey', '*.token', '*.authorization', 'apiKey', 'token', 'authorization'], censor: '[redacted]' },
+      redact: {
+        paths: ['*.apiKey', '*.token', '*.authorization', 'apiKey', 'token', 'authorization'],
+        censor: '[redacted]',
+      },
     },
     pino.destination({ fd: 2, sync: false }),
   );

@@ -12,7 +12,9 @@ export type RunId = z.infer<typeof RunId>;
 export const newRunId = (): RunId => RunId.parse(nextUlid());
 
 /** Names of phases, personas, policies, gates, metrics and roles: lower case, digits, `_` and `-`. */
-export const Name = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, 'use lower-case letters, digits, "_" and "-", starting with a letter');
+export const Name = z
+  .string()
+  .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'use lower-case letters, digits, "_" and "-", starting with a letter');
 
 export const QUEUES = { runs: 'runs', gates: 'gates', edges: 'edges', approvals: 'approvals' } as const;
 

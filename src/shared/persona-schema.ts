@@ -1,7 +1,16 @@
 import { z } from 'zod';
 import { Name } from './names.ts';
 
-export const ToolName = z.enum(['list_files', 'read_file', 'search', 'write_file', 'edit_file', 'delete_file', 'shell', 'run_gates']);
+export const ToolName = z.enum([
+  'list_files',
+  'read_file',
+  'search',
+  'write_file',
+  'edit_file',
+  'delete_file',
+  'shell',
+  'run_gates',
+]);
 export type ToolName = z.infer<typeof ToolName>;
 
 /** A persona file in `personas/`. */
@@ -16,7 +25,9 @@ export const Persona = z.strictObject({
   /** Names of deliverables or run inputs it cannot work without. */
   needs: z.array(Name).default([]),
   /** What it hands on: deliverable name -> path globs in the workspace. */
-  deliverables: z.record(Name, z.strictObject({ paths: z.array(z.string()).min(1), description: z.string().optional() })).default({}),
+  deliverables: z
+    .record(Name, z.strictObject({ paths: z.array(z.string()).min(1), description: z.string().optional() }))
+    .default({}),
   tools: z.array(ToolName),
   model: z.string().optional(),
   maxTurns: z.number().int().min(1).max(500).default(60),

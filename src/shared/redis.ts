@@ -13,7 +13,8 @@ export async function connectRedis(url: string, role: RedisRole): Promise<Redis>
     maxRetriesPerRequest: role === 'worker' ? null : 1,
     enableOfflineQueue: role === 'worker',
     connectTimeout: 5_000,
-    retryStrategy: (times) => (role === 'producer' && times > 3 ? null : Math.min(100 * 2 ** Math.min(times, 5), 3_000)),
+    retryStrategy: (times) =>
+      role === 'producer' && times > 3 ? null : Math.min(100 * 2 ** Math.min(times, 5), 3_000),
   });
   // Without a listener a lost connection would end the process; commands report their own failure.
   redis.on('error', () => undefined);

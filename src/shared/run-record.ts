@@ -8,7 +8,10 @@ export const ProviderName = z.enum(['anthropic', 'scripted']);
 export type ProviderName = z.infer<typeof ProviderName>;
 
 /** The sha256 of a blob's bytes, in hex: its address in the blob store. */
-export const BlobRef = z.string().regex(/^[0-9a-f]{64}$/).brand<'BlobRef'>();
+export const BlobRef = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .brand<'BlobRef'>();
 export type BlobRef = z.infer<typeof BlobRef>;
 
 /** A phase as planned: every default filled in, nothing left to look up. */
@@ -40,24 +43,51 @@ export const RunPlan = z.strictObject({
   inputs: InputValues,
   provider: ProviderName,
   budget: Budget,
-  /** The scripted stakeholder of the demo approves (and is shown as simulated). */
-  scriptedApprovals: z.boolean(),
+  /** Only with the scripted provider: which scenario it plays, and whether a scripted person approves (shown as simulated). */
+  scripted: z.strictObject({ scenario: z.string(), approvals: z.boolean() }).nullable(),
   phases: z.array(PlannedPhase).min(1),
   createdAt: z.string(),
 });
 export type RunPlan = z.infer<typeof RunPlan>;
 
 export const RunStatus = z.enum([
-  'queued', 'running', 'awaiting_approval', 'paused', 'passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled',
+  'queued',
+  'running',
+  'awaiting_approval',
+  'paused',
+  'passed',
+  'passed_with_warnings',
+  'blocked',
+  'failed',
+  'cancelled',
 ]);
 export type RunStatus = z.infer<typeof RunStatus>;
 export const TERMINAL_RUN: readonly RunStatus[] = ['passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled'];
 
 export const PhaseStatus = z.enum([
-  'waiting', 'running', 'awaiting_approval', 'passed', 'passed_with_warnings', 'not_gated', 'blocked', 'failed', 'cancelled', 'skipped', 'not_started',
+  'waiting',
+  'running',
+  'awaiting_approval',
+  'passed',
+  'passed_with_warnings',
+  'not_gated',
+  'blocked',
+  'failed',
+  'cancelled',
+  'skipped',
+  'not_started',
 ]);
 export type PhaseStatus = z.infer<typeof PhaseStatus>;
-export const TERMINAL_PHASE: readonly PhaseStatus[] = ['passed', 'passed_with_warnings', 'not_gated', 'blocked', 'failed', 'cancelled', 'skipped', 'not_started'];
+export const TERMINAL_PHASE: readonly PhaseStatus[] = [
+  'passed',
+  'passed_with_warnings',
+  'not_gated',
+  'blocked',
+  'failed',
+  'cancelled',
+  'skipped',
+  'not_started',
+];
 /** Statuses a dependent phase may start from. */
 export const OPEN_PHASE: readonly PhaseStatus[] = ['passed', 'passed_with_warnings', 'not_gated'];
 
@@ -71,7 +101,14 @@ export const Usage = z.strictObject({
   costUsd: z.number().nullable(),
 });
 export type Usage = z.infer<typeof Usage>;
-export const NO_USAGE: Usage = { calls: 0, inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, costUsd: 0 };
+export const NO_USAGE: Usage = {
+  calls: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  cacheReadTokens: 0,
+  cacheWriteTokens: 0,
+  costUsd: 0,
+};
 export const addUsage = (a: Usage, b: Usage): Usage => ({
   calls: a.calls + b.calls,
   inputTokens: a.inputTokens + b.inputTokens,
@@ -131,18 +168,69 @@ const base = { seq: z.number().int().positive(), at: z.string(), runId: RunId };
 export const RunEvent = z.discriminatedUnion('type', [
   z.strictObject({ ...base, type: z.literal('run.queued'), workflow: Name, simulated: z.boolean() }),
   z.strictObject({ ...base, type: z.literal('run.status'), status: RunStatus, reason: z.string() }),
-  z.strictObject({ ...base, type: z.literal('phase.status'), phase: Name, status: PhaseStatus, round: z.number().int(), reason: z.string() }),
   z.strictObject({
-    ...base, type: z.literal('persona.turn'), phase: Name, persona: Name, kind: z.enum(['work', 'review']), round: z.number().int(), turn: z.number().int(),
-    tools: z.array(z.string()), usage: Usage,
+    ...base,
+    type: z.literal('phase.status'),
+    phase: Name,
+    status: PhaseStatus,
+    round: z.number().int(),
+    reason: z.string(),
   }),
-  z.strictObject({ ...base, type: z.literal('persona.done'), phase: Name, persona: Name, kind: z.enum(['work', 'review']), round: z.number().int(), summary: z.string(), simulated: z.boolean() }),
-  z.strictObject({ ...base, type: z.literal('persona.fault'), phase: Name, persona: Name, round: z.number().int(), attempt: z.number().int(), message: z.string(), final: z.boolean() }),
-  z.strictObject({ ...base, type: z.literal('gate.verdict'), phase: Name, round: z.number().int(), verdict: PhaseVerdict }),
-  z.strictObject({ ...base, type: z.literal('rework.requested'), phase: Name, round: z.number().int(), findings: z.number().int(), headline: z.string() }),
+  z.strictObject({
+    ...base,
+    type: z.literal('persona.turn'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    turn: z.number().int(),
+    tools: z.array(z.string()),
+    usage: Usage,
+  }),
+  z.strictObject({
+    ...base,
+    type: z.literal('persona.done'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    summary: z.string(),
+    simulated: z.boolean(),
+  }),
+  z.strictObject({
+    ...base,
+    type: z.literal('persona.fault'),
+    phase: Name,
+    persona: Name,
+    round: z.number().int(),
+    attempt: z.number().int(),
+    message: z.string(),
+    final: z.boolean(),
+  }),
+  z.strictObject({
+    ...base,
+    type: z.literal('gate.verdict'),
+    phase: Name,
+    round: z.number().int(),
+    verdict: PhaseVerdict,
+  }),
+  z.strictObject({
+    ...base,
+    type: z.literal('rework.requested'),
+    phase: Name,
+    round: z.number().int(),
+    findings: z.number().int(),
+    headline: z.string(),
+  }),
   z.strictObject({ ...base, type: z.literal('approval.requested'), phase: Name, role: Name }),
   z.strictObject({ ...base, type: z.literal('approval.recorded'), approval: Approval }),
-  z.strictObject({ ...base, type: z.literal('run.finished'), status: RunStatus, reason: z.string(), simulated: z.boolean() }),
+  z.strictObject({
+    ...base,
+    type: z.literal('run.finished'),
+    status: RunStatus,
+    reason: z.string(),
+    simulated: z.boolean(),
+  }),
 ]);
 export type RunEvent = z.infer<typeof RunEvent>;
 type WithoutBase<T> = T extends unknown ? Omit<T, 'seq' | 'at' | 'runId'> : never;
