@@ -36,6 +36,8 @@ export type Review = z.infer<typeof Review>;
 export const Approval = z.strictObject({
   phase: z.string(),
   role: z.string(),
+  /** The rework round that was looked at: a decision holds for the work it was made on. */
+  round: z.number().int().nonnegative(),
   by: z.string().min(1),
   decision: z.enum(['approved', 'rejected']),
   note: z.string().default(''),

@@ -5,6 +5,10 @@ import { PhaseVerdict } from './verdict.ts';
 
 const common = { schemaVersion: z.literal(1), runId: RunId, simulated: z.boolean() };
 
+/** A commit and the bundle that carries it. */
+export const CommitRef = z.strictObject({ commit: z.string(), bundle: BlobRef });
+export type CommitRef = z.infer<typeof CommitRef>;
+
 /** Job data of a persona queue: author a phase's work, or review it. Everything else is in the run's plan. */
 export const PersonaJob = z.strictObject({
   ...common,
@@ -12,10 +16,12 @@ export const PersonaJob = z.strictObject({
   persona: Name,
   kind: z.enum(['work', 'review']),
   round: z.number().int().nonnegative(),
-  /** For a review: the metrics to judge and the bundle to judge. For rework: the findings of the last round. */
-  metrics: z.array(Name).default([]),
-  bundle: BlobRef.nullable().default(null),
-  findings: BlobRef.nullable().default(null),
+  /** For a review: the metrics to judge. */
+  metrics: z.array(Name),
+  /** For a review or a rework round: the work to judge or to go on from. */
+  base: CommitRef.nullable(),
+  /** For a rework round: the evidence blob of the round that was blocked. */
+  evidence: BlobRef.nullable(),
 });
 export type PersonaJob = z.infer<typeof PersonaJob>;
 
@@ -37,7 +43,14 @@ export const PersonaResult = z.strictObject({
 export type PersonaResult = z.infer<typeof PersonaResult>;
 
 /** Job data of the `gates` queue: close one phase. */
-export const GateJob = z.strictObject({ ...common, phase: Name });
+export const GateJob = z.strictObject({
+  ...common,
+  phase: Name,
+  /** What was measured in a round, kept while the job waits for reviews or approvals of that round. */
+  measured: z
+    .strictObject({ round: z.number().int(), evidence: BlobRef, candidate: CommitRef, conflicts: z.array(z.string()) })
+    .nullable(),
+});
 export type GateJob = z.infer<typeof GateJob>;
 export const GateJobResult = z.strictObject({ phase: Name, status: PhaseStatus, verdict: PhaseVerdict.nullable() });
 export type GateJobResult = z.infer<typeof GateJobResult>;

@@ -1,0 +1,277 @@
+import { z } from 'zod';
+import { FleetError } from './errors.ts';
+import { Approval } from './handoff.ts';
+import type { RunId } from './names.ts';
+import type { Redis } from './redis.ts';
+import {
+  NO_USAGE,
+  type NewRunEvent,
+  PhaseRecord,
+  RunEvent,
+  RunPlan,
+  RunRecord,
+  type RunStatus,
+  addUsage,
+} from './run-record.ts';
+import { APPLY, CREATE } from './run-store-scripts.ts';
+
+/** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
+const StoredRun = RunRecord.omit({ usage: true });
+type StoredRun = z.infer<typeof StoredRun>;
+
+/** A job's lock: a write that carries it is refused once another attempt holds the job. */
+export interface Fence {
+  lockKey: string;
+  token: string;
+}
+
+interface Change<T> {
+  /** Null leaves everything as it is and appends nothing. */
+  next: T;
+  events: readonly NewRunEvent[];
+}
+
+interface RunPage {
+  runs: RunRecord[];
+  /** Pass as `before` to get the next page; null on the last. */
+  next: RunId | null;
+}
+
+/**
+ * The truth about runs, in Redis: the plan (never changed), a record per run and phase, an append-only event log.
+ * A record and the events that tell of its change are written in one step.
+ */
+export class RunStore {
+  readonly #redis: Redis;
+  readonly #prefix: string;
+
+  constructor(redis: Redis, prefix: string) {
+    this.#redis = redis;
+    this.#prefix = prefix;
+  }
+
+  #key(runId: string, part?: string): string {
+    return `${this.#prefix}:maestro:run:${runId}${part === undefined ? '' : `:${part}`}`;
+  }
+
+  /** The stream that holds a run's events; entry ids are `<seq>-0`. */
+  eventsKey(runId: RunId): string {
+    return this.#key(runId, 'events');
+  }
+
+  /** The fence of a BullMQ job held under a lock token. */
+  fence(queue: string, jobId: string, token: string): Fence {
+    return { lockKey: `${this.#prefix}:${queue}:${jobId}:lock`, token };
+  }
+
+  /** Stores plan and records of a new run. Returns false, and changes nothing, when the run exists. */
+  async createRun(plan: RunPlan): Promise<boolean> {
+    const simulated = plan.provider === 'scripted';
+    const run: StoredRun = {
+      runId: plan.runId,
+      workflow: plan.workflow,
+      status: 'queued',
+      reason: '',
+      provider: plan.provider,
+      simulated,
+      createdAt: plan.createdAt,
+      startedAt: null,
+      finishedAt: null,
+    };
+    const phases = plan.phases.flatMap((phase) => [phase.name, JSON.stringify(newPhase(phase.name, simulated))]);
+    const event: NewRunEvent = { type: 'run.queued', workflow: plan.workflow, simulated };
+    const created = await this.#redis.eval(
+      CREATE,
+      4,
+      this.#key(plan.runId),
+      this.#key(plan.runId, 'phases'),
+      this.#key(plan.runId, 'events'),
+      `${this.#prefix}:maestro:runs`,
+      plan.runId,
+      JSON.stringify(plan),
+      JSON.stringify(run),
+      String(Date.parse(plan.createdAt)),
+      JSON.stringify({ ...event, at: plan.createdAt }),
+      ...phases,
+    );
+    return created === 1;
+  }
+
+  async findPlan(runId: string): Promise<RunPlan | undefined> {
+    const raw = await this.#redis.hget(this.#key(runId), 'plan');
+    return raw === null ? undefined : RunPlan.parse(JSON.parse(raw));
+  }
+
+  async getPlan(runId: string): Promise<RunPlan> {
+    const plan = await this.findPlan(runId);
+    if (plan === undefined) throw noSuchRun(runId);
+    return plan;
+  }
+
+  async getPhases(runId: string): Promise<PhaseRecord[]> {
+    const plan = await this.getPlan(runId);
+    const raw = await this.#redis.hgetall(this.#key(runId, 'phases'));
+    return plan.phases.map((phase) => PhaseRecord.parse(JSON.parse(raw[phase.name] ?? 'null')));
+  }
+
+  async getPhase(runId: string, phase: string): Promise<PhaseRecord> {
+    const raw = await this.#redis.hget(this.#key(runId, 'phases'), phase);
+    if (raw === null) throw new FleetError('NOT_FOUND', `run ${runId} has no phase "${phase}"`);
+    return PhaseRecord.parse(JSON.parse(raw));
+  }
+
+  async getRun(runId: string): Promise<RunRecord> {
+    const raw = await this.#redis.hget(this.#key(runId), 'run');
+    if (raw === null) throw noSuchRun(runId);
+    const run = StoredRun.parse(JSON.parse(raw));
+    const phases = await this.getPhases(runId);
+    return {
+      ...run,
+      simulated: run.simulated || phases.some((phase) => phase.simulated),
+      usage: phases.reduce((sum, phase) => addUsage(sum, phase.usage), NO_USAGE),
+    };
+  }
+
+  /** Newest first. */
+  async listRuns(options: {
+    limit: number;
+    before?: string;
+    statuses?: readonly RunStatus[];
+    workflow?: string;
+  }): Promise<RunPage> {
+    const ids = await this.#redis.zrevrange(`${this.#prefix}:maestro:runs`, 0, -1);
+    const start = options.before === undefined ? 0 : ids.indexOf(options.before) + 1;
+    const runs: RunRecord[] = [];
+    for (const id of ids.slice(start)) {
+      const run = await this.getRun(id);
+      if (options.statuses !== undefined && !options.statuses.includes(run.status)) continue;
+      if (options.workflow !== undefined && run.workflow !== options.workflow) continue;
+      if (runs.length === options.limit) return { runs, next: runs.at(-1)?.runId ?? null };
+      runs.push(run);
+    }
+    return { runs, next: null };
+  }
+
+  /**
+   * Changes a run's record and appends the events that tell of it, in one step; repeated when somebody else was faster.
+   * `change` returns null when there is nothing to do. Returns whether it changed anything.
+   */
+  updateRun(runId: RunId, change: (run: StoredRun) => Change<StoredRun> | null, fence?: Fence): Promise<boolean> {
+    return this.#update(runId, this.#key(runId), 'run', StoredRun, change, fence);
+  }
+
+  /** The same for the record of one phase. */
+  updatePhase(
+    runId: RunId,
+    phase: string,
+    change: (record: PhaseRecord) => Change<PhaseRecord> | null,
+    fence?: Fence,
+  ): Promise<boolean> {
+    return this.#update(runId, this.#key(runId, 'phases'), phase, PhaseRecord, change, fence);
+  }
+
+  async #update<T>(
+    runId: RunId,
+    key: string,
+    field: string,
+    schema: { parse(value: unknown): T },
+    change: (record: T) => Change<T> | null,
+    fence: Fence | undefined,
+  ): Promise<boolean> {
+    for (;;) {
+      const before = await this.#redis.hget(key, field);
+      if (before === null) throw new FleetError('NOT_FOUND', `run ${runId} has no record of "${field}"`);
+      const changed = change(schema.parse(JSON.parse(before)));
+      if (changed === null) return false;
+      const after = JSON.stringify(schema.parse(changed.next));
+      if (await this.#apply(runId, { key, field, before, after }, changed.events, fence)) return true;
+    }
+  }
+
+  /** Appends events that change no record. */
+  async append(runId: RunId, events: readonly NewRunEvent[], fence?: Fence): Promise<void> {
+    await this.#apply(runId, { key: this.#key(runId), field: '', before: '', after: '' }, events, fence);
+  }
+
+  async #apply(
+    runId: RunId,
+    write: { key: string; field: string; before: string; after: string },
+    events: readonly NewRunEvent[],
+    fence: Fence | undefined,
+  ): Promise<boolean> {
+    const at = new Date().toISOString();
+    const reply = await this.#redis.eval(
+      APPLY,
+      4,
+      write.key,
+      this.#key(runId),
+      this.#key(runId, 'events'),
+      fence?.lockKey ?? this.#key(runId),
+      write.field,
+      write.before,
+      write.after,
+      fence?.token ?? '',
+      ...events.map((event) => JSON.stringify({ ...event, at })),
+    );
+    if (reply === 'STALE') {
+      throw new FleetError(
+        'STALE_ATTEMPT',
+        `another attempt holds this job of run ${runId}; this one may not write any more`,
+      );
+    }
+    return reply === 'OK';
+  }
+
+  /** Events after `afterSeq`, oldest first. With `blockMs` it waits that long for the first one (needs its own connection). */
+  async readEvents(
+    runId: RunId,
+    afterSeq: number,
+    options: { count?: number; blockMs?: number } = {},
+  ): Promise<RunEvent[]> {
+    const count = options.count ?? 500;
+    const key = this.#key(runId, 'events');
+    const reply =
+      options.blockMs === undefined
+        ? await this.#redis.xread('COUNT', count, 'STREAMS', key, `${afterSeq}-0`)
+        : await this.#redis.xread('COUNT', count, 'BLOCK', options.blockMs, 'STREAMS', key, `${afterSeq}-0`);
+    const entries = reply?.[0]?.[1] ?? [];
+    return entries.map(([id, fields]) => {
+      const body: unknown = JSON.parse(fields[1] ?? 'null');
+      return RunEvent.parse({ ...z.looseObject({}).parse(body), runId, seq: Number(id.split('-')[0]) });
+    });
+  }
+
+  /** Records a decision. The newest decision on a phase, role and round is the one that counts. */
+  async recordApproval(runId: RunId, approval: Approval): Promise<void> {
+    await this.#redis.hset(
+      this.#key(runId, 'approvals'),
+      `${approval.phase}/${approval.role}/${approval.round}`,
+      JSON.stringify(approval),
+    );
+    await this.append(runId, [{ type: 'approval.recorded', approval }]);
+  }
+
+  async getApprovals(runId: RunId): Promise<Approval[]> {
+    const raw = await this.#redis.hvals(this.#key(runId, 'approvals'));
+    return raw.map((text) => Approval.parse(JSON.parse(text))).toSorted((a, b) => a.at.localeCompare(b.at));
+  }
+}
+
+const noSuchRun = (runId: string): FleetError =>
+  new FleetError('NOT_FOUND', `there is no run ${runId}`, { remedy: 'List the runs with `maestro runs`.' });
+
+const newPhase = (phase: string, simulated: boolean): PhaseRecord => ({
+  phase,
+  status: 'waiting',
+  reason: '',
+  round: 0,
+  rounds: [],
+  commit: null,
+  bundle: null,
+  handoffs: {},
+  transcripts: {},
+  usage: NO_USAGE,
+  simulated,
+  startedAt: null,
+  finishedAt: null,
+});
