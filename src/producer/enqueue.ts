@@ -1,0 +1,59 @@
+import { FlowProducer, Queue } from 'bullmq';
+import { FleetError } from '../shared/errors.ts';
+import type { Approval } from '../shared/handoff.ts';
+import { QUEUES, type RunId, jobIds } from '../shared/names.ts';
+import type { Redis } from '../shared/redis.ts';
+import { type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
+import type { RunStore } from '../shared/run-store.ts';
+import { buildFlow } from './flow.ts';
+
+export interface EnqueueTarget {
+  redis: Redis;
+  prefix: string;
+  store: RunStore;
+}
+
+/**
+ * Stores a run and adds its whole flow in one atomic call. Job ids are made from the run id,
+ * so doing it again for the same plan adds nothing.
+ */
+export async function enqueueRun(target: EnqueueTarget, plan: RunPlan): Promise<RunId> {
+  const isNew = await target.store.createRun(plan);
+  // BullMQ forgets the ids of removed jobs, so a run that has begun is guarded by its own record.
+  if (!isNew && (await target.store.getRun(plan.runId)).status !== 'queued') return plan.runId;
+  const flows = new FlowProducer({ connection: target.redis, prefix: target.prefix });
+  try {
+    await flows.add(buildFlow(plan));
+  } finally {
+    await flows.close();
+  }
+  return plan.runId;
+}
+
+/**
+ * Records a person's decision on a phase and wakes the job that waits for it.
+ * Refused when the phase is not in the plan, has ended, or asks for another role.
+ */
+export async function approvePhase(
+  target: EnqueueTarget,
+  runId: RunId,
+  decision: Pick<Approval, 'phase' | 'role' | 'by' | 'decision' | 'note' | 'simulated'>,
+): Promise<Approval> {
+  const record = await target.store.getPhase(runId, decision.phase);
+  if (TERMINAL_PHASE.includes(record.status)) {
+    throw new FleetError(
+      'CONFLICT',
+      `phase "${decision.phase}" has ended (${record.status}); there is nothing to approve`,
+    );
+  }
+  const approval: Approval = { ...decision, round: record.round, at: new Date().toISOString() };
+  await target.store.recordApproval(runId, approval);
+  const queue = new Queue(QUEUES.approvals, { connection: target.redis, prefix: target.prefix });
+  try {
+    const job = await queue.getJob(jobIds.approval(runId, decision.phase, decision.role, record.round));
+    if (job !== undefined && (await job.isDelayed())) await job.promote();
+  } finally {
+    await queue.close();
+  }
+  return approval;
+}

@@ -1,0 +1,88 @@
+import {
+  type NewRunEvent,
+  type PhaseRecord,
+  type PhaseStatus,
+  type RunRecord,
+  type RunStatus,
+  TERMINAL_PHASE,
+  TERMINAL_RUN,
+} from './run-record.ts';
+import type { Fence, RunStore } from './run-store.ts';
+import type { RunId } from './names.ts';
+
+/** Moves a phase to a status; a phase that has ended stays as it ended. Returns whether it moved. */
+export function movePhase(
+  store: RunStore,
+  runId: RunId,
+  phase: string,
+  status: PhaseStatus,
+  options: {
+    reason?: string;
+    fence?: Fence;
+    change?: (record: PhaseRecord) => PhaseRecord;
+    events?: readonly NewRunEvent[];
+  } = {},
+): Promise<boolean> {
+  return store.updatePhase(
+    runId,
+    phase,
+    (before) => {
+      if (TERMINAL_PHASE.includes(before.status)) return null;
+      const changed = options.change?.(before) ?? before;
+      const now = new Date().toISOString();
+      const reason = options.reason ?? '';
+      const next: PhaseRecord = {
+        ...changed,
+        status,
+        reason,
+        startedAt: changed.startedAt ?? (status === 'running' ? now : null),
+        finishedAt: TERMINAL_PHASE.includes(status) ? now : null,
+      };
+      const isNews = before.status !== status || before.round !== next.round;
+      const moved: NewRunEvent[] = isNews ? [{ type: 'phase.status', phase, status, round: next.round, reason }] : [];
+      return { next, events: [...(options.events ?? []), ...moved] };
+    },
+    options.fence,
+  );
+}
+
+type StoredRun = Omit<RunRecord, 'usage'>;
+
+/** Moves a run to a status. Ending a run appends its one terminal event; an ended run stays as it ended. */
+export function moveRun(
+  store: RunStore,
+  runId: RunId,
+  status: RunStatus,
+  options: { reason?: string; fence?: Fence; simulated?: boolean; from?: readonly RunStatus[] } = {},
+): Promise<boolean> {
+  return store.updateRun(
+    runId,
+    (before: StoredRun) => {
+      if (TERMINAL_RUN.includes(before.status) || before.status === status) return null;
+      if (options.from !== undefined && !options.from.includes(before.status)) return null;
+      const now = new Date().toISOString();
+      const reason = options.reason ?? '';
+      const hasEnded = TERMINAL_RUN.includes(status);
+      const simulated = before.simulated || options.simulated === true;
+      const next: StoredRun = {
+        ...before,
+        status,
+        reason,
+        simulated,
+        startedAt: before.startedAt ?? now,
+        finishedAt: hasEnded ? now : null,
+      };
+      const event: NewRunEvent = hasEnded
+        ? { type: 'run.finished', status, reason, simulated }
+        : { type: 'run.status', status, reason };
+      return { next, events: [event] };
+    },
+    options.fence,
+  );
+}
+
+/** Ends a run for good on request: workers see it within a second and stop; nothing starts afterwards. */
+export async function cancelRun(store: RunStore, runId: RunId, reason: string): Promise<boolean> {
+  for (const phase of await store.getPhases(runId)) await movePhase(store, runId, phase.phase, 'cancelled', { reason });
+  return moveRun(store, runId, 'cancelled', { reason });
+}
