@@ -7,7 +7,7 @@ import { InvalidInputError, type Problem, type SourcePosition } from './errors.t
 export interface YamlFile<T> {
   value: T;
   /** The position of a value, or of its key with `'key'`; the nearest enclosing node when the path does not exist. */
-  positionOf(path: readonly PropertyKey[], part?: 'key' | 'value'): SourcePosition;
+  positionOf: (path: readonly PropertyKey[], part?: 'key' | 'value') => SourcePosition;
 }
 
 /** `nope` -> ` (did you mean "node"?)`, or nothing when no candidate is near. */

@@ -1,0 +1,133 @@
+import { type Problem, type SourcePosition, InvalidInputError } from '../shared/errors.ts';
+import { findPersona, personaNames } from '../shared/persona-files.ts';
+import type { Persona } from '../shared/persona-schema.ts';
+import type { Phase, Workflow } from '../shared/workflow-schema.ts';
+import { nearestHint } from '../shared/yaml-file.ts';
+import { type Dag, walkDag } from './dag.ts';
+
+/** `policy:` of a phase that is deliberately not gated. */
+export const NOT_GATED = 'none';
+const MOST_CYCLES_SHOWN = 10;
+
+interface Checked {
+  workflow: Workflow;
+  positionOf: (path: readonly PropertyKey[], part?: 'key' | 'value') => SourcePosition;
+  personas: Readonly<Record<string, Persona>>;
+  policyNames: readonly string[];
+}
+
+/** The personas of a phase, as written. */
+export const writtenPersonas = (phase: Phase): readonly string[] =>
+  phase.personas ?? (phase.persona === undefined ? [] : [phase.persona]);
+
+/** Phase -> needs, leaving out needs that do not exist. */
+export const workflowDag = (workflow: Workflow): Dag =>
+  new Map(
+    Object.entries(workflow.phases).map(([name, phase]) => [
+      name,
+      (phase.needs ?? []).filter((need) => Object.hasOwn(workflow.phases, need)),
+    ]),
+  );
+
+/** Throws one error with everything that is wrong between a workflow, its personas and its policies. */
+export function assertWorkflow(checked: Checked & { file: string }): void {
+  const problems = checkWorkflow(checked);
+  if (problems.length > 0) throw new InvalidInputError(checked.file, problems);
+}
+
+/** Everything that is wrong between a workflow, its personas and its policies, in the order of the file. */
+export function checkWorkflow(checked: Checked): Problem[] {
+  const { workflow, positionOf } = checked;
+  if (Object.keys(workflow.phases).length === 0)
+    return [{ ...positionOf(['phases']), message: 'phases: the workflow is empty; it needs at least one phase' }];
+  const problems = Object.entries(workflow.phases).flatMap(([name, phase]) => [
+    ...needProblems(name, phase, checked),
+    ...personaProblems(name, phase, checked),
+    ...policyProblems(name, phase, checked),
+  ]);
+  const { order, cycles } = walkDag(workflowDag(workflow));
+  const longCycles = cycles.filter((cycle) => cycle.length > 2);
+  for (const cycle of longCycles.slice(0, MOST_CYCLES_SHOWN)) {
+    const last = cycle.at(-2) ?? '';
+    const index = workflow.phases[last]?.needs?.indexOf(cycle[0] ?? '') ?? 0;
+    problems.push({
+      ...positionOf(['phases', last, 'needs', index]),
+      message: `phases.${last}.needs: the phases wait for each other: ${cycle.join(' -> ')}`,
+    });
+  }
+  // What an ancestor makes is only well defined once there are no cycles.
+  if (cycles.length === 0) problems.push(...inputProblems(order, checked));
+  return problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
+}
+
+function needProblems(name: string, phase: Phase, { workflow, positionOf }: Checked): Problem[] {
+  const names = Object.keys(workflow.phases);
+  return (phase.needs ?? []).flatMap((need, index, all) => {
+    const at = positionOf(['phases', name, 'needs', index]);
+    if (need === name) return [{ ...at, message: `phases.${name}.needs: a phase cannot need itself` }];
+    if (all.indexOf(need) !== index) return [{ ...at, message: `phases.${name}.needs: "${need}" is named twice` }];
+    if (!Object.hasOwn(workflow.phases, need))
+      return [{ ...at, message: `phases.${name}.needs: there is no phase "${need}"${nearestHint(need, names)}` }];
+    return [];
+  });
+}
+
+function personaProblems(name: string, phase: Phase, { positionOf, personas }: Checked): Problem[] {
+  const seen = new Set<string>();
+  return writtenPersonas(phase).flatMap((written, index) => {
+    const path =
+      phase.persona === undefined ? ['phases', name, 'personas', index] : (['phases', name, 'persona'] as const);
+    const persona = findPersona(personas, written);
+    if (persona === undefined)
+      return [
+        {
+          ...positionOf(path),
+          message: `phases.${name}: there is no persona "${written}"${nearestHint(written, personaNames(personas))}`,
+        },
+      ];
+    const isRepeated = seen.has(persona.name);
+    seen.add(persona.name);
+    if (isRepeated)
+      return [{ ...positionOf(path), message: `phases.${name}: the persona "${persona.name}" is named twice` }];
+    return [];
+  });
+}
+
+function policyProblems(name: string, phase: Phase, { positionOf, policyNames }: Checked): Problem[] {
+  const { policy } = phase;
+  if (policy === undefined || policy === NOT_GATED || policyNames.includes(policy)) return [];
+  const hint = nearestHint(policy, [...policyNames, NOT_GATED]);
+  return [
+    {
+      ...positionOf(['phases', name, 'policy']),
+      message: `phases.${name}.policy: there is no policy "${policy}"${hint}`,
+    },
+  ];
+}
+
+/** Each thing a persona cannot work without is a run input, or made before it or beside it. */
+function inputProblems(order: readonly string[], { workflow, positionOf, personas }: Checked): Problem[] {
+  const made = new Map<string, Set<string>>();
+  const problems: Problem[] = [];
+  for (const name of order) {
+    const phase = workflow.phases[name];
+    if (phase === undefined) continue;
+    const team = writtenPersonas(phase).flatMap((written) => findPersona(personas, written) ?? []);
+    const before = new Set<string>(Object.keys(workflow.inputs));
+    for (const need of phase.needs ?? []) for (const thing of made.get(need) ?? []) before.add(thing);
+    for (const persona of team) {
+      const beside = team.filter((other) => other !== persona).flatMap((other) => Object.keys(other.deliverables));
+      for (const need of persona.needs.filter((thing) => !before.has(thing) && !beside.includes(thing))) {
+        const makers = Object.values(personas).filter((other) => Object.hasOwn(other.deliverables, need));
+        const source = makers.length === 0 ? '' : `; ${makers.map((maker) => maker.name).join(' or ')} makes it`;
+        problems.push({
+          ...positionOf(['phases', name], 'key'),
+          message: `phases.${name}: the persona "${persona.name}" needs "${need}", which is no input of the workflow and which no phase before this one produces${source}`,
+        });
+      }
+    }
+    for (const persona of team) for (const thing of Object.keys(persona.deliverables)) before.add(thing);
+    made.set(name, before);
+  }
+  return problems;
+}

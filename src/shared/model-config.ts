@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { FleetError, InvalidInputError, errorMessage } from './errors.ts';
+import type { Usage } from './run-record.ts';
+import { parseYaml } from './yaml-file.ts';
+
+const Dollars = z.number().nonnegative();
+
+/** US dollars per million tokens, as somebody read them on the given day. */
+export const Price = z.strictObject({
+  asOf: z.iso.date(),
+  input: Dollars,
+  output: Dollars,
+  cacheWrite: Dollars,
+  cacheRead: Dollars,
+});
+export type Price = z.infer<typeof Price>;
+
+/** `config/models.yaml`: which models there are, what they are called in workflows, what they cost. */
+export const ModelConfig = z.strictObject({
+  apiVersion: z.literal('maestro/v1'),
+  aliases: z.record(z.string(), z.string()),
+  /** Every model that may be used. A null price means that its cost is not known. */
+  prices: z.record(z.string(), Price.nullable()),
+});
+export type ModelConfig = z.infer<typeof ModelConfig>;
+
+export async function loadModelConfig(file: string): Promise<ModelConfig> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (err) {
+    throw new FleetError('NOT_FOUND', `the model file ${file} cannot be read: ${errorMessage(err)}`, { cause: err });
+  }
+  const { value, positionOf } = parseYaml(ModelConfig, { file, text });
+  const problems = Object.entries(value.aliases).flatMap(([alias, model]) => [
+    ...(Object.hasOwn(value.prices, model)
+      ? []
+      : [
+          {
+            ...positionOf(['aliases', alias]),
+            message: `aliases.${alias}: "${model}" is not listed under prices (null means unknown)`,
+          },
+        ]),
+    ...(Object.hasOwn(value.prices, alias)
+      ? [{ ...positionOf(['aliases', alias], 'key'), message: `aliases.${alias}: this is also the name of a model` }]
+      : []),
+  ]);
+  if (problems.length > 0) throw new InvalidInputError(file, problems);
+  return value;
+}
+
+/** Alias -> model id, with every model also answering to its own id. */
+export const modelNames = (config: ModelConfig): Record<string, string> => ({
+  ...Object.fromEntries(Object.keys(config.prices).map((model) => [model, model])),
+  ...config.aliases,
+});
+
+/** The price of a model, or null when nobody has filled it in. */
+export const priceOf = (config: ModelConfig, model: string): Price | null =>
+  (Object.hasOwn(config.prices, model) ? config.prices[model] : undefined) ?? null;
+
+/** What some tokens cost in US dollars; null when the price is unknown. No tokens cost nothing at any price. */
+export function costOf(
+  usage: Pick<Usage, 'inputTokens' | 'outputTokens' | 'cacheReadTokens' | 'cacheWriteTokens'>,
+  price: Price | null,
+): number | null {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = usage;
+  if (inputTokens + outputTokens + cacheReadTokens + cacheWriteTokens === 0) return 0;
+  if (price === null) return null;
+  return (
+    (inputTokens * price.input +
+      outputTokens * price.output +
+      cacheReadTokens * price.cacheRead +
+      cacheWriteTokens * price.cacheWrite) /
+    1_000_000
+  );
+}
