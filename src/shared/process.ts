@@ -1,0 +1,190 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
+import { FleetError, errorMessage } from './errors.ts';
+
+export type OutputListener = (stream: 'stdout' | 'stderr', text: string) => void;
+
+export interface ProcessOptions {
+  /** Program and arguments, given to the system as they are: no shell. The program is looked up on `env.PATH`. */
+  argv: readonly string[];
+  cwd: string;
+  /** The whole environment; nothing is inherited. */
+  env: Readonly<Record<string, string>>;
+  timeoutMs: number;
+  /** stdout and stderr are each cut after so many bytes; the rest is read and dropped. */
+  outputBytes: number;
+  signal?: AbortSignal | undefined;
+  /** Written to the program, which otherwise finds its input closed. */
+  stdin?: string | Uint8Array | undefined;
+  /** Called with pieces of output as they come, until the cut. */
+  onOutput?: OutputListener | undefined;
+}
+
+export interface ProcessResult {
+  /** Null unless the program ended by itself. */
+  exitCode: number | null;
+  endedBy: 'exit' | 'signal' | 'timeout' | 'aborted';
+  stdout: string;
+  stderr: string;
+  truncated: boolean;
+  durationMs: number;
+}
+
+/** How long a program may tidy up between SIGTERM and SIGKILL. */
+const TERM_GRACE_MS = 1000;
+/** How long output may still arrive after the program ended, when something outside its group holds the pipe. */
+const DRAIN_GRACE_MS = 500;
+
+/**
+ * Runs a program in a process group of its own, and ends the whole group with it.
+ * A program that fails is a result. Throws `TOOL_UNAVAILABLE` when it cannot be started.
+ */
+export async function runProcess(options: ProcessOptions): Promise<ProcessResult> {
+  const startedAt = performance.now();
+  const stdout = new CappedText(options.outputBytes, (text) => options.onOutput?.('stdout', text));
+  const stderr = new CappedText(options.outputBytes, (text) => options.onOutput?.('stderr', text));
+  const end: Ending = options.signal?.aborted
+    ? { exitCode: null, endedBy: 'aborted' }
+    : await runToEnd(options, stdout, stderr);
+  return {
+    ...end,
+    stdout: stdout.finish(),
+    stderr: stderr.finish(),
+    truncated: stdout.truncated || stderr.truncated,
+    durationMs: Math.round(performance.now() - startedAt),
+  };
+}
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+type Ending = Pick<ProcessResult, 'exitCode' | 'endedBy'>;
+
+async function runToEnd(options: ProcessOptions, stdout: CappedText, stderr: CappedText): Promise<Ending> {
+  const child = start(options);
+  const { signal } = options;
+  return new Promise<Ending>((resolve, reject) => {
+    let stoppedBy: 'timeout' | 'aborted' | undefined;
+    let killTimer: NodeJS.Timeout | undefined;
+    let drainTimer: NodeJS.Timeout | undefined;
+    const stop = (why: 'timeout' | 'aborted'): void => {
+      stoppedBy ??= why;
+      signalGroup(child, 'SIGTERM');
+      killTimer ??= setTimeout(() => signalGroup(child, 'SIGKILL'), TERM_GRACE_MS);
+    };
+    const onAbort = (): void => stop('aborted');
+    const wallTimer = setTimeout(() => stop('timeout'), options.timeoutMs);
+    const settle = (): void => {
+      for (const timer of [wallTimer, killTimer, drainTimer]) clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    child.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));
+    child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
+    // A program need not read its input: a broken pipe here is its choice and shows in its exit code.
+    child.stdin.on('error', () => child.stdin.destroy());
+    child.stdin.end(options.stdin ?? '');
+    child.once('error', (err) => {
+      settle();
+      reject(startFailure(options, err));
+    });
+    child.once('exit', () => {
+      // What the program left running in its group must not outlive it.
+      signalGroup(child, 'SIGKILL');
+      drainTimer = setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, DRAIN_GRACE_MS);
+    });
+    child.once('close', (code, endSignal) => {
+      settle();
+      const endedBy = stoppedBy ?? (endSignal === null ? 'exit' : 'signal');
+      resolve({ exitCode: stoppedBy === undefined ? code : null, endedBy });
+    });
+  });
+}
+
+function start(options: ProcessOptions): Child {
+  const [program, ...args] = options.argv;
+  if (program === undefined) throw new FleetError('BAD_INPUT', 'there is no program to run');
+  try {
+    return spawn(program, args, {
+      cwd: options.cwd,
+      env: { ...options.env },
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      windowsHide: true,
+    });
+  } catch (err) {
+    // Node refuses arguments that no program could receive, such as text with a NUL byte.
+    throw new FleetError('BAD_INPUT', `${program} cannot be run: ${errorMessage(err)}`, { cause: err });
+  }
+}
+
+function startFailure(options: ProcessOptions, err: Error): FleetError {
+  const program = options.argv[0] ?? '';
+  if (!existsSync(options.cwd)) {
+    return new FleetError('NOT_FOUND', `${program} cannot be run in ${options.cwd}: there is no such folder`, {
+      cause: err,
+    });
+  }
+  const code = 'code' in err ? err.code : undefined;
+  if (code === 'ENOENT' || code === 'EACCES') {
+    const why = code === 'ENOENT' ? 'is not installed' : 'is not executable';
+    return new FleetError('TOOL_UNAVAILABLE', `${program} ${why}`, {
+      remedy: `Install ${program}, or put it on PATH.`,
+      cause: err,
+    });
+  }
+  return new FleetError('INTERNAL', `${program} cannot be run: ${err.message}`, { cause: err, retry: true });
+}
+
+/** Signals every process of the child's group; a group that is already gone is fine. */
+function signalGroup(child: Child, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch (err) {
+    const code = err instanceof Error && 'code' in err ? err.code : undefined;
+    if (code !== 'ESRCH' && code !== 'EPERM') throw err;
+    // A group that another user now owns cannot be signalled as a whole; its first process can.
+    if (code === 'EPERM') child.kill(signal);
+  }
+}
+
+/** Text of a stream, kept up to a number of bytes. */
+class CappedText {
+  truncated = false;
+  readonly #decoder = new StringDecoder('utf8');
+  readonly #limit: number;
+  readonly #listener: (text: string) => void;
+  #pieces: string[] = [];
+  #bytes = 0;
+
+  constructor(limit: number, listener: (text: string) => void) {
+    this.#limit = limit;
+    this.#listener = listener;
+  }
+
+  add(chunk: Buffer): void {
+    if (this.truncated) return;
+    const room = this.#limit - this.#bytes;
+    this.#bytes += Math.min(chunk.length, room);
+    this.#emit(this.#decoder.write(chunk.length > room ? chunk.subarray(0, room) : chunk));
+    if (chunk.length > room) {
+      this.truncated = true;
+      this.#emit(`\n[output cut after ${this.#limit} bytes]\n`);
+    }
+  }
+
+  finish(): string {
+    if (!this.truncated) this.#emit(this.#decoder.end());
+    return this.#pieces.join('');
+  }
+
+  #emit(text: string): void {
+    if (text === '') return;
+    this.#pieces.push(text);
+    this.#listener(text);
+  }
+}
