@@ -30,9 +30,11 @@ export const ArtifactSpec = z.strictObject({
   /** Headings that a Markdown artifact must have, each with text under it. */
   sections: z.array(z.string()).default([]),
   min_bytes: z.number().int().nonnegative().default(1),
+  /** The language of a fenced block that a Markdown artifact must have, e.g. `mermaid`. */
+  fenced: z.string().optional(),
   /** `files` (default): in the measured folder. `approvals`, `reviews`, `evidence`: recorded by the fleet itself. */
   source: z.enum(['files', 'approvals', 'reviews', 'evidence']).default('files'),
-  /** With `source: evidence`: report file names of the collectors, as globs. */
+  /** With `source: evidence`: reports of the collectors, as globs over `collector/file`. */
   reports: z.array(z.string()).default([]),
 });
 export type ArtifactSpec = z.infer<typeof ArtifactSpec>;
@@ -58,3 +60,55 @@ export const PhasePolicy = z.strictObject({
   metrics: z.array(MetricTarget),
 });
 export type PhasePolicy = z.infer<typeof PhasePolicy>;
+
+const EnforcementMode = z.enum(['blocking', 'mixed', 'advisory']);
+
+const BypassRule = z.strictObject({
+  /** An exit gate or a success criterion. */
+  gate: Name,
+  phases: z.array(Name).min(1),
+  requires_adr: z.literal(true, 'a bypass always needs an ADR'),
+  approval_level: Name,
+});
+
+/** The whole policy file. */
+export const PolicyFile = z.strictObject({
+  version: z.string(),
+  schema_version: z.literal('1.0'),
+  global_settings: z.strictObject({
+    enforcement_mode: EnforcementMode,
+    gate_evaluation_timeout: z.number().positive().max(3600),
+    retry_on_failure: z.boolean(),
+    max_retries: z.number().int().min(0).max(5),
+  }),
+  metrics: z.record(z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, 'a metric is named like test_coverage'), MetricSpec),
+  artifacts: z.record(Name, ArtifactSpec),
+  phases: z.record(Name, PhasePolicy),
+  cross_phase_policies: z.record(
+    Name,
+    z.strictObject({ description: z.string(), enforcement: z.enum(['advisory', 'blocking']) }),
+  ),
+  bypass_rules: z.strictObject({
+    bypassable_gates: z.array(BypassRule),
+    /** Gates, criteria or metrics. A gate that reads such a metric counts too. */
+    non_bypassable_gates: z.array(Name),
+    audit_trail: z.strictObject({ log: z.string(), alert_threshold: z.number().min(0).max(1) }),
+  }),
+  reporting: z.strictObject({
+    phase_completion_report: z.strictObject({ enabled: z.boolean() }),
+    gate_evaluation_report: z.strictObject({
+      enabled: z.boolean(),
+      format: z.literal('json'),
+      include_recommendations: z.boolean(),
+    }),
+    trend_analysis: z.strictObject({ enabled: z.boolean(), period_days: z.number().int().positive() }),
+  }),
+  /** Kept as data. Its condition passes nothing: a phase without a policy is judged by `custom_component`. */
+  fallback_validation: z.strictObject({
+    gate: Name,
+    condition: z.string(),
+    severity: Severity,
+    audit_log: z.string(),
+  }),
+});
+export type PolicyFile = z.infer<typeof PolicyFile>;
