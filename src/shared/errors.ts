@@ -20,6 +20,7 @@ export const ERROR_EXITS = {
   MODEL_UNAVAILABLE: EXIT.unavailable,
   MODEL_REFUSED: EXIT.unavailable,
   BUDGET_EXCEEDED: EXIT.blocked,
+  PHASE_NOT_PASSED: EXIT.blocked,
   SANDBOX_UNAVAILABLE: EXIT.unavailable,
   TOOL_UNAVAILABLE: EXIT.unavailable,
   PORT_BUSY: EXIT.unavailable,

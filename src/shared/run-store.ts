@@ -120,6 +120,12 @@ export class RunStore {
     return PhaseRecord.parse(JSON.parse(raw));
   }
 
+  /** The run's status alone: one small read. */
+  async getStatus(runId: string): Promise<RunStatus | undefined> {
+    const raw = await this.#redis.hget(this.#key(runId), 'run');
+    return raw === null ? undefined : StoredRun.parse(JSON.parse(raw)).status;
+  }
+
   async getRun(runId: string): Promise<RunRecord> {
     const raw = await this.#redis.hget(this.#key(runId), 'run');
     if (raw === null) throw noSuchRun(runId);

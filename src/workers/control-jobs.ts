@@ -1,0 +1,106 @@
+import { type Approval } from '../shared/handoff.ts';
+import type { ApprovalJob, EdgeJob, RunJob, RunJobResult } from '../shared/jobs.ts';
+import type { z } from 'zod';
+import type { RunId } from '../shared/names.ts';
+import { FleetError } from '../shared/errors.ts';
+import { type PhaseRecord, type RunStatus, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
+import type { RunStore } from '../shared/run-store.ts';
+import { moveRun, movePhase } from '../shared/transitions.ts';
+
+/** What a control job may do with the queue it lives in. */
+export interface ControlHandle {
+  /** Wakes a parked job of the same queue; does nothing when it is awake or gone. */
+  wake(jobId: string): Promise<void>;
+  /** Parks this job again for a while. Never returns. */
+  park(delayMs: number): Promise<never>;
+}
+
+const EDGE_RECHECK_MS = 10 * 60_000;
+
+/**
+ * A phase whose gate job has ended without a verdict has failed: a missing verdict record is a block.
+ * Called only where the queue itself says that the gate job has ended.
+ */
+export async function settleEndedPhase(store: RunStore, runId: RunId, phase: string): Promise<PhaseRecord> {
+  const record = await store.getPhase(runId, phase);
+  if (TERMINAL_PHASE.includes(record.status)) return record;
+  await movePhase(store, runId, phase, 'failed', { reason: 'its gate job ended without a verdict' });
+  return store.getPhase(runId, phase);
+}
+
+/** `fan`: its source has ended, so the parked edges wake. `edge`: lets its consumer go on once the source has ended. */
+export async function passEdge(store: RunStore, job: EdgeJob, handle: ControlHandle): Promise<null> {
+  if (job.kind === 'fan') {
+    await settleEndedPhase(store, job.runId, job.from);
+    for (const edge of job.edges) await handle.wake(edge);
+    return null;
+  }
+  const source = await store.getPhase(job.runId, job.from);
+  return TERMINAL_PHASE.includes(source.status) ? null : handle.park(EDGE_RECHECK_MS);
+}
+
+/** Ends when a decision on its phase, role and round is recorded; until then it is parked and holds no worker. */
+export async function awaitApproval(store: RunStore, job: ApprovalJob, handle: ControlHandle): Promise<Approval> {
+  const plan = await store.getPlan(job.runId);
+  const find = async (): Promise<Approval | undefined> =>
+    (await store.getApprovals(job.runId)).find(
+      (approval) => approval.phase === job.phase && approval.role === job.role && approval.round === job.round,
+    );
+  const decided = await find();
+  if (decided !== undefined) return decided;
+  const phase = await store.getPhase(job.runId, job.phase);
+  if (TERMINAL_PHASE.includes(phase.status))
+    throw new FleetError('PHASE_NOT_PASSED', `${phase.status}: ${phase.reason}`);
+  if (plan.scripted?.approvals !== true) return handle.park(EDGE_RECHECK_MS);
+  await store.recordApproval(job.runId, {
+    phase: job.phase,
+    role: job.role,
+    round: job.round,
+    by: 'scripted stakeholder',
+    decision: 'approved',
+    note: 'simulated: a script approved, no person looked at it',
+    at: new Date().toISOString(),
+    simulated: true,
+  });
+  return (await find()) ?? handle.park(EDGE_RECHECK_MS);
+}
+
+/** The root of a flow: every phase has ended, so the run ends, with exactly one terminal event. */
+export async function finishRun(store: RunStore, job: RunJob): Promise<z.infer<typeof RunJobResult>> {
+  const phases: PhaseRecord[] = [];
+  for (const phase of await store.getPhases(job.runId))
+    phases.push(await settleEndedPhase(store, job.runId, phase.phase));
+  const { status, reason } = runOutcome(phases);
+  await moveRun(store, job.runId, status, { reason, simulated: phases.some((phase) => phase.simulated) });
+  const run = await store.getRun(job.runId);
+  if (!TERMINAL_RUN.includes(run.status))
+    throw new FleetError('INTERNAL', `run ${job.runId} did not end`, { retry: true });
+  if (run.status !== 'passed' && run.status !== 'passed_with_warnings') {
+    throw new FleetError('PHASE_NOT_PASSED', `${run.status}: ${run.reason}`);
+  }
+  return { status: run.status, reason: run.reason };
+}
+
+/** A run's status from the statuses of its phases; every phase that did not pass is named. */
+export function runOutcome(phases: readonly PhaseRecord[]): { status: RunStatus; reason: string } {
+  const having = (...statuses: PhaseRecord['status'][]): PhaseRecord[] =>
+    phases.filter((phase) => statuses.includes(phase.status));
+  const named = (list: readonly PhaseRecord[]): string =>
+    list.map((phase) => `${phase.phase}: ${phase.reason}`).join('; ');
+  const cancelled = having('cancelled');
+  if (cancelled.length > 0) return { status: 'cancelled', reason: named(cancelled) };
+  const failed = having('failed');
+  const blocked = having('blocked');
+  if (failed.length > 0) return { status: 'failed', reason: named([...failed, ...blocked]) };
+  if (blocked.length > 0) return { status: 'blocked', reason: named(blocked) };
+  const stranded = having('not_started', 'waiting', 'running', 'awaiting_approval');
+  if (stranded.length > 0) return { status: 'failed', reason: named(stranded) };
+  const notGated = having('not_gated');
+  const warned = having('passed_with_warnings');
+  if (warned.length === 0 && notGated.length === 0) return { status: 'passed', reason: '' };
+  const notes = [
+    ...(warned.length > 0 ? [`warnings in ${warned.map((phase) => phase.phase).join(', ')}`] : []),
+    ...(notGated.length > 0 ? [`not gated: ${notGated.map((phase) => phase.phase).join(', ')}`] : []),
+  ];
+  return { status: 'passed_with_warnings', reason: notes.join('; ') };
+}

@@ -1,0 +1,195 @@
+import { DelayedError, type Job, Queue, WaitingChildrenError, Worker } from 'bullmq';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../shared/errors.ts';
+import { ApprovalJob, EdgeJob, GateJob, PersonaJob, RunJob } from '../shared/jobs.ts';
+import { QUEUES, personaQueue } from '../shared/names.ts';
+import { connectRedis } from '../shared/redis.ts';
+import { CancelWatch } from './cancel-watch.ts';
+import { type ControlHandle, awaitApproval, finishRun, passEdge } from './control-jobs.ts';
+import { jobIdOfKey } from './gate-children.ts';
+import type { ChildSpec, GateHandle } from './gate-handle.ts';
+import { closePhase } from './gate-job.ts';
+import { doPersonaJob } from './persona-job.ts';
+import { toQueueError } from './queue-error.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+/**
+ * A killed worker's job is taken over within ten seconds, however often it is killed:
+ * the lock lives 6 s, stalled jobs are looked for every 3 s, and no number of stalls fails a job.
+ */
+const LOCK = { lockDuration: 6_000, stalledInterval: 3_000, maxStalledCount: 1_000_000 } as const;
+const CLOSE_DEADLINE_MS = 20_000;
+
+export interface FleetOptions {
+  /** Persona queues to consume. */
+  personas: readonly string[];
+  /** Consume the gates queue and the control queues (runs, edges, approvals). */
+  gates: boolean;
+  /** Persona jobs at once in this process; gate jobs measure one at a time. */
+  concurrency: number;
+}
+
+export interface Fleet {
+  queues: readonly string[];
+  /** Stops taking jobs, lets the running ones end until the deadline, then gives them back to other workers. */
+  close(deadlineMs?: number): Promise<void>;
+}
+
+type Handler = (job: Job, token: string) => Promise<unknown>;
+
+/** Starts the BullMQ workers of one process. */
+export async function startFleet(ctx: WorkerContext, options: FleetOptions): Promise<Fleet> {
+  const { prefix } = ctx.config;
+  const watch = new CancelWatch(ctx.store);
+  const queues = new QueuePool(ctx);
+  const workers: Worker[] = [];
+  const start = async (queueName: string, concurrency: number, handler: Handler): Promise<void> => {
+    const connection = await connectRedis(ctx.redisUrl, 'worker');
+    const worker = new Worker(
+      queueName,
+      async (job, token) => {
+        try {
+          return await handler(job, token ?? '');
+        } catch (err) {
+          const queueError = toQueueError(err);
+          if (!(err instanceof DelayedError || err instanceof WaitingChildrenError)) {
+            ctx.logger.info({ queue: queueName, jobId: job.id, reason: queueError.message }, 'job failed');
+          }
+          throw queueError;
+        }
+      },
+      { connection, prefix, concurrency, ...LOCK },
+    );
+    worker.on('error', (err) => ctx.logger.warn({ queue: queueName, err: errorMessage(err) }, 'worker error'));
+    worker.on('closed', () => connection.disconnect());
+    workers.push(worker);
+  };
+
+  for (const persona of options.personas) {
+    await start(personaQueue(persona), options.concurrency, (job, token) => {
+      const data = PersonaJob.parse(job.data);
+      const fence = ctx.store.fence(job.queueName, String(job.id), token);
+      const attempt = { number: job.attemptsMade + 1, isLast: job.attemptsMade + 1 >= (job.opts.attempts ?? 1) };
+      return watch.during(data.runId, undefined, (signal) => doPersonaJob(ctx, { data, fence, signal, attempt }));
+    });
+  }
+  if (options.gates) await startControl(ctx, { start, watch, queues });
+  for (const worker of workers) await worker.waitUntilReady();
+
+  let closing: Promise<void> | undefined;
+  const close = async (deadlineMs: number): Promise<void> => {
+    const closed = Promise.allSettled(workers.map((worker) => worker.close()));
+    const isDone = await Promise.race([closed.then(() => true), sleep(deadlineMs, false, { ref: false })]);
+    if (!isDone) {
+      watch.abortAll('this worker is shutting down');
+      await Promise.race([closed, sleep(3_000, undefined, { ref: false })]);
+      await Promise.allSettled(workers.map((worker) => worker.close(true)));
+    }
+    watch.close();
+    await queues.close();
+  };
+  return {
+    queues: workers.map((worker) => worker.name),
+    close: (deadlineMs = CLOSE_DEADLINE_MS) => (closing ??= close(deadlineMs)),
+  };
+}
+
+/** Queues that jobs are added to or woken in, opened on first use. */
+class QueuePool {
+  readonly #ctx: WorkerContext;
+  readonly #open = new Map<string, Queue>();
+
+  constructor(ctx: WorkerContext) {
+    this.#ctx = ctx;
+  }
+
+  get(name: string): Queue {
+    const known = this.#open.get(name);
+    if (known !== undefined) return known;
+    const queue = new Queue(name, { connection: this.#ctx.redis, prefix: this.#ctx.config.prefix });
+    queue.on('error', (err) => this.#ctx.logger.warn({ queue: name, err: errorMessage(err) }, 'queue error'));
+    this.#open.set(name, queue);
+    return queue;
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#open.values()].map((queue) => queue.close()));
+  }
+}
+
+async function startControl(
+  ctx: WorkerContext,
+  shared: {
+    start: (queue: string, concurrency: number, handler: Handler) => Promise<void>;
+    watch: CancelWatch;
+    queues: QueuePool;
+  },
+): Promise<void> {
+  const { start, watch, queues } = shared;
+  const control = (job: Job, token: string): ControlHandle => ({
+    wake: async (jobId) => {
+      const parked = await queues.get(job.queueName).getJob(jobId);
+      if (parked !== undefined && (await parked.isDelayed())) await parked.promote();
+    },
+    park: async (delayMs) => {
+      await job.moveToDelayed(Date.now() + delayMs, token);
+      throw new DelayedError();
+    },
+  });
+  await start(QUEUES.gates, 1, (job, token) => {
+    const data = GateJob.parse(job.data);
+    return watch.during(data.runId, undefined, (signal) =>
+      closePhase(ctx, gateHandle(ctx, queues, { job, token, data, signal })),
+    );
+  });
+  await start(QUEUES.edges, 10, (job, token) => passEdge(ctx.store, EdgeJob.parse(job.data), control(job, token)));
+  await start(QUEUES.approvals, 10, (job, token) =>
+    awaitApproval(ctx.store, ApprovalJob.parse(job.data), control(job, token)),
+  );
+  await start(QUEUES.runs, 10, (job) => finishRun(ctx.store, RunJob.parse(job.data)));
+}
+
+function gateHandle(
+  ctx: WorkerContext,
+  queues: QueuePool,
+  of: { job: Job; token: string; data: GateJob; signal: AbortSignal },
+): GateHandle {
+  const { job, token, signal } = of;
+  let data = of.data;
+  const add = (spec: ChildSpec, parentId: string): Promise<Job> =>
+    queues.get(spec.queue).add(spec.name, spec.data, {
+      jobId: spec.jobId,
+      attempts: spec.attempts,
+      delay: spec.delayMs,
+      backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
+      ignoreDependencyOnFailure: true,
+      parent: { id: parentId, queue: job.queueQualifiedName },
+    });
+  return {
+    get data() {
+      return data;
+    },
+    fence: ctx.store.fence(job.queueName, String(job.id), token),
+    signal,
+    children: async () => {
+      const values = Object.entries(await job.getChildrenValues<unknown>());
+      const failures = Object.entries(await job.getIgnoredChildrenFailures());
+      return {
+        values: new Map(values.map(([key, value]) => [jobIdOfKey(key), value])),
+        failures: new Map(failures.map(([key, reason]) => [jobIdOfKey(key), reason])),
+      };
+    },
+    save: async (next) => {
+      data = next;
+      await job.updateData(next);
+    },
+    report: (progress) => job.updateProgress(progress),
+    waitFor: async (children) => {
+      for (const spec of children) await add(spec, String(job.id));
+      if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+      // Every child had ended before the wait began: the job is simply run again.
+      await job.moveToDelayed(Date.now() + 50, token);
+      throw new DelayedError();
+    },
+  };
+}

@@ -1,0 +1,48 @@
+import type { PhaseVerdict } from '../shared/verdict.ts';
+
+/**
+ * Whether a verdict is blocked already by something that no review or approval could change.
+ * Reviewers and people are asked only about work whose measured gates hold.
+ */
+export function isBlockedByMeasurement(
+  verdict: PhaseVerdict,
+  judged: { metrics: ReadonlySet<string>; artifacts: ReadonlySet<string> },
+): boolean {
+  const isMeasured = (metric: string): boolean => !judged.metrics.has(metric);
+  const failedGate = verdict.gates.some(
+    (gate) => gate.outcome === 'failed' && gate.severity === 'BLOCKING' && Object.keys(gate.values).some(isMeasured),
+  );
+  const failedCriterion = verdict.criteria.some(
+    (criterion) =>
+      criterion.outcome === 'failed' && criterion.severity === 'BLOCKING' && isMeasured(criterion.criterion),
+  );
+  const notEvaluable = verdict.errors.some((error) => isMeasured(error.metric));
+  const missing = verdict.artifacts.some(
+    (artifact) => artifact.required && artifact.outcome === 'missing' && !judged.artifacts.has(artifact.artifact),
+  );
+  return failedGate || failedCriterion || notEvaluable || missing;
+}
+
+/** The reason a verdict is blocked, in one line: the first gate, criterion, artifact or error, and how many more. */
+export function blockedReason(verdict: PhaseVerdict): string {
+  const gates = verdict.gates.filter((gate) => gate.outcome === 'failed' || gate.outcome === 'error');
+  const named = new Set(gates.map((gate) => gate.gate));
+  const reasons = [
+    ...gates.map((gate) => `${gate.gate}: ${gate.message}`),
+    ...verdict.criteria
+      .filter(
+        (criterion) =>
+          criterion.outcome === 'error' || (criterion.outcome === 'failed' && criterion.severity === 'BLOCKING'),
+      )
+      .filter((criterion) => !gates.some((gate) => criterion.criterion in gate.values))
+      .map((criterion) => `${criterion.criterion}: ${criterion.message}`),
+    ...verdict.artifacts
+      .filter((artifact) => artifact.required && artifact.outcome === 'missing')
+      .map((artifact) => `${artifact.artifact}: ${artifact.message}`),
+    ...verdict.errors
+      .filter((error) => error.gate === undefined && error.criterion === undefined)
+      .map((error) => `${error.metric}: ${error.reason}`),
+  ];
+  const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';
+  return `${named.size > 0 ? 'gate ' : ''}${reasons[0] ?? 'blocked'}${more}`;
+}

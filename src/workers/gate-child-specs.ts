@@ -1,0 +1,75 @@
+import type { judgementMetrics } from '../gates/policy-lookup.ts';
+import type { CommitRef } from '../shared/jobs.ts';
+import { QUEUES, jobIds, personaQueue } from '../shared/names.ts';
+import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import type { ChildSpec } from './gate-handle.ts';
+
+/** How long a parked approval waits before it looks for itself whether a decision was recorded. */
+const APPROVAL_SAFETY_MS = 10 * 60_000;
+
+type Judgements = ReturnType<typeof judgementMetrics>;
+interface Of {
+  plan: RunPlan;
+  phase: PlannedPhase;
+  round: number;
+}
+
+const common = (plan: RunPlan): { schemaVersion: 1; runId: RunPlan['runId']; simulated: boolean } => ({
+  schemaVersion: 1,
+  runId: plan.runId,
+  simulated: plan.provider === 'scripted',
+});
+const mark = (plan: RunPlan): string => (plan.provider === 'scripted' ? ' [simulated]' : '');
+
+/** The persona jobs of a rework round, going on from the blocked work with its findings. */
+export const reworkChildren = (of: Of, base: CommitRef | null, evidence: BlobRef | null): ChildSpec[] =>
+  of.phase.personas.map((persona) => ({
+    queue: personaQueue(persona),
+    name: `${of.phase.name}: ${persona} rework ${of.round}${mark(of.plan)}`,
+    jobId: jobIds.work(of.plan.runId, of.phase.name, persona, of.round),
+    data: {
+      ...common(of.plan),
+      phase: of.phase.name,
+      persona,
+      kind: 'work',
+      round: of.round,
+      metrics: [],
+      base,
+      evidence,
+    },
+    attempts: of.phase.attempts,
+    delayMs: 0,
+  }));
+
+/** One review job per reviewer persona, with all the metrics it is asked about. */
+export function reviewChildren(of: Of, reviews: Judgements['reviews'], base: CommitRef): ChildSpec[] {
+  const reviewers = [...new Set(reviews.map((review) => review.reviewer))].toSorted();
+  return reviewers.map((persona) => ({
+    queue: personaQueue(persona),
+    name: `${of.phase.name}: review by ${persona}${mark(of.plan)}`,
+    jobId: jobIds.review(of.plan.runId, of.phase.name, persona, of.round),
+    data: {
+      ...common(of.plan),
+      phase: of.phase.name,
+      persona,
+      kind: 'review',
+      round: of.round,
+      metrics: reviews.filter((review) => review.reviewer === persona).map((review) => review.metric),
+      base,
+      evidence: null,
+    },
+    attempts: of.phase.attempts,
+    delayMs: 0,
+  }));
+}
+
+/** A parked job per role: it holds no worker while a person makes up their mind. */
+export const approvalChildren = (of: Of, roles: readonly string[]): ChildSpec[] =>
+  roles.map((role) => ({
+    queue: QUEUES.approvals,
+    name: `${of.phase.name}: approval by ${role}${mark(of.plan)}`,
+    jobId: jobIds.approval(of.plan.runId, of.phase.name, role, of.round),
+    data: { ...common(of.plan), phase: of.phase.name, role, round: of.round },
+    attempts: 10,
+    delayMs: of.plan.scripted?.approvals === true ? 0 : APPROVAL_SAFETY_MS,
+  }));

@@ -1,0 +1,266 @@
+import { evaluatePhase } from '../gates/evaluate.ts';
+import { judgementMetrics } from '../gates/policy-lookup.ts';
+import type { RunContext } from '../gates/collector.ts';
+import { getJson } from '../shared/blob-store.ts';
+import { FleetError } from '../shared/errors.ts';
+import { Review } from '../shared/handoff.ts';
+import type { GateJob, GateJobResult } from '../shared/jobs.ts';
+import { jobIds } from '../shared/names.ts';
+import { RoundEvidence } from '../shared/round-evidence.ts';
+import { OPEN_PHASE, type PhaseRecord, type PlannedPhase, type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
+import { moveRun, movePhase } from '../shared/transitions.ts';
+import type { PhaseVerdict } from '../shared/verdict.ts';
+import { blockedReason, isBlockedByMeasurement } from './gate-blockers.ts';
+import { approvalChildren, reviewChildren, reworkChildren } from './gate-child-specs.ts';
+import { personaOutcome, workOutcome } from './gate-children.ts';
+import type { GateHandle } from './gate-handle.ts';
+import { joinEvidence, measureCandidate, mergeWork, storeEvidence } from './gate-measure.ts';
+import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+
+interface Gate {
+  ctx: WorkerContext;
+  handle: GateHandle;
+  plan: RunPlan;
+  phase: PlannedPhase;
+  round: number;
+  record: PhaseRecord;
+  loaded: LoadedDefinitions;
+  judged: {
+    metrics: ReadonlySet<string>;
+    artifacts: ReadonlySet<string>;
+    reviews: ReturnType<typeof judgementMetrics>['reviews'];
+    roles: string[];
+  };
+}
+
+type Measured = NonNullable<GateJob['measured']>;
+
+/**
+ * Closes one phase. Runs from the top each time it is woken, and finds in its children and records how far it came:
+ * work done -> measured -> reviewed -> approved -> verdict -> handed on, reworked or blocked.
+ * A phase that may not hand on its work ends as a failed job, so that the queue tells the same as the verdict.
+ */
+export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promise<GateJobResult> {
+  const { runId, phase: name } = handle.data;
+  const plan = await ctx.store.getPlan(runId);
+  const phase = plan.phases.find((planned) => planned.name === name);
+  if (phase === undefined) throw new FleetError('INTERNAL', `run ${runId} has no phase "${name}" in its plan`);
+  const record = await ctx.store.getPhase(runId, name);
+  if (TERMINAL_PHASE.includes(record.status)) return endedPhase(record);
+  const loaded = await ctx.definitions.get(plan.definitions);
+  const gate: Gate = { ctx, handle, plan, phase, round: record.round, record, loaded, judged: judgedBy(phase, loaded) };
+
+  const work = workOutcome(await handle.children(), {
+    runId,
+    phase: name,
+    personas: phase.personas,
+    round: record.round,
+  });
+  if (work.state === 'failed')
+    return endPhase(gate, work.reason.includes('BUDGET_EXCEEDED') ? 'blocked' : 'failed', work.reason);
+  if (work.state === 'absent') return startRework(gate);
+
+  const measured =
+    handle.data.measured?.round === gate.round ? handle.data.measured : await measureRound(gate, work.results);
+  const first = await getJson(ctx.blobs, measured.evidence, RoundEvidence);
+  const early = judge(gate, first, measured.conflicts);
+  if (early.verdict === 'blocked' && isBlockedByMeasurement(early, gate.judged))
+    return conclude(gate, measured, first, early);
+
+  const run = await gatherJudgements(gate, measured);
+  const second = await measureCandidate(ctx, { ...inputOf(gate, measured, run), part: 'judged' });
+  const evidence = joinEvidence(first, second, gate.judged.metrics);
+  return conclude(gate, measured, evidence, judge(gate, evidence, measured.conflicts));
+}
+
+function judgedBy(phase: PlannedPhase, loaded: LoadedDefinitions): Gate['judged'] {
+  const { policySet } = loaded;
+  const metrics = phase.policy === null ? { reviews: [], approvals: [] } : judgementMetrics(policySet, phase.policy);
+  const roles = [
+    ...metrics.approvals.map((approval) => approval.role),
+    ...(phase.approvalRole === null ? [] : [phase.approvalRole]),
+  ];
+  const artifacts = Object.entries(policySet.artifacts).flatMap(([name, spec]) =>
+    spec.source === 'reviews' || spec.source === 'approvals' ? [name] : [],
+  );
+  return {
+    metrics: new Set([...metrics.reviews, ...metrics.approvals].map((entry) => entry.metric)),
+    artifacts: new Set(artifacts),
+    reviews: metrics.reviews,
+    roles: [...new Set(roles)].toSorted(),
+  };
+}
+
+const inputOf = (
+  gate: Gate,
+  measured: Pick<Measured, 'candidate'>,
+  run: RunContext,
+): Omit<Parameters<typeof measureCandidate>[1], 'part'> => ({
+  plan: gate.plan,
+  phase: gate.phase,
+  round: gate.round,
+  candidate: measured.candidate,
+  run,
+  loaded: gate.loaded,
+  signal: gate.handle.signal,
+});
+
+const runContext = (gate: Gate): RunContext => ({
+  approvals: [],
+  judgements: [],
+  phaseStartedAt: gate.record.startedAt ?? undefined,
+  round: gate.round,
+  inputs: gate.plan.inputs,
+});
+
+async function measureRound(gate: Gate, results: Parameters<typeof mergeWork>[2]): Promise<Measured> {
+  const { ctx, handle } = gate;
+  const { candidate, conflicts } = await mergeWork(ctx, gate.phase, results);
+  const evidence = await measureCandidate(ctx, { ...inputOf(gate, { candidate }, runContext(gate)), part: 'measured' });
+  const measured: Measured = {
+    round: gate.round,
+    evidence: await storeEvidence(ctx, evidence),
+    candidate,
+    conflicts: conflicts.map((conflict) => `${conflict.file} was changed by ${conflict.labels.join(' and ')}`),
+  };
+  await handle.save({ ...handle.data, measured });
+  return measured;
+}
+
+/** The verdict on what is known. What the policy cannot see (merge conflicts, a refused approval) blocks beside it. */
+function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]): PhaseVerdict {
+  const verdict = evaluatePhase({
+    policySet: gate.loaded.policySet,
+    policy: gate.phase.policy ?? 'none',
+    phase: gate.phase.name,
+    fallback: gate.phase.policyFallback,
+    measurements: evidence.measurements,
+    artifacts: evidence.artifacts,
+  });
+  const role = gate.phase.approvalRole;
+  const refused = evidence.approvals.filter((approval) => approval.role === role && approval.decision === 'rejected');
+  const errors = [
+    ...conflicts.map((reason) => ({ metric: 'merge_conflict', reason })),
+    ...refused.map((approval) => ({
+      metric: 'approval',
+      reason: `${approval.by} (${approval.role}) rejected it: ${approval.note}`,
+    })),
+  ];
+  const simulated = verdict.simulated || gate.plan.provider === 'scripted';
+  return errors.length === 0
+    ? { ...verdict, simulated }
+    : { ...verdict, simulated, verdict: 'blocked', errors: [...verdict.errors, ...errors] };
+}
+
+/** Collects the reviews and approvals of this round; asks for the missing ones and waits. */
+async function gatherJudgements(gate: Gate, measured: Measured): Promise<RunContext> {
+  const { ctx, handle, plan, phase, round, judged } = gate;
+  const children = await handle.children();
+  const specs = reviewChildren(gate, judged.reviews, measured.candidate);
+  const outcomes = specs.map((spec) => ({ spec, outcome: personaOutcome(children, spec.jobId) }));
+  if (outcomes.some(({ outcome }) => outcome.state === 'absent')) return handle.waitFor(specs);
+  const judgements: RunContext['judgements'][number][] = [];
+  for (const { outcome } of outcomes) {
+    // A review that failed leaves its metrics without a value, and those gates in error.
+    if (outcome.state !== 'done') continue;
+    const { persona: reviewer, simulated, handoff } = outcome.result;
+    const review = await getJson(ctx.blobs, handoff, Review);
+    judgements.push(...review.judgements.map((judgement) => ({ reviewer, simulated, judgement })));
+  }
+  const decided = (await ctx.store.getApprovals(plan.runId)).filter(
+    (approval) => approval.phase === phase.name && approval.round === round,
+  );
+  const open = judged.roles.filter((role) => !decided.some((approval) => approval.role === role));
+  const run: RunContext = { ...runContext(gate), approvals: decided, judgements };
+  if (open.length === 0) {
+    await movePhase(ctx.store, plan.runId, phase.name, 'running', { fence: handle.fence });
+    await moveRun(ctx.store, plan.runId, 'running', { from: ['awaiting_approval'] });
+    return run;
+  }
+  const asked = open.filter((role) => !children.values.has(jobIds.approval(plan.runId, phase.name, role, round)));
+  if (asked.length === 0) return run;
+  await movePhase(ctx.store, plan.runId, phase.name, 'awaiting_approval', {
+    fence: handle.fence,
+    events:
+      gate.record.status === 'awaiting_approval'
+        ? []
+        : asked.map((role) => ({ type: 'approval.requested', phase: phase.name, role })),
+  });
+  await moveRun(ctx.store, plan.runId, 'awaiting_approval');
+  return handle.waitFor(approvalChildren(gate, asked));
+}
+
+/** Records the verdict of the round and does what it says. The verdict is the only thing that decides. */
+async function conclude(
+  gate: Gate,
+  measured: Measured,
+  evidence: RoundEvidence,
+  verdict: PhaseVerdict,
+): Promise<GateJobResult> {
+  const { ctx, handle, plan, phase, round } = gate;
+  const blob = await storeEvidence(ctx, evidence);
+  const at = new Date().toISOString();
+  const roundRecord = { round, verdict, findings: evidence.findings.length, evidence: blob, at };
+  const withRound = (before: PhaseRecord): PhaseRecord => ({
+    ...before,
+    rounds: [...before.rounds.filter((known) => known.round !== round), roundRecord],
+    simulated: before.simulated || verdict.simulated,
+  });
+  const verdictEvent = { type: 'gate.verdict', phase: phase.name, round, verdict } as const;
+  await handle.report({ runId: plan.runId, phase: phase.name, round, verdict });
+
+  if (verdict.verdict !== 'blocked') {
+    await movePhase(ctx.store, plan.runId, phase.name, verdict.verdict, {
+      fence: handle.fence,
+      events: [verdictEvent],
+      change: (before) => ({ ...withRound(before), ...measured.candidate }),
+    });
+    return { phase: phase.name, status: verdict.verdict, verdict };
+  }
+  const reason = blockedReason(verdict);
+  if (round >= phase.rework) {
+    const suffix = phase.rework > 0 ? ` after ${phase.rework} rework rounds` : '';
+    await movePhase(ctx.store, plan.runId, phase.name, 'blocked', {
+      reason: `${reason}${suffix}`,
+      fence: handle.fence,
+      events: [verdictEvent],
+      change: withRound,
+    });
+    return endedPhase(await ctx.store.getPhase(plan.runId, phase.name));
+  }
+  await movePhase(ctx.store, plan.runId, phase.name, 'running', {
+    fence: handle.fence,
+    events: [
+      verdictEvent,
+      {
+        type: 'rework.requested',
+        phase: phase.name,
+        round: round + 1,
+        findings: evidence.findings.length,
+        headline: reason,
+      },
+    ],
+    change: (before) => ({ ...withRound(before), round: round + 1 }),
+  });
+  return handle.waitFor(reworkChildren({ plan, phase, round: round + 1 }, measured.candidate, blob));
+}
+
+/** The record says a rework round began, but its jobs are not there: the worker died in between. */
+async function startRework(gate: Gate): Promise<GateJobResult> {
+  const last = gate.record.rounds.find((known) => known.round === gate.round - 1);
+  return gate.handle.waitFor(
+    reworkChildren(gate, gate.handle.data.measured?.candidate ?? null, last?.evidence ?? null),
+  );
+}
+
+async function endPhase(gate: Gate, status: 'blocked' | 'failed', reason: string): Promise<GateJobResult> {
+  await movePhase(gate.ctx.store, gate.plan.runId, gate.phase.name, status, { reason, fence: gate.handle.fence });
+  return endedPhase(await gate.ctx.store.getPhase(gate.plan.runId, gate.phase.name));
+}
+
+/** What an ended phase means for its gate job: its result, or a failure that will not be retried. */
+function endedPhase(record: PhaseRecord): GateJobResult {
+  const verdict = record.rounds.at(-1)?.verdict ?? null;
+  if (OPEN_PHASE.includes(record.status)) return { phase: record.phase, status: record.status, verdict };
+  throw new FleetError('PHASE_NOT_PASSED', `${record.status}: ${record.reason}`);
+}

@@ -1,0 +1,55 @@
+import type { BlobStore } from '../shared/blob-store.ts';
+import type { Config } from '../shared/config.ts';
+import { getJson } from '../shared/blob-store.ts';
+import { Definitions } from '../shared/definitions.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { Redis } from '../shared/redis.ts';
+import type { BlobRef } from '../shared/run-record.ts';
+import type { RunStore } from '../shared/run-store.ts';
+import type { Sandbox } from '../shared/sandbox/sandbox.ts';
+import { type PolicySet, loadPolicySet } from '../gates/load-policy.ts';
+
+/** What every job handler of a worker process shares. */
+export interface WorkerContext {
+  config: Readonly<Config>;
+  redis: Redis;
+  /** Each BullMQ worker dials its own blocking connection. */
+  redisUrl: string;
+  store: RunStore;
+  blobs: BlobStore;
+  sandbox: Sandbox;
+  definitions: DefinitionsCache;
+  logger: Logger;
+}
+
+export interface LoadedDefinitions {
+  definitions: Definitions;
+  policySet: PolicySet;
+}
+
+/** The definitions of recent runs, by their address: read and checked once per worker. */
+export class DefinitionsCache {
+  readonly #blobs: BlobStore;
+  readonly #loaded = new Map<BlobRef, Promise<LoadedDefinitions>>();
+
+  constructor(blobs: BlobStore) {
+    this.#blobs = blobs;
+  }
+
+  get(ref: BlobRef): Promise<LoadedDefinitions> {
+    const known = this.#loaded.get(ref);
+    if (known !== undefined) return known;
+    const loading = this.#load(ref);
+    this.#loaded.set(ref, loading);
+    // A failed read is not remembered: the blob store may come back.
+    loading.catch(() => this.#loaded.delete(ref));
+    const oldest = this.#loaded.keys().next();
+    if (this.#loaded.size > 50 && oldest.done !== true) this.#loaded.delete(oldest.value);
+    return loading;
+  }
+
+  async #load(ref: BlobRef): Promise<LoadedDefinitions> {
+    const definitions = await getJson(this.#blobs, ref, Definitions);
+    return { definitions, policySet: loadPolicySet(definitions.policies) };
+  }
+}
