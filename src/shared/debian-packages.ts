@@ -32,18 +32,19 @@ export async function unpackDebianPackages({ packages, cache, logger }: Options)
     .slice(0, 16);
   const target = join(cache, 'debian', digest);
   if (await isFolder(target)) return target;
-  await mkdir(join(cache, 'debian'), { recursive: true });
-  const work = await mkdtemp(join(cache, 'debian', 'partial-'));
   logger.info({ packages: wanted }, 'downloading Debian packages');
   try {
-    await downloadAndUnpack(wanted, work);
-    await settle(join(work, 'tree'), target);
+    await mkdir(join(cache, 'debian'), { recursive: true });
+    const work = await mkdtemp(join(cache, 'debian', 'partial-'));
+    try {
+      await downloadAndUnpack(wanted, work);
+      await settle(join(work, 'tree'), target);
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
     return target;
   } catch (err) {
-    if (err instanceof FleetError) throw err;
     throw unavailable(what, `could not be downloaded and unpacked: ${commandError(err)}`, err);
-  } finally {
-    await rm(work, { recursive: true, force: true });
   }
 }
 

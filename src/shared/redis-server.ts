@@ -108,7 +108,7 @@ function parseState(text: string): State | undefined {
 async function isServer(pid: number): Promise<boolean> {
   if (!isAlive(pid)) return false;
   if (process.platform !== 'linux') return true;
-  return /redis|valkey/.test((await readIfPresent(`/proc/${pid}/cmdline`)) ?? '');
+  return /^(redis|valkey)-/.test((await readIfPresent(`/proc/${pid}/comm`)) ?? '');
 }
 
 /** A server that is shutting down still has its files open: two servers on one append-only file would damage it. */

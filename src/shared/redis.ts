@@ -16,18 +16,23 @@ export async function connectRedis(url: string, role: RedisRole): Promise<Redis>
     retryStrategy: (times) =>
       role === 'producer' && times > 3 ? null : Math.min(100 * 2 ** Math.min(times, 5), 3_000),
   });
+  let reason: unknown;
   // Without a listener a lost connection would end the process; commands report their own failure.
-  redis.on('error', () => undefined);
+  redis.on('error', (err) => (reason = err));
   try {
     await redis.connect();
     return redis;
   } catch (err) {
     redis.disconnect();
-    throw new FleetError('REDIS_UNAVAILABLE', `Redis does not answer at ${redactUrl(url)}: ${errorMessage(err)}`, {
-      cause: err,
-      retry: true,
-      remedy: 'Start Redis there, correct REDIS_URL, or run `maestro up`, which starts a private one.',
-    });
+    throw new FleetError(
+      'REDIS_UNAVAILABLE',
+      `Redis does not answer at ${redactUrl(url)}: ${errorMessage(reason ?? err)}`,
+      {
+        cause: err,
+        retry: true,
+        remedy: 'Start Redis there, correct REDIS_URL, or run `maestro up`, which starts a private one.',
+      },
+    );
   }
 }
 
