@@ -1,0 +1,2 @@
+DROP INDEX links_created_at;
+DROP TABLE links;
