@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { SandboxMount, SandboxResult } from '../../shared/sandbox/sandbox.ts';
+import { capText, dataBlock } from './data-block.ts';
+import { type AgentTool, defineTool } from './tool.ts';
+import { changesSince, snapshotTree } from './tree-snapshot.ts';
+
+const OUTPUT_CHARS = 30_000;
+const WALL_MS = 120_000;
+
+const ENDINGS: Readonly<Record<Exclude<SandboxResult['endedBy'], 'exit'>, string>> = {
+  signal: 'ended by a signal: it may have used too much memory or time',
+  timeout: `ended after ${WALL_MS / 1000} s, the most a command may take`,
+  aborted: 'ended because the work was cancelled',
+};
+
+const shell = defineTool({
+  name: 'shell',
+  description:
+    'Runs a shell command in the workspace (/work), in a sandbox: no network, only the workspace is writable, ' +
+    `at most ${WALL_MS / 1000} s. Node, npm, git and the usual tools are there. Returns the exit code and the output.`,
+  schema: z.strictObject({ command: z.string().min(1).max(20_000) }),
+  async run({ command }, { root, sandbox, signal }) {
+    const before = await snapshotTree(root);
+    const git = join(root, '.git');
+    const mounts: SandboxMount[] = [
+      { host: root, inside: '/work', writable: true },
+      // What is in .git could make git run commands outside the sandbox later.
+      ...(existsSync(git) ? [{ host: git, inside: '/work/.git', writable: false }] : []),
+    ];
+    const result = await sandbox.run({
+      argv: ['sh', '-c', command],
+      mounts,
+      cwd: '/work',
+      limits: { wallMs: WALL_MS },
+      signal,
+    });
+    const changed = await changesSince(root, before);
+    const ended = result.endedBy === 'exit' ? `exit code ${result.exitCode}` : ENDINGS[result.endedBy];
+    const parts = [
+      `${ended} after ${result.durationMs} ms`,
+      ...(['stdout', 'stderr'] as const).flatMap((stream) =>
+        result[stream] === '' ? [] : [dataBlock(capText(result[stream], OUTPUT_CHARS), { stream })],
+      ),
+      ...(result.truncated ? ['The output was longer than is kept.'] : []),
+      ...(changed.length > 0 ? [`${changed.length} files changed.`] : []),
+    ];
+    return { text: parts.join('\n'), isError: result.endedBy !== 'exit', changed };
+  },
+});
+
+const runGates = defineTool({
+  name: 'run_gates',
+  description:
+    'Measures the workspace now with the collectors that the gate will use, and returns what it found. ' +
+    'Judgements of reviewers and approvals are not part of it: they are made after you hand off.',
+  schema: z.strictObject({}),
+  async run(_input, context) {
+    return { text: dataBlock(capText(await context.runGates(context.signal), 2 * OUTPUT_CHARS), { gates: 'now' }) };
+  },
+});
+
+export const COMMAND_TOOLS: readonly AgentTool[] = [shell, runGates];

@@ -1,0 +1,32 @@
+import { z } from 'zod';
+import { Name } from '../../shared/names.ts';
+
+/** Which job a conversation is about: the first line of its first user message. */
+export const JobLine = z.strictObject({
+  run: z.string().regex(/^\w+$/),
+  workflow: Name,
+  phase: Name,
+  persona: Name,
+  kind: z.enum(['work', 'review']),
+  round: z.coerce.number().int().nonnegative(),
+  /** Only with the scripted provider. */
+  scenario: Name.optional(),
+});
+export type JobLine = z.infer<typeof JobLine>;
+
+export const formatJobLine = (job: JobLine): string => {
+  const line = JobLine.parse(job);
+  const scenario = line.scenario === undefined ? '' : ` scenario="${line.scenario}"`;
+  return (
+    `<job run="${line.run}" workflow="${line.workflow}" phase="${line.phase}" persona="${line.persona}" ` +
+    `kind="${line.kind}" round="${line.round}"${scenario}/>`
+  );
+};
+
+/** Reads the job line that a text begins with; undefined when there is none or it is not valid. */
+export function parseJobLine(text: string): JobLine | undefined {
+  const attributes = /^<job((?: [a-z]+="[^"]*")+)\/>(?:\n|$)/.exec(text)?.[1];
+  if (attributes === undefined) return undefined;
+  const pairs = [...attributes.matchAll(/ ([a-z]+)="([^"]*)"/g)].map((match) => [match[1], match[2]]);
+  return JobLine.safeParse(Object.fromEntries(pairs)).data;
+}

@@ -1,0 +1,42 @@
+import type { z } from 'zod';
+import type { Logger } from '../../shared/logger.ts';
+import type { ToolName } from '../../shared/persona-schema.ts';
+import type { Sandbox } from '../../shared/sandbox/sandbox.ts';
+import type { FileChange } from './lineage.ts';
+
+/** What the tools of one job work on. */
+export interface ToolContext {
+  /** The work tree. No tool reads or writes outside it. */
+  root: string;
+  sandbox: Sandbox;
+  /** Measures the work tree with the collectors that the gate will use, and returns a table to read. */
+  runGates: (signal: AbortSignal) => Promise<string>;
+  signal: AbortSignal;
+  logger: Logger;
+}
+
+export interface ToolOutput {
+  text: string;
+  isError?: boolean;
+  changed?: FileChange[];
+}
+
+export interface AgentTool {
+  name: ToolName;
+  description: string;
+  schema: z.ZodType;
+  run(input: unknown, context: ToolContext): Promise<ToolOutput>;
+}
+
+/** A tool whose input is checked before it runs. */
+export function defineTool<S extends z.ZodType>(tool: {
+  name: ToolName;
+  description: string;
+  schema: S;
+  run(input: z.infer<S>, context: ToolContext): Promise<ToolOutput>;
+}): AgentTool {
+  return { ...tool, run: (input, context) => tool.run(tool.schema.parse(input), context) };
+}
+
+/** An answer that tells the model what was wrong with its call. */
+export const refused = (text: string): ToolOutput => ({ text, isError: true });

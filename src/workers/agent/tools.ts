@@ -1,0 +1,83 @@
+import type Anthropic from '@anthropic-ai/sdk';
+import { z } from 'zod';
+import { FleetError, errorMessage } from '../../shared/errors.ts';
+import { ToolName } from '../../shared/persona-schema.ts';
+import { nearestHint } from '../../shared/yaml-file.ts';
+import { abortReason } from '../models/call-model.ts';
+import { COMMAND_TOOLS } from './command-tools.ts';
+import { FILE_TOOLS } from './file-tools.ts';
+import type { LineageEntry } from './lineage.ts';
+import { SEARCH_TOOLS } from './search-tool.ts';
+import type { AgentTool, ToolContext } from './tool.ts';
+
+const ALL_TOOLS: readonly AgentTool[] = [...FILE_TOOLS, ...SEARCH_TOOLS, ...COMMAND_TOOLS];
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  input: unknown;
+  messageId: string;
+}
+
+export interface ToolOutcome {
+  text: string;
+  isError: boolean;
+  lineage: LineageEntry[];
+  /** True when the call asked for something that this persona may not do. */
+  isRefused: boolean;
+}
+
+/** The tools one persona has, and no others. */
+export interface ToolBox {
+  readonly definitions: readonly Anthropic.Tool[];
+  /** Runs one call. What goes wrong in a tool is an answer for the model, never an exception; only an abort throws. */
+  invoke(call: ToolCall): Promise<ToolOutcome>;
+}
+
+/** The JSON schema of a tool's input, as the API wants it. */
+export function inputSchemaOf(schema: z.ZodType): Anthropic.Tool.InputSchema {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, { io: 'input' });
+  return { ...json, type: 'object' };
+}
+
+/** One line per problem of an input, naming the field. */
+export const inputProblems = (error: z.ZodError): string =>
+  error.issues.map((issue) => `${issue.path.map(String).join('.') || 'input'}: ${issue.message}`).join('\n');
+
+const fail = (text: string, isRefused = false): ToolOutcome => ({ text, isError: true, lineage: [], isRefused });
+
+export function createToolBox(options: ToolContext & { tools: readonly ToolName[] }): ToolBox {
+  const mine = ALL_TOOLS.filter((tool) => options.tools.includes(tool.name));
+  const names = mine.map((tool) => tool.name);
+  return {
+    definitions: mine.map((tool) => ({
+      name: tool.name,
+      description: tool.description,
+      input_schema: inputSchemaOf(tool.schema),
+    })),
+    async invoke(call) {
+      if (options.signal.aborted) throw abortReason(options.signal);
+      const tool = mine.find((one) => one.name === call.name);
+      if (tool === undefined) {
+        const isKnown = ToolName.safeParse(call.name).success;
+        const reason = isKnown ? 'is not among your tools' : `does not exist${nearestHint(call.name, names)}`;
+        options.logger.warn({ tool: call.name }, 'a persona asked for a tool it does not have');
+        return fail(`the tool ${call.name} ${reason}; yours are: ${names.join(', ')}`, true);
+      }
+      const input = tool.schema.safeParse(call.input);
+      if (!input.success) return fail(`the input of ${tool.name} is not valid:\n${inputProblems(input.error)}`);
+      try {
+        const output = await tool.run(input.data, options);
+        const origin = { tool: tool.name, toolUseId: call.id, messageId: call.messageId };
+        const lineage = (output.changed ?? []).map((change) => ({ ...change, ...origin }));
+        return { text: output.text, isError: output.isError ?? false, lineage, isRefused: false };
+      } catch (err) {
+        if (options.signal.aborted) throw abortReason(options.signal);
+        // Without a sandbox no command can be run at all; that is the machine's fault and not the model's to mend.
+        if (err instanceof FleetError && err.code === 'SANDBOX_UNAVAILABLE') throw err;
+        options.logger.debug({ err, tool: tool.name }, 'tool failed');
+        return fail(`${tool.name} failed: ${errorMessage(err)}`);
+      }
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import { FleetError } from '../../shared/errors.ts';
+import type { FileChange } from './lineage.ts';
+
+const MAX_FILES = 50_000;
+
+/** Path -> what tells that a file has changed. The change time is the system's and cannot be set back by a command. */
+export type TreeSnapshot = ReadonlyMap<string, string>;
+
+/** Notes every file of a work tree but those of git and of installed packages. */
+export async function snapshotTree(root: string): Promise<TreeSnapshot> {
+  const seen = new Map<string, string>();
+  const queue = [root];
+  for (let folder = queue.pop(); folder !== undefined; folder = queue.pop()) {
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      if (entry.name === '.git' || entry.name === 'node_modules') continue;
+      const at = join(folder, entry.name);
+      if (entry.isDirectory()) {
+        queue.push(at);
+        continue;
+      }
+      if (!entry.isFile()) continue;
+      const { ino, size, mtimeMs, ctimeMs } = await lstat(at);
+      seen.set(relative(root, at).split(sep).join('/'), `${ino} ${size} ${mtimeMs} ${ctimeMs}`);
+      if (seen.size > MAX_FILES) {
+        throw new FleetError('BAD_INPUT', `the workspace holds more than ${MAX_FILES} files, too many to trace`, {
+          remedy: 'Delete what a command generated.',
+        });
+      }
+    }
+  }
+  return seen;
+}
+
+async function hashFile(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(Buffer.from(chunk));
+  return hash.digest('hex');
+}
+
+/** What a command changed: the files that are new, different or gone. */
+export async function changesSince(root: string, before: TreeSnapshot): Promise<FileChange[]> {
+  const after = await snapshotTree(root);
+  const changes: FileChange[] = [];
+  for (const [path, stamp] of after) {
+    if (before.get(path) !== stamp) changes.push({ path, sha256: await hashFile(join(root, path)) });
+  }
+  for (const path of before.keys()) if (!after.has(path)) changes.push({ path, sha256: null });
+  return changes.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+}

@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto';
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { FleetError, errorMessage } from '../../shared/errors.ts';
+import { parseJobLine } from '../agent/job-line.ts';
+import { buildReply, replyEvents, sendEvent } from './reply.ts';
+import { ApiProblem, CountRequest, MessagesRequest, type ScriptedMessage, checkRequest } from './request-check.ts';
+import { type Script, type ScriptTurn, findScriptJob } from './script-schema.ts';
+import { usageOf } from './usage.ts';
+
+const MAX_BODY_BYTES = 32 * 1024 ** 2;
+
+/** Every answer of the stand-in carries this header; a client that sees it knows that no real model spoke. */
+export const SIMULATED_HEADER = 'x-maestro-simulated';
+
+export interface ScriptedProvider {
+  url: string;
+  /** How many requests for a message were received. */
+  readonly requests: number;
+  close(): Promise<void>;
+}
+
+interface ScriptedOptions {
+  scripts: readonly Script[];
+  port?: number;
+  host?: string;
+  /** Added before every answer. */
+  latencyMs?: number;
+}
+
+/** The turn to play, told from the request alone: any server with the same scripts gives the same answer. */
+function chooseTurn(scripts: readonly Script[], messages: readonly ScriptedMessage[]) {
+  const first = messages[0]?.content;
+  const opening = typeof first === 'string' ? first : first?.[0];
+  const text = typeof opening === 'string' ? opening : opening?.type === 'text' ? opening.text : '';
+  const wanted = parseJobLine(text);
+  if (wanted === undefined) {
+    throw new ApiProblem(404, 'not_found_error', 'the first user message does not begin with a valid <job .../> line');
+  }
+  const title = `${wanted.workflow}/${wanted.phase}/${wanted.persona} ${wanted.kind} round ${wanted.round}`;
+  const scene = wanted.scenario === undefined ? '' : ` in scenario ${wanted.scenario}`;
+  const job = findScriptJob(scripts, wanted);
+  if (job === undefined) throw new ApiProblem(404, 'not_found_error', `no script for ${title}${scene}`);
+  const index = messages.filter((message) => message.role === 'assistant').length;
+  const turn = job.turns[index];
+  if (turn === undefined) {
+    const length = `it has ${job.turns.length}, and turn ${index + 1} was asked for`;
+    throw new ApiProblem(404, 'not_found_error', `the script for ${title}${scene} has no more turns: ${length}`);
+  }
+  if (messages.at(-1)?.role === 'assistant' && job.turns[index - 1]?.stop_reason !== 'pause_turn') {
+    const reason = 'This model does not support assistant message prefill. The conversation must end with a user message.';
+    throw new ApiProblem(400, 'invalid_request_error', reason);
+  }
+  return { turn, key: `${wanted.run} ${title}${scene} ${index}` };
+}
+
+function checkHeaders(request: IncomingMessage): void {
+  const { authorization } = request.headers;
+  if (!request.headers['x-api-key'] && !/^Bearer \S/.test(authorization ?? '')) {
+    throw new ApiProblem(401, 'authentication_error', 'x-api-key header is required');
+  }
+  if (request.headers['anthropic-version'] === undefined) {
+    throw new ApiProblem(400, 'invalid_request_error', 'anthropic-version: header is required');
+  }
+}
+
+async function readBody(request: IncomingMessage): Promise<{ text: string; json: unknown }> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    const bytes = Buffer.from(chunk);
+    size += bytes.length;
+    if (size > MAX_BODY_BYTES) {
+      throw new ApiProblem(413, 'request_too_large', 'Request exceeds the maximum allowed number of bytes.');
+    }
+    chunks.push(bytes);
+  }
+  const text = Buffer.concat(chunks).toString('utf8');
+  try {
+    return { text, json: JSON.parse(text) };
+  } catch (err) {
+    throw new ApiProblem(400, 'invalid_request_error', `The request body is not valid JSON: ${errorMessage(err)}`);
+  }
+}
+
+function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}
+
+class Stage {
+  requests = 0;
+  readonly #scripts: readonly Script[];
+  readonly #latencyMs: number;
+  /** Faults that happen once only. The one thing the stand-in remembers; only tests use it. */
+  readonly #played = new Set<string>();
+
+  constructor(scripts: readonly Script[], latencyMs: number) {
+    this.#scripts = scripts;
+    this.#latencyMs = latencyMs;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const requestId = `req_scripted_${randomUUID()}`;
+    response.setHeader('request-id', requestId);
+    response.setHeader(SIMULATED_HEADER, '1');
+    try {
+      const path = (request.url ?? '').split('?')[0];
+      if (path !== '/v1/messages' && path !== '/v1/messages/count_tokens') {
+        throw new ApiProblem(404, 'not_found_error', `Not found: ${path}`);
+      }
+      if (request.method !== 'POST') throw new ApiProblem(405, 'invalid_request_error', 'Method Not Allowed');
+      checkHeaders(request);
+      const body = await readBody(request);
+      if (path === '/v1/messages') {
+        await this.#message(body, response);
+      } else {
+        const usage = usageOf(checkRequest(CountRequest, body.json));
+        const total = usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens;
+        sendJson(response, 200, { input_tokens: total });
+      }
+    } catch (err) {
+      if (response.headersSent) {
+        response.destroy();
+        return;
+      }
+      const problem = err instanceof ApiProblem ? err : new ApiProblem(500, 'api_error', errorMessage(err));
+      if (problem.retryAfterS !== undefined) response.setHeader('retry-after', String(problem.retryAfterS));
+      const error = { type: problem.type, message: problem.message };
+      sendJson(response, problem.status, { type: 'error', error, request_id: requestId });
+      // The rest of a body that is too large is not read.
+      if (problem.status === 413) request.destroy();
+    }
+  }
+
+  /** The fault to play instead of the turn, once or each time. */
+  #faultOf(turn: ScriptTurn, key: string): ScriptTurn['fault'] {
+    if (turn.fault?.only_first !== true) return turn.fault;
+    if (this.#played.has(key)) return undefined;
+    this.#played.add(key);
+    return turn.fault;
+  }
+
+  async #message(body: { text: string; json: unknown }, response: ServerResponse): Promise<void> {
+    this.requests += 1;
+    const request = checkRequest(MessagesRequest, body.json);
+    const { turn, key } = chooseTurn(this.#scripts, request.messages);
+    const fault = this.#faultOf(turn, key);
+    await delay(this.#latencyMs + turn.delay_ms);
+    if (fault !== undefined && 'status' in fault) {
+      throw new ApiProblem(fault.status, fault.type, fault.message ?? `scripted ${fault.type}`, fault.retry_after_s);
+    }
+    const reply = buildReply(turn, body.text, usageOf(request));
+    if (request.stream !== true) {
+      sendJson(response, 200, reply);
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
+    for (const event of replyEvents(reply, fault !== undefined)) await sendEvent(response, event);
+    if (fault === undefined) response.end();
+    else if (fault.mid_stream === 'cut') response.destroy();
+    else if (fault.mid_stream === 'error') {
+      const error = { type: fault.type, message: `scripted ${fault.type}` };
+      await sendEvent(response, { type: 'error', error });
+      response.end();
+    }
+  }
+}
+
+function listen(server: Server, port: number, host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (err) => {
+      const remedy = 'Choose another port, or 0 for a free one.';
+      const message = `the scripted provider cannot listen on ${host}:${port}: ${errorMessage(err)}`;
+      reject(new FleetError('PORT_BUSY', message, { cause: err, remedy }));
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+/**
+ * Starts the stand-in for a model: a local HTTP server that speaks the Messages API and plays scripts.
+ * It is as strict about requests as the real API, and stateless, so any worker can go on from any checkpoint.
+ */
+export async function startScriptedProvider(options: ScriptedOptions): Promise<ScriptedProvider> {
+  const host = options.host ?? '127.0.0.1';
+  const stage = new Stage(options.scripts, options.latencyMs ?? 0);
+  const server = createServer((request, response) => {
+    void stage.handle(request, response);
+  });
+  const port = await listen(server, options.port ?? 0, host);
+  let closing: Promise<void> | undefined;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    get requests() {
+      return stage.requests;
+    },
+    close() {
+      closing ??= new Promise((resolve) => {
+        server.close(() => {
+          resolve();
+        });
+        server.closeAllConnections();
+      });
+      return closing;
+    },
+  };
+}
