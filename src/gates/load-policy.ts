@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { PolicySource } from '../shared/definitions.ts';
+import { FleetError, InvalidInputError, type Problem } from '../shared/errors.ts';
+import { type YamlFile, nearestHint, parseYaml } from '../shared/yaml-file.ts';
+import { checkPolicy } from './check-policy.ts';
+import type { LoadedPolicy } from './loaded-policy.ts';
+import { PersonaContracts } from './persona-contracts-schema.ts';
+import { type ArtifactSpec, type MetricSpec, PolicyFile } from './policy-schema.ts';
+
+/** A policy file that was checked whole: every name in it means something, every condition can be evaluated. */
+export interface PolicySet {
+  file: PolicyFile;
+  settings: PolicyFile['global_settings'];
+  metrics: Readonly<Record<string, MetricSpec>>;
+  artifacts: Readonly<Record<string, ArtifactSpec>>;
+  policies: ReadonlyMap<string, LoadedPolicy>;
+  contracts: PersonaContracts | undefined;
+  /** sha256 over the files as read: two verdicts with the same digest were judged by the same rules. */
+  digest: string;
+}
+
+/** The policy that judges every phase no other policy names. */
+export const FALLBACK_POLICY = 'custom_component';
+/** Said aloud in a workflow: a phase that is not gated. */
+export const NO_POLICY = 'none';
+const isContracts = (source: PolicySource): boolean => /(^|[\\/])persona_contracts[^\\/]*$/.test(source.file);
+
+/**
+ * Loads one policy file, and beside it optionally the persona contracts.
+ * Throws one `InvalidInputError` with every problem, each with file, line and column.
+ */
+export function loadPolicySet(sources: readonly PolicySource[]): PolicySet {
+  const [source, ...others] = sources.filter((candidate) => !isContracts(candidate));
+  if (!source) throw new FleetError('BAD_INPUT', 'no policy file was given', { remedy: 'Name a policy file.' });
+  const problems: Problem[] = others.map((other) => ({
+    file: other.file,
+    line: 1,
+    column: 1,
+    message: `a second policy file beside ${source.file}: one policy file judges a run`,
+  }));
+  const contractsSource = sources.find(isContracts);
+  const contracts = contractsSource && attempt(problems, () => parseChecked(PersonaContracts, contractsSource));
+  const parsed = attempt(problems, () => parseChecked(PolicyFile, source));
+  const checked = parsed && checkPolicy(parsed, source.text);
+  problems.push(...(checked?.problems ?? []));
+  if (!parsed || !checked || problems.length > 0) throw new InvalidInputError(source.file, problems);
+  const file = parsed.value;
+  const digest = createHash('sha256');
+  for (const each of sources) digest.update(`${each.text.length}:`).update(each.text);
+  return {
+    file,
+    settings: file.global_settings,
+    metrics: file.metrics,
+    artifacts: file.artifacts,
+    policies: checked.policies,
+    contracts: contracts?.value,
+    digest: digest.digest('hex'),
+  };
+}
+
+function attempt<T>(problems: Problem[], parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (err) {
+    if (!(err instanceof InvalidInputError)) throw err;
+    problems.push(...err.problems);
+    return undefined;
+  }
+}
+
+/** Like `parseYaml`, and an unknown key is answered with the nearest key there is. */
+function parseChecked<S extends z.ZodType>(schema: S, source: PolicySource): YamlFile<z.infer<S>> {
+  try {
+    return parseYaml(schema, source);
+  } catch (err) {
+    if (!(err instanceof InvalidInputError)) throw err;
+    const keys = propertyNames(z.toJSONSchema(schema, { io: 'input' }));
+    throw new InvalidInputError(
+      source.file,
+      err.problems.map((problem) => {
+        const unknown = /unknown key "(.*)"$/.exec(problem.message)?.[1];
+        return unknown ? { ...problem, message: problem.message + nearestHint(unknown, keys) } : problem;
+      }),
+    );
+  }
+}
+
+function propertyNames(schema: unknown): string[] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  return Object.entries(schema).flatMap(([key, value]: [string, unknown]) => [
+    ...(key === 'properties' && typeof value === 'object' && value !== null ? Object.keys(value) : []),
+    ...propertyNames(value),
+  ]);
+}
+
+/** JSON Schema of a policy file, for editors. */
+export const policyJsonSchema = (): Record<string, unknown> => z.toJSONSchema(PolicyFile, { io: 'input' });
+
+/** Which policy judges a phase: the one named, the phase's own, `service_template` for `service_*`, else the fallback. */
+export function findPolicy(set: PolicySet, phase: string, policyName?: string): { policy: string; fallback: boolean } {
+  if (policyName === NO_POLICY) return { policy: NO_POLICY, fallback: false };
+  if (policyName !== undefined) return { policy: policyOf(set, policyName).name, fallback: false };
+  if (set.policies.has(phase)) return { policy: phase, fallback: false };
+  if (phase.startsWith('service_') && set.policies.has('service_template')) {
+    return { policy: 'service_template', fallback: false };
+  }
+  return { policy: FALLBACK_POLICY, fallback: true };
+}
+
+/** A policy by its name. Throws `BAD_INPUT` with the nearest name. */
+export function policyOf(set: PolicySet, name: string): LoadedPolicy {
+  const policy = set.policies.get(name);
+  if (policy) return policy;
+  const names = [...set.policies.keys()];
+  throw new FleetError('BAD_INPUT', `there is no policy "${name}"${nearestHint(name, names)}`, {
+    remedy: `Use one of: ${names.join(', ')}.`,
+  });
+}
+
+/** Every metric that a policy reads in its gates, criteria and targets, in alphabetical order. */
+export function requiredMetrics(set: PolicySet, policy: string): string[] {
+  if (policy === NO_POLICY) return [];
+  const loaded = policyOf(set, policy);
+  const names = [
+    ...loaded.gates.flatMap((gate) => gate.condition.metrics),
+    ...Object.keys(loaded.policy.success_criteria),
+    ...loaded.targets.flatMap((target) => target.condition.metrics),
+  ];
+  return [...new Set(names)].toSorted();
+}
+
+/** The judgements a policy needs from reviewers and from people in a role. */
+export function judgementMetrics(
+  set: PolicySet,
+  policy: string,
+): {
+  reviews: { metric: string; reviewer: string; question: string }[];
+  approvals: { metric: string; role: string }[];
+} {
+  const wanted = requiredMetrics(set, policy).map((metric) => ({ metric, spec: set.metrics[metric] }));
+  return {
+    reviews: wanted.flatMap(({ metric, spec }) =>
+      spec?.reviewer !== undefined && spec.question !== undefined
+        ? [{ metric, reviewer: spec.reviewer, question: spec.question }]
+        : [],
+    ),
+    approvals: wanted.flatMap(({ metric, spec }) => (spec?.role !== undefined ? [{ metric, role: spec.role }] : [])),
+  };
+}
