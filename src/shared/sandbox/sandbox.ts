@@ -5,6 +5,8 @@ export interface SandboxLimits {
   memoryBytes: number;
   processes: number;
   fileBytes: number;
+  /** What all writable mounts together may grow by; also the size of the private /tmp. */
+  diskBytes: number;
   /** stdout and stderr are each cut here; the cut is marked. */
   outputBytes: number;
 }
@@ -15,6 +17,7 @@ export const DEFAULT_LIMITS: SandboxLimits = {
   memoryBytes: 2 * 1024 ** 3,
   processes: 256,
   fileBytes: 256 * 1024 ** 2,
+  diskBytes: 2 * 1024 ** 3,
   outputBytes: 1024 ** 2,
 };
 
@@ -62,4 +65,10 @@ export interface Sandbox {
   /** One line for `doctor` and for evidence, e.g. `bubblewrap 0.8.0, no network, user 64999`. */
   readonly description: string;
   run(command: SandboxCommand): Promise<SandboxResult>;
+  /**
+   * The path under which a command sees an inside path. The same path with bubblewrap; without mounts (`container`,
+   * `off`) it is the host path, and `run` translates argv, env and cwd by itself. Use it for paths in files that a
+   * command reads, and to recognise the paths that it reports.
+   */
+  pathOf(mounts: readonly SandboxMount[], inside: string): string;
 }
