@@ -1,3 +1,4 @@
+import { NO_POLICY } from '../gates/load-policy.ts';
 import { type Problem, type SourcePosition, InvalidInputError } from '../shared/errors.ts';
 import { findPersona, personaNames } from '../shared/persona-files.ts';
 import type { Persona } from '../shared/persona-schema.ts';
@@ -5,8 +6,6 @@ import type { Phase, Workflow } from '../shared/workflow-schema.ts';
 import { nearestHint } from '../shared/yaml-file.ts';
 import { type Dag, walkDag } from './dag.ts';
 
-/** `policy:` of a phase that is deliberately not gated. */
-export const NOT_GATED = 'none';
 const MOST_CYCLES_SHOWN = 10;
 
 interface Checked {
@@ -95,8 +94,8 @@ function personaProblems(name: string, phase: Phase, { positionOf, personas }: C
 
 function policyProblems(name: string, phase: Phase, { positionOf, policyNames }: Checked): Problem[] {
   const { policy } = phase;
-  if (policy === undefined || policy === NOT_GATED || policyNames.includes(policy)) return [];
-  const hint = nearestHint(policy, [...policyNames, NOT_GATED]);
+  if (policy === undefined || policy === NO_POLICY || policyNames.includes(policy)) return [];
+  const hint = nearestHint(policy, [...policyNames, NO_POLICY]);
   return [
     {
       ...positionOf(['phases', name, 'policy']),

@@ -24,6 +24,7 @@ export const ERROR_EXITS = {
   SANDBOX_UNAVAILABLE: EXIT.unavailable,
   TOOL_UNAVAILABLE: EXIT.unavailable,
   PORT_BUSY: EXIT.unavailable,
+  API_UNAVAILABLE: EXIT.unavailable,
   BLOB_UNAVAILABLE: EXIT.unavailable,
   GIT_FAILED: EXIT.internal,
   STALE_ATTEMPT: EXIT.internal,

@@ -3,8 +3,8 @@ import { FleetError, errorMessage } from './errors.ts';
 
 export type { Redis } from 'ioredis';
 
-/** `worker` connections wait for a lost Redis; `producer` connections fail fast. */
-export type RedisRole = 'worker' | 'producer';
+/** `worker` connections wait for a lost Redis; `producer` connections fail fast; `server` ones too, and come back. */
+export type RedisRole = 'worker' | 'producer' | 'server';
 
 /** Dials Redis and waits until it answers. Throws `REDIS_UNAVAILABLE` naming the address (never the password). */
 export async function connectRedis(url: string, role: RedisRole): Promise<Redis> {

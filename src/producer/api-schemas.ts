@@ -1,0 +1,190 @@
+import { z } from 'zod';
+import { Approval } from '../shared/handoff.ts';
+import { Name, RunId } from '../shared/names.ts';
+import { RoundEvidence } from '../shared/round-evidence.ts';
+import {
+  BlobRef,
+  PhaseRecord,
+  PhaseStatus,
+  PlannedPhase,
+  ProviderName,
+  RunRecord,
+  RunStatus,
+} from '../shared/run-record.ts';
+import { PhaseVerdict } from '../shared/verdict.ts';
+import { Budget, InputSpec, InputValues } from '../shared/workflow-schema.ts';
+
+/** Everything that crosses HTTP. The server, the client and the OpenAPI document read these. */
+
+export const RunLinks = z.strictObject({
+  self: z.string(),
+  events: z.string(),
+  gates: z.string(),
+  artifacts: z.string(),
+  report: z.string(),
+  evidence: z.string(),
+  page: z.string(),
+});
+
+export const ExecuteRequest = z.strictObject({
+  inputs: InputValues.default({}),
+  /** Which model provider plays the personas; the server's own default when left out. */
+  provider: ProviderName.optional(),
+  /** Only with the scripted provider: what it plays, and whether a scripted person approves. All of it reads `simulated`. */
+  scripted: z.strictObject({ scenario: Name.default('main'), approvals: z.boolean().default(true) }).optional(),
+  budget: Budget.optional(),
+});
+export type ExecuteRequest = z.input<typeof ExecuteRequest>;
+
+export const ExecuteResponse = z.strictObject({ runId: RunId, status: RunStatus, links: RunLinks });
+export type ExecuteResponse = z.infer<typeof ExecuteResponse>;
+
+export const WorkflowSummary = z.strictObject({
+  name: Name,
+  description: z.string(),
+  inputs: z.record(z.string(), InputSpec),
+  phases: z.array(z.strictObject({ name: Name, needs: z.array(Name), personas: z.array(Name) })),
+});
+export const WorkflowList = z.strictObject({
+  workflows: z.array(WorkflowSummary),
+  /** Files that cannot be used, and why. */
+  invalid: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
+});
+export type WorkflowList = z.infer<typeof WorkflowList>;
+
+const ListOfStatuses = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(RunStatus).min(1));
+export const RunListQuery = z.strictObject({
+  /** From `next` of the page before. */
+  cursor: RunId.optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  /** One status, or several with commas between them. */
+  status: ListOfStatuses.optional(),
+  workflow: Name.optional(),
+});
+export const RunList = z.strictObject({ runs: z.array(RunRecord), next: RunId.nullable() });
+export type RunList = z.infer<typeof RunList>;
+
+export const RunDetail = z.strictObject({
+  run: RunRecord,
+  inputs: InputValues,
+  budget: Budget,
+  workflowDigest: z.string(),
+  plan: z.array(PlannedPhase),
+  phases: z.array(PhaseRecord),
+  approvals: z.array(Approval),
+  links: RunLinks,
+});
+export type RunDetail = z.infer<typeof RunDetail>;
+
+const GateRound = z.strictObject({
+  round: z.number().int(),
+  at: z.string(),
+  findings: z.number().int(),
+  verdict: PhaseVerdict,
+});
+export const RunGates = z.strictObject({
+  runId: RunId,
+  status: RunStatus,
+  simulated: z.boolean(),
+  phases: z.array(
+    z.strictObject({
+      phase: Name,
+      status: PhaseStatus,
+      /** Null when the phase is not gated. */
+      policy: Name.nullable(),
+      policyFallback: z.boolean(),
+      rounds: z.array(GateRound),
+    }),
+  ),
+});
+export type RunGates = z.infer<typeof RunGates>;
+
+const BlobLink = z.strictObject({ ref: BlobRef, href: z.string() });
+export const RunArtifacts = z.strictObject({
+  runId: RunId,
+  simulated: z.boolean(),
+  phases: z.array(
+    z.strictObject({
+      phase: Name,
+      commit: z.string().nullable(),
+      /** A git bundle: `git clone FILE` makes a repository of it. */
+      bundle: BlobLink.nullable(),
+      handoffs: z.record(z.string(), BlobLink),
+      transcripts: z.record(z.string(), BlobLink),
+    }),
+  ),
+});
+export type RunArtifacts = z.infer<typeof RunArtifacts>;
+
+export const RunEvidence = z.strictObject({
+  runId: RunId,
+  simulated: z.boolean(),
+  rounds: z.array(RoundEvidence),
+});
+export type RunEvidence = z.infer<typeof RunEvidence>;
+
+const Tally = z.strictObject({
+  passed: z.number().int(),
+  failed: z.number().int(),
+  error: z.number().int(),
+  bypassed: z.number().int(),
+});
+export const RunReport = z.strictObject({
+  run: RunRecord,
+  /** Over the last round of every phase. */
+  gates: Tally,
+  criteria: Tally,
+  /** Why it is not green: one line per failed or unevaluable gate and criterion, missing artifact and failed phase. */
+  blockers: z.array(z.strictObject({ phase: Name, severity: z.enum(['BLOCKING', 'WARNING']), message: z.string() })),
+  phases: z.array(
+    z.strictObject({
+      phase: Name,
+      status: PhaseStatus,
+      reason: z.string(),
+      personas: z.array(Name),
+      policy: Name.nullable(),
+      policyFallback: z.boolean(),
+      rounds: z.number().int(),
+      seconds: z.number().nullable(),
+      commit: z.string().nullable(),
+      simulated: z.boolean(),
+      verdict: PhaseVerdict.nullable(),
+    }),
+  ),
+});
+export type RunReport = z.infer<typeof RunReport>;
+
+export const ApprovalRequest = z.strictObject({
+  role: Name,
+  by: z.string().trim().min(1).max(200),
+  decision: z.enum(['approved', 'rejected']).default('approved'),
+  note: z.string().max(10_000).default(''),
+});
+export type ApprovalRequest = z.input<typeof ApprovalRequest>;
+
+export const CancelRequest = z.strictObject({
+  reason: z.string().trim().min(1).max(1_000).default('cancelled by request'),
+});
+export const CancelResponse = z.strictObject({ runId: RunId, status: RunStatus, cancelled: z.boolean() });
+export type CancelResponse = z.infer<typeof CancelResponse>;
+
+export const Health = z.strictObject({ status: z.literal('ok') });
+export const Readiness = z.strictObject({
+  status: z.enum(['ready', 'unavailable']),
+  checks: z.record(z.string(), z.strictObject({ ok: z.boolean(), message: z.string() })),
+});
+
+/** RFC 9457. */
+export const Problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  code: z.string(),
+  detail: z.string(),
+  remedy: z.string().optional(),
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+export type Problem = z.infer<typeof Problem>;

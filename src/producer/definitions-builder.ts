@@ -1,0 +1,92 @@
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NO_POLICY, type PolicySet, findPolicy, judgementMetrics, loadPolicySet } from '../gates/load-policy.ts';
+import { type BlobStore, putJson } from '../shared/blob-store.ts';
+import { Definitions, type PolicySource } from '../shared/definitions.ts';
+import { FleetError, errorMessage } from '../shared/errors.ts';
+import { loadModelConfig, modelNames } from '../shared/model-config.ts';
+import { findPersona, loadPersonas } from '../shared/persona-files.ts';
+import type { Persona } from '../shared/persona-schema.ts';
+import type { BlobRef } from '../shared/run-record.ts';
+import type { Workflow } from '../shared/workflow-schema.ts';
+import { assertWorkflow, writtenPersonas } from './workflow-check.ts';
+import type { LoadedWorkflow } from './workflow-file.ts';
+
+/** Where the definitions other than the workflow are read from. */
+export interface DefinitionFolders {
+  personas: string;
+  /** A policy file, or a folder of them. */
+  policies: string;
+  models: string;
+}
+
+export const shippedFolders = (packageRoot: string): DefinitionFolders => ({
+  personas: join(packageRoot, 'personas'),
+  policies: join(packageRoot, 'policies'),
+  models: join(packageRoot, 'config', 'models.yaml'),
+});
+
+/** Checks a workflow against personas, policies and models, and gathers what its runs need of them. */
+export async function buildDefinitions(loaded: LoadedWorkflow, folders: DefinitionFolders): Promise<Definitions> {
+  const [personas, policies, models] = await Promise.all([
+    loadPersonas(folders.personas),
+    readPolicies(folders.policies),
+    loadModelConfig(folders.models),
+  ]);
+  const policySet = loadPolicySet(policies);
+  const { workflow, positionOf, file } = loaded;
+  assertWorkflow({ file, workflow, positionOf, personas, policyNames: [...policySet.policies.keys()] });
+  return Definitions.parse({
+    schemaVersion: 1,
+    workflow,
+    personas: usedPersonas(workflow, personas, policySet),
+    policies,
+    models: modelNames(models),
+  });
+}
+
+export const storeDefinitions = (blobs: BlobStore, definitions: Definitions): Promise<BlobRef> =>
+  putJson(blobs, definitions);
+
+/** Reads one policy file, or every one of a folder. */
+export async function readPolicies(place: string): Promise<PolicySource[]> {
+  try {
+    const isFolder = (await stat(place)).isDirectory();
+    const names = isFolder ? (await readdir(place)).filter((name) => /\.ya?ml$/.test(name)).toSorted() : [];
+    const files = isFolder ? names.map((name) => join(place, name)) : [place];
+    if (files.length === 0) throw new FleetError('NOT_FOUND', `${place} holds no policy file`);
+    return await Promise.all(files.map(async (file) => ({ file, text: await readFile(file, 'utf8') })));
+  } catch (err) {
+    if (err instanceof FleetError) throw err;
+    throw new FleetError('NOT_FOUND', `the policies at ${place} cannot be read: ${errorMessage(err)}`, { cause: err });
+  }
+}
+
+/** The personas a run can meet: its authors, and the reviewers that the policies' metrics name. */
+function usedPersonas(
+  workflow: Workflow,
+  personas: Readonly<Record<string, Persona>>,
+  policySet: PolicySet,
+): Record<string, Persona> {
+  const used: Record<string, Persona> = {};
+  const problems: string[] = [];
+  for (const written of Object.values(workflow.phases).flatMap(writtenPersonas)) {
+    const persona = findPersona(personas, written);
+    if (persona !== undefined) used[persona.name] = persona;
+  }
+  for (const [name, phase] of Object.entries(workflow.phases)) {
+    if (phase.policy === NO_POLICY) continue;
+    const authors = writtenPersonas(phase).map((written) => findPersona(personas, written)?.name);
+    const { reviews } = judgementMetrics(policySet, findPolicy(policySet, name, phase.policy).policy);
+    for (const { metric, reviewer } of reviews) {
+      const persona = findPersona(personas, reviewer);
+      const judged = `${metric} of phase "${name}" is judged by "${reviewer}"`;
+      if (persona === undefined) problems.push(`${judged}: there is no such persona`);
+      else if (authors.includes(persona.name)) problems.push(`${judged}, who is an author of that phase`);
+      else used[persona.name] = persona;
+    }
+  }
+  if (problems.length > 0)
+    throw new FleetError('BAD_INPUT', problems.join('; '), { remedy: 'Add the persona file, or change the policy.' });
+  return used;
+}

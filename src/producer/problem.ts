@@ -1,0 +1,105 @@
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
+import { z } from 'zod';
+import { type ErrorCode, FleetError, InvalidInputError, formatProblem } from '../shared/errors.ts';
+import type { Logger } from '../shared/logger.ts';
+import { Problem } from './api-schemas.ts';
+
+const TITLES: Record<number, string> = {
+  400: 'The request is not valid',
+  401: 'A token is needed',
+  403: 'Not allowed',
+  404: 'Not found',
+  405: 'Method not allowed',
+  409: 'Conflict',
+  413: 'The request body is too large',
+  415: 'Unsupported media type',
+  421: 'Misdirected request',
+  500: 'Internal fault',
+  503: 'Not available now',
+};
+
+const STATUS_OF: Partial<Record<ErrorCode, number>> = {
+  BAD_INPUT: 400,
+  BAD_USAGE: 400,
+  NOT_FOUND: 404,
+  CONFLICT: 409,
+  REDIS_UNAVAILABLE: 503,
+  REDIS_UNSAFE: 503,
+  BLOB_UNAVAILABLE: 503,
+  MODEL_UNAVAILABLE: 503,
+};
+
+/** What the framework and its body parser throw. */
+const HttpError = z.object({ status: z.number().int().min(400).max(499), type: z.string().optional() });
+const RedisError = z.object({ name: z.enum(['MaxRetriesPerRequestError', 'AbortError']) });
+const PartErrors = Problem.shape.errors.unwrap();
+const LOST_REDIS = /Connection is closed|Stream isn't writeable|ECONNREFUSED/;
+
+/** Sends one RFC 9457 document. */
+export function sendProblem(res: Response, status: number, code: string, rest: Partial<Problem>): void {
+  const title = TITLES[status] ?? 'The request failed';
+  const problem: Problem = { type: 'about:blank', title, status, code, detail: title, ...rest };
+  res.status(status).type('application/problem+json').send(JSON.stringify(problem));
+}
+
+export const notFound: RequestHandler = (req, res) => {
+  sendProblem(res, 404, 'NOT_FOUND', { detail: `there is nothing at ${req.path}` });
+};
+
+/** For a path that exists, asked with a method that it does not have. */
+export const methodNotAllowed =
+  (allowed: readonly string[]): RequestHandler =>
+  (req, res) => {
+    res.set('Allow', allowed.join(', '));
+    sendProblem(res, 405, 'BAD_USAGE', { detail: `${req.method} is not possible here; use ${allowed.join(' or ')}` });
+  };
+
+/** Turns whatever a route throws into a problem document. Only what nobody foresaw is a 500, and is logged. */
+export const problemHandler =
+  (logger: Logger): ErrorRequestHandler =>
+  (err: unknown, req, res, next) => {
+    if (res.headersSent) {
+      next(err);
+      return;
+    }
+    if (sendKnown(err, res)) return;
+    logger.error({ err, method: req.method, path: req.path }, 'request failed');
+    sendProblem(res, 500, 'INTERNAL', { detail: 'an internal fault; the server has logged it' });
+  };
+
+function sendKnown(err: unknown, res: Response): boolean {
+  if (err instanceof InvalidInputError) {
+    const errors = err.problems.map((problem) => ({ path: problem.file, message: formatProblem(problem) }));
+    sendProblem(res, 400, err.code, { detail: err.message, errors });
+    return true;
+  }
+  if (err instanceof FleetError && STATUS_OF[err.code] !== undefined) {
+    const remedy = err.remedy === undefined ? {} : { remedy: err.remedy };
+    const errors = PartErrors.safeParse(err.details['errors']);
+    const listed = errors.success ? { errors: errors.data } : {};
+    sendProblem(res, STATUS_OF[err.code] ?? 500, err.code, { detail: err.message, ...remedy, ...listed });
+    return true;
+  }
+  if (RedisError.safeParse(err).success || (err instanceof Error && LOST_REDIS.test(err.message))) {
+    sendProblem(res, 503, 'REDIS_UNAVAILABLE', { detail: 'Redis does not answer' });
+    return true;
+  }
+  const http = HttpError.safeParse(err);
+  if (!http.success) return false;
+  const detail = err instanceof Error && http.data.type !== undefined ? err.message : (TITLES[http.data.status] ?? '');
+  sendProblem(res, http.data.status, 'BAD_INPUT', { detail });
+  return true;
+}
+
+/** A part of a request, checked. Throws `BAD_INPUT` with every fault named. */
+export function parsePart<S extends z.ZodType>(schema: S, part: 'params' | 'query' | 'body', req: Request): z.infer<S> {
+  const raw: unknown = part === 'body' ? (req.body ?? {}) : req[part];
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.map((issue) => ({
+    path: [part, ...issue.path].map(String).join('.'),
+    message: issue.message,
+  }));
+  const detail = errors.map(({ path, message }) => `${path}: ${message}`).join('; ');
+  throw new FleetError('BAD_INPUT', detail, { details: { errors } });
+}

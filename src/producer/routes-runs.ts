@@ -1,0 +1,172 @@
+import { type Request, Router } from 'express';
+import { z } from 'zod';
+import { getJson } from '../shared/blob-store.ts';
+import { FleetError } from '../shared/errors.ts';
+import { Name, RunId } from '../shared/names.ts';
+import { RoundEvidence } from '../shared/round-evidence.ts';
+import { BlobRef, type PhaseRecord } from '../shared/run-record.ts';
+import { cancelRun } from '../shared/transitions.ts';
+import { ApprovalRequest, CancelRequest, RunListQuery, type RunArtifacts, type RunGates } from './api-schemas.ts';
+import { approvePhase } from './enqueue.ts';
+import { streamEvents } from './event-stream.ts';
+import { methodNotAllowed, parsePart } from './problem.ts';
+import { runLinks } from './run-links.ts';
+import { buildReport } from './run-report.ts';
+import type { ServerContext } from './server-context.ts';
+
+const RunParams = z.object({ id: RunId });
+const PhaseParams = z.object({ id: RunId, phase: Name });
+const BlobParams = z.object({ id: RunId, ref: BlobRef });
+
+const runOf = (req: Request): RunId => parsePart(RunParams, 'params', req).id;
+
+/** What can be asked of runs, and done to them. */
+export function runRoutes(context: ServerContext): Router {
+  const router = Router();
+  addReading(router, context);
+  addFiles(router, context);
+  addChanging(router, context);
+  return router;
+}
+
+function addReading(router: Router, context: ServerContext): void {
+  const { store } = context;
+  router
+    .route('/api/runs')
+    .get(async (req, res) => {
+      const { limit, cursor, status, workflow } = parsePart(RunListQuery, 'query', req);
+      res.json(
+        await store.listRuns({
+          limit,
+          ...(cursor === undefined ? {} : { before: cursor }),
+          ...(status === undefined ? {} : { statuses: status }),
+          ...(workflow === undefined ? {} : { workflow }),
+        }),
+      );
+    })
+    .all(methodNotAllowed(['GET']));
+  router
+    .route('/api/runs/:id')
+    .get(async (req, res) => {
+      const id = runOf(req);
+      const [run, plan, phases, approvals] = await Promise.all([
+        store.getRun(id),
+        store.getPlan(id),
+        store.getPhases(id),
+        store.getApprovals(id),
+      ]);
+      const { inputs, budget, workflowDigest } = plan;
+      res.json({ run, inputs, budget, workflowDigest, plan: plan.phases, phases, approvals, links: runLinks(id) });
+    })
+    .all(methodNotAllowed(['GET']));
+  router
+    .route('/api/runs/:id/events')
+    .get(async (req, res) => streamEvents(context, runOf(req), req, res))
+    .all(methodNotAllowed(['GET']));
+  router
+    .route('/api/runs/:id/gates')
+    .get(async (req, res) => {
+      const id = runOf(req);
+      const [run, plan, phases] = await Promise.all([store.getRun(id), store.getPlan(id), store.getPhases(id)]);
+      const gates: RunGates = {
+        runId: id,
+        status: run.status,
+        simulated: run.simulated,
+        phases: phases.map(({ phase, status, rounds }, index) => ({
+          phase,
+          status,
+          policy: plan.phases[index]?.policy ?? null,
+          policyFallback: plan.phases[index]?.policyFallback ?? false,
+          rounds: rounds.map(({ round, at, findings, verdict }) => ({ round, at, findings, verdict })),
+        })),
+      };
+      res.json(gates);
+    })
+    .all(methodNotAllowed(['GET']));
+  router
+    .route('/api/runs/:id/report')
+    .get(async (req, res) => {
+      const id = runOf(req);
+      const [run, plan, phases] = await Promise.all([store.getRun(id), store.getPlan(id), store.getPhases(id)]);
+      res.json(buildReport(plan, run, phases));
+    })
+    .all(methodNotAllowed(['GET']));
+}
+
+function addFiles(router: Router, { store, blobs }: ServerContext): void {
+  router
+    .route('/api/runs/:id/artifacts')
+    .get(async (req, res) => {
+      const id = runOf(req);
+      const link = (ref: BlobRef) => ({ ref, href: `/api/runs/${id}/blobs/${ref}` });
+      const links = (refs: Record<string, BlobRef>) =>
+        Object.fromEntries(Object.entries(refs).map(([name, ref]) => [name, link(ref)]));
+      const run = await store.getRun(id);
+      const artifacts: RunArtifacts = {
+        runId: id,
+        simulated: run.simulated,
+        phases: (await store.getPhases(id)).map(({ phase, commit, bundle, handoffs, transcripts }) => ({
+          phase,
+          commit,
+          bundle: bundle === null ? null : link(bundle),
+          handoffs: links(handoffs),
+          transcripts: links(transcripts),
+        })),
+      };
+      res.json(artifacts);
+    })
+    .all(methodNotAllowed(['GET']));
+  router
+    .route('/api/runs/:id/blobs/:ref')
+    .get(async (req, res) => {
+      const { id, ref } = parsePart(BlobParams, 'params', req);
+      // Only what this run's records name; an address alone opens nothing.
+      if (!(await store.getPhases(id)).some((record) => blobsOf(record).includes(ref)))
+        throw new FleetError('NOT_FOUND', `run ${id} has no blob ${ref}`);
+      const bytes = await blobs.get(ref);
+      res.set('Cache-Control', 'private, max-age=31536000, immutable').attachment(ref);
+      res.type('application/octet-stream').send(Buffer.from(bytes));
+    })
+    .all(methodNotAllowed(['GET']));
+  router
+    .route('/api/runs/:id/evidence')
+    .get(async (req, res) => {
+      const id = runOf(req);
+      const [run, phases] = await Promise.all([store.getRun(id), store.getPhases(id)]);
+      const refs = phases.flatMap((record) => record.rounds.map((round) => round.evidence));
+      const rounds = await Promise.all(refs.map((ref) => getJson(blobs, ref, RoundEvidence)));
+      res.json({ runId: id, simulated: run.simulated, rounds });
+    })
+    .all(methodNotAllowed(['GET']));
+}
+
+function addChanging(router: Router, { store, redis, prefix, logger }: ServerContext): void {
+  router
+    .route('/api/runs/:id/approvals/:phase')
+    .post(async (req, res) => {
+      const { id, phase } = parsePart(PhaseParams, 'params', req);
+      const request = parsePart(ApprovalRequest, 'body', req);
+      const approval = await approvePhase({ redis, prefix, store }, id, { ...request, phase, simulated: false });
+      logger.info({ runId: id, phase, role: approval.role, decision: approval.decision }, 'approval recorded');
+      res.status(201).json(approval);
+    })
+    .all(methodNotAllowed(['POST']));
+  router
+    .route('/api/runs/:id/cancel')
+    .post(async (req, res) => {
+      const id = runOf(req);
+      const { reason } = parsePart(CancelRequest, 'body', req);
+      const cancelled = await cancelRun(store, id, reason);
+      const run = await store.getRun(id);
+      logger.info({ runId: id, cancelled }, 'cancel asked for');
+      res.status(cancelled ? 202 : 200).json({ runId: id, status: run.status, cancelled });
+    })
+    .all(methodNotAllowed(['POST']));
+}
+
+const blobsOf = (record: PhaseRecord): string[] => [
+  ...(record.bundle === null ? [] : [record.bundle]),
+  ...Object.values(record.handoffs),
+  ...Object.values(record.transcripts),
+  ...record.rounds.map((round) => round.evidence),
+];

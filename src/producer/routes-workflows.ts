@@ -1,0 +1,61 @@
+import { Router } from 'express';
+import { z } from 'zod';
+import { FleetError } from '../shared/errors.ts';
+import { Name } from '../shared/names.ts';
+import { ExecuteRequest, type ExecuteResponse, type WorkflowList } from './api-schemas.ts';
+import { executeWorkflow } from './execute.ts';
+import { methodNotAllowed, parsePart } from './problem.ts';
+import { runLinks } from './run-links.ts';
+import type { ServerContext } from './server-context.ts';
+import { writtenPersonas } from './workflow-check.ts';
+import { loadWorkflow, shippedWorkflows } from './workflow-file.ts';
+
+const WorkflowParams = z.object({ name: Name });
+const MOST_KEY_CHARACTERS = 255;
+
+/** Listing workflows, and starting runs of them. */
+export function workflowRoutes(context: ServerContext): Router {
+  const router = Router();
+  router
+    .route('/api/workflows')
+    .get(async (_req, res) => {
+      res.json(await listWorkflows(context.packageRoot));
+    })
+    .all(methodNotAllowed(['GET']));
+  router
+    .route('/api/workflows/:name/execute')
+    .post(async (req, res) => {
+      const { name } = parsePart(WorkflowParams, 'params', req);
+      const request = parsePart(ExecuteRequest, 'body', req);
+      const key = req.get('idempotency-key');
+      if (key !== undefined && (key === '' || key.length > MOST_KEY_CHARACTERS))
+        throw new FleetError('BAD_INPUT', `Idempotency-Key must have 1 to ${MOST_KEY_CHARACTERS} characters`);
+      const runId = await executeWorkflow(context, name, request, key);
+      const { status } = await context.store.getRun(runId);
+      const answer: ExecuteResponse = { runId, status, links: runLinks(runId) };
+      context.logger.info({ runId, workflow: name }, 'run accepted');
+      res.status(202).location(answer.links.self).json(answer);
+    })
+    .all(methodNotAllowed(['POST']));
+  return router;
+}
+
+async function listWorkflows(packageRoot: string): Promise<WorkflowList> {
+  const list: WorkflowList = { workflows: [], invalid: [] };
+  for (const name of await shippedWorkflows(packageRoot)) {
+    try {
+      const { workflow } = await loadWorkflow(name, { cwd: packageRoot, packageRoot });
+      const phases = Object.entries(workflow.phases).map(([phase, spec]) => ({
+        name: phase,
+        needs: spec.needs ?? [],
+        personas: [...writtenPersonas(spec)],
+      }));
+      const { description = '', inputs } = workflow;
+      list.workflows.push({ name, description, inputs, phases });
+    } catch (err) {
+      if (!(err instanceof FleetError)) throw err;
+      list.invalid.push({ name, reason: err.message });
+    }
+  }
+  return list;
+}

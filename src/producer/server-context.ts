@@ -1,0 +1,24 @@
+import type { BlobStore } from '../shared/blob-store.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { Redis } from '../shared/redis.ts';
+import type { ProviderName } from '../shared/run-record.ts';
+import type { RunStore } from '../shared/run-store.ts';
+import type { DefinitionFolders } from './definitions-builder.ts';
+import type { RunSignals } from './run-signals.ts';
+
+/** What every route works with. */
+export interface ServerContext {
+  redis: Redis;
+  prefix: string;
+  store: RunStore;
+  blobs: BlobStore;
+  signals: RunSignals;
+  /** The folder that holds `workflows/`. */
+  packageRoot: string;
+  folders: DefinitionFolders;
+  /** Who plays the personas when a request does not say. */
+  provider: ProviderName;
+  logger: Logger;
+  /** Aborted when the server closes. */
+  closing: AbortSignal;
+}

@@ -1,0 +1,152 @@
+import { type RequestListener, type Server, createServer } from 'node:http';
+import { join } from 'node:path';
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import { z } from 'zod';
+import type { BlobStore } from '../shared/blob-store.ts';
+import type { Logger } from '../shared/logger.ts';
+import { loadPersonas } from '../shared/persona-files.ts';
+import { portBusyError } from '../shared/ports.ts';
+import { connectRedis } from '../shared/redis.ts';
+import type { ProviderName } from '../shared/run-record.ts';
+import { RunStore } from '../shared/run-store.ts';
+import { assertGuarded, authenticate, guardHost, guardOrigin } from './authenticate.ts';
+import { BOARD_PATH, type FleetQueues, boardRoutes, openQueues } from './bull-board.ts';
+import { type DefinitionFolders, shippedFolders } from './definitions-builder.ts';
+import { notFound, problemHandler } from './problem.ts';
+import { runRoutes } from './routes-runs.ts';
+import { healthRoutes, systemRoutes } from './routes-system.ts';
+import { workflowRoutes } from './routes-workflows.ts';
+import { RunSignals } from './run-signals.ts';
+import type { ServerContext } from './server-context.ts';
+
+export interface ServerOptions {
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+  redisUrl: string;
+  prefix: string;
+  blobs: BlobStore;
+  /** The folder that holds `workflows/` and `web/`. */
+  packageRoot: string;
+  /** Where personas, policies and models are; the shipped ones when left out. */
+  folders?: DefinitionFolders;
+  /** Who plays the personas of runs whose request does not say. */
+  provider: ProviderName;
+  /** Asked of every request when given; needed for listening anywhere but on this machine alone. */
+  token?: string | undefined;
+  logger: Logger;
+}
+
+export interface RunningServer {
+  url: string;
+  close(): Promise<void>;
+}
+
+const BODY_LIMIT = '1mb';
+const CLOSE_DEADLINE_MS = 3_000;
+
+const notReady: RequestListener = (_req, res) => res.writeHead(503, { 'retry-after': '1' }).end();
+
+/** Starts the HTTP service. Throws `PORT_BUSY` at once when the port is taken. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  assertGuarded(options.host, options.token);
+  const folders = options.folders ?? shippedFolders(options.packageRoot);
+  const personas = await loadPersonas(folders.personas);
+  let answer = notReady;
+  const server = createServer((req, res) => answer(req, res));
+  // The port comes first: a second server on it says so before it dials anything.
+  await listen(server, options);
+  const closing = new AbortController();
+  const ends: (() => Promise<unknown> | void)[] = [() => closeServer(server)];
+  const close = async (): Promise<void> => {
+    closing.abort();
+    for (const end of ends.splice(0)) await end();
+  };
+  try {
+    const redis = await connectRedis(options.redisUrl, 'server');
+    ends.push(() => redis.disconnect());
+    const store = new RunStore(redis, options.prefix);
+    const signals = await RunSignals.open({ redisUrl: options.redisUrl, prefix: options.prefix, store });
+    ends.splice(1, 0, () => signals.close());
+    const queues = openQueues(redis, options.prefix, Object.keys(personas));
+    ends.splice(1, 0, () => queues.close());
+    const context: ServerContext = { ...options, folders, redis, store, signals, closing: closing.signal };
+    answer = createApp(context, queues, options);
+  } catch (err) {
+    await close();
+    throw err;
+  }
+  const closed = once(close);
+  return { url: urlOf(server, options.host), close: closed };
+}
+
+function createApp(context: ServerContext, queues: FleetQueues, { host, token, packageRoot }: ServerOptions): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.use(securityHeaders(), guardHost(host), healthRoutes(context));
+  app.use(authenticate(token), guardOrigin);
+  app.use(BOARD_PATH, boardRoutes(queues));
+  app.use('/api', express.json({ limit: BODY_LIMIT, type: () => true }));
+  app.use(workflowRoutes(context), runRoutes(context), systemRoutes(context, queues));
+  app.use(express.static(join(packageRoot, 'web'), { index: 'index.html', redirect: false }));
+  app.use(notFound, problemHandler(context.logger));
+  return app;
+}
+
+/** The pages load nothing from elsewhere; Bull Board sets styles and its configuration inline. */
+const securityHeaders = () =>
+  helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        fontSrc: ["'self'", 'data:'],
+        connectSrc: ["'self'"],
+        manifestSrc: ["'self'"],
+        baseUri: ["'self'"],
+        formAction: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    // The service speaks plain HTTP; whoever puts TLS before it sets this there.
+    strictTransportSecurity: false,
+  });
+
+const SystemError = z.object({ code: z.string() });
+
+async function listen(server: Server, { host, port }: ServerOptions): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host, port, exclusive: true }, resolve);
+    });
+  } catch (err) {
+    if (SystemError.safeParse(err).data?.code === 'EADDRINUSE') throw await portBusyError(port, host);
+    throw err;
+  }
+}
+
+function urlOf(server: Server, host: string): string {
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Event streams end by the closing signal; whoever still holds a connection after a while loses it. */
+async function closeServer(server: Server): Promise<void> {
+  const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE_MS);
+  await new Promise((resolve) => {
+    server.close(resolve);
+    server.closeIdleConnections();
+  });
+  clearTimeout(deadline);
+}
+
+function once(close: () => Promise<void>): () => Promise<void> {
+  let closed: Promise<void> | undefined;
+  return () => (closed ??= close());
+}
