@@ -12,7 +12,10 @@ export async function checkHandoff(options: { handoff: Handoff; root: string }):
     try {
       await lstat(await resolveInside(options.root, file));
     } catch (err) {
-      findings.push({ ...finding, message: `the hand-off names ${file}, which is not in the workspace: ${errorMessage(err)}` });
+      findings.push({
+        ...finding,
+        message: `the hand-off names ${file}, which is not in the workspace: ${errorMessage(err)}`,
+      });
     }
   }
   return findings;

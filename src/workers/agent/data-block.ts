@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /** Attribute values hold no quotes, angle brackets or line breaks, so that they cannot end the tag they stand in. */
-const attribute = (value: string): string =>
-  value.replaceAll(/[&"<>\r\n]/g, (char) => `&#${char.codePointAt(0)};`);
+const attribute = (value: string): string => value.replaceAll(/[&"<>\r\n]/g, (char) => `&#${char.codePointAt(0)};`);
 
 const attributesOf = (attributes: Readonly<Record<string, string | number>>): string =>
   Object.entries(attributes)

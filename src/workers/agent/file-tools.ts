@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, readdir, unlink } from 'node:fs/promises';
+import { lstat, readdir, realpath, unlink } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { readFileInside, resolveInside, writeFileInside } from '../../shared/workspace-path.ts';
@@ -37,9 +37,15 @@ async function write(root: string, path: string, content: string) {
     return refused(`${path} would be ${bytes} bytes; at most ${MAX_WRITE_BYTES} are written at once`);
   }
   await writeFileInside(root, path, content);
-  const name = relative(root, join(root, path)).split(sep).join('/');
+  const name = await nameInside(root, await resolveInside(root, path));
   return { text: `wrote ${name} (${bytes} bytes)`, changed: [{ path: name, sha256: sha256(content) }] };
 }
+
+/** The name git knows a file by: without the links that led to it. */
+const nameInside = async (root: string, real: string): Promise<string> =>
+  relative(await realpath(root), real)
+    .split(sep)
+    .join('/');
 
 const listFiles = defineTool({
   name: 'list_files',
@@ -141,18 +147,19 @@ async function remove(path: string, { root }: ToolContext) {
   const parts = path.split(/[\\/]+/).filter((part) => part !== '' && part !== '.');
   const name = parts.at(-1);
   if (name === undefined || name === '..') return refused(`${path} is not a file`);
-  const folder = await resolveInside(root, parts.slice(0, -1).join('/') || '.');
+  const folder = await resolveInside(root, parts.slice(0, -1).join('/') || '.', { purpose: 'write' });
   const target = join(folder, name);
   if ((await lstat(target)).isDirectory()) return refused(`${path} is a folder; delete the files in it`);
   await unlink(target);
-  return { text: `deleted ${path}`, changed: [{ path: parts.join('/'), sha256: null }] };
+  return { text: `deleted ${path}`, changed: [{ path: await nameInside(root, target), sha256: null }] };
 }
 
 const deleteFile = defineTool({
   name: 'delete_file',
   description: 'Deletes one file of the workspace.',
   schema: z.strictObject({ path: FilePath }),
-  run: ({ path }, context) => (path.startsWith('/') ? Promise.resolve(refused('use a relative path')) : remove(path, context)),
+  run: ({ path }, context) =>
+    path.startsWith('/') ? Promise.resolve(refused('use a relative path')) : remove(path, context),
 });
 
 export const FILE_TOOLS: readonly AgentTool[] = [listFiles, readFile, writeFile, editFile, deleteFile];

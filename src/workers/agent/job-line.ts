@@ -10,7 +10,10 @@ export const JobLine = z.strictObject({
   kind: z.enum(['work', 'review']),
   round: z.coerce.number().int().nonnegative(),
   /** Only with the scripted provider. */
-  scenario: Name.optional(),
+  scenario: z
+    .string()
+    .regex(/^[a-z][a-z0-9_:-]*$/)
+    .optional(),
 });
 export type JobLine = z.infer<typeof JobLine>;
 

@@ -49,7 +49,12 @@ const search = defineTool({
     `Returns file:line:text, at most ${MATCHES} matches. node_modules is not searched.`,
   schema: z.strictObject({
     pattern: z.string().min(1).max(1_000),
-    path: z.string().min(1).max(1_000).optional().describe('file or folder to search in; the whole workspace if absent'),
+    path: z
+      .string()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .describe('file or folder to search in; the whole workspace if absent'),
   }),
   async run({ pattern, path = '.' }, { root, sandbox, signal }) {
     await resolveInside(root, path);
@@ -63,7 +68,8 @@ const search = defineTool({
     if (result.endedBy === 'timeout') {
       return refused(`the search took longer than ${SECONDS} s: use a simpler pattern or a smaller folder`);
     }
-    if (result.exitCode === 2) return refused(`the pattern is not a regular expression: ${result.stderr.slice(0, 500)}`);
+    if (result.exitCode === 2)
+      return refused(`the pattern is not a regular expression: ${result.stderr.slice(0, 500)}`);
     const [, matches = '', found = '', files = ''] = /^([\s\S]*?)\n?\n(\d+) (\d+)$/.exec(result.stdout) ?? [];
     if (result.exitCode !== 0 || found === '') {
       return refused(`the search ended with code ${result.exitCode}: ${result.stderr.slice(0, 500)}`);

@@ -69,9 +69,13 @@ export class RunAccount {
     const costs = [dearest, plain].map((sent) => costOf({ ...sent, outputTokens: worst.outputTokens }, terms.price));
     const cost = terms.simulated ? 0 : costs.includes(null) ? null : Math.max(...costs.map(Number));
     if (cost === null && this.#budget.usd !== undefined) {
-      throw new FleetError('BAD_INPUT', `the run has a budget in dollars, but the price of ${terms.model} is not known`, {
-        remedy: 'Fill in its price in config/models.yaml, or give the budget in tokens.',
-      });
+      throw new FleetError(
+        'BAD_INPUT',
+        `the run has a budget in dollars, but the price of ${terms.model} is not known`,
+        {
+          remedy: 'Fill in its price in config/models.yaml, or give the budget in tokens.',
+        },
+      );
     }
     const tokens = worst.inputTokens + worst.outputTokens;
     const reply = await this.#redis.eval(
@@ -90,10 +94,14 @@ export class RunAccount {
       outcome === 'tokens'
         ? `${taken} of ${this.#budget.tokens} tokens are spent or set aside, and the next call may use ${tokens}`
         : `$${Number(taken) / MICRO} of $${this.#budget.usd} are spent or set aside, and the next call may cost $${cost}`;
-    throw new FleetError('BUDGET_EXCEEDED', `the budget of the run does not allow another call to ${terms.model}: ${inWords}`, {
-      remedy: 'Raise the budget in the workflow and resume the run.',
-      details: { limit: outcome, taken: Number(taken), wantedTokens: tokens, wantedUsd: cost },
-    });
+    throw new FleetError(
+      'BUDGET_EXCEEDED',
+      `the budget of the run does not allow another call to ${terms.model}: ${inWords}`,
+      {
+        remedy: 'Raise the budget in the workflow and resume the run.',
+        details: { limit: outcome, taken: Number(taken), wantedTokens: tokens, wantedUsd: cost },
+      },
+    );
   }
 
   /** Replaces a reservation by what the provider counted. */

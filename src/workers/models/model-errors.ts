@@ -37,7 +37,11 @@ export function toModelError(err: unknown, call: { host: string; model: string }
   // An error of the SDK without a status is a stream that ended too early or could not be read: it may pass.
   if (!(err instanceof APIError)) {
     const message = `the answer of ${where} broke off: ${errorMessage(err)}`;
-    return new FleetError('MODEL_UNAVAILABLE', message, { cause: err, retry: true, remedy: 'Wait; the job is tried again.' });
+    return new FleetError('MODEL_UNAVAILABLE', message, {
+      cause: err,
+      retry: true,
+      remedy: 'Wait; the job is tried again.',
+    });
   }
   const status: unknown = err.status;
   const cause = err.cause instanceof Error ? ` (${err.cause.message})` : '';

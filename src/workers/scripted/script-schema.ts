@@ -56,7 +56,11 @@ export const ScriptJob = z.strictObject({
   persona: Name,
   kind: z.enum(['work', 'review']).default('work'),
   round: z.number().int().nonnegative().default(0),
-  scenario: Name.default('main'),
+  /** `main`, or a variant such as `sabotage:build_success`. */
+  scenario: z
+    .string()
+    .regex(/^[a-z][a-z0-9_:-]*$/)
+    .default('main'),
   turns: z.array(ScriptTurn).min(1),
 });
 export type ScriptJob = z.infer<typeof ScriptJob>;

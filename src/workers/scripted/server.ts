@@ -48,7 +48,8 @@ function chooseTurn(scripts: readonly Script[], messages: readonly ScriptedMessa
     throw new ApiProblem(404, 'not_found_error', `the script for ${title}${scene} has no more turns: ${length}`);
   }
   if (messages.at(-1)?.role === 'assistant' && job.turns[index - 1]?.stop_reason !== 'pause_turn') {
-    const reason = 'This model does not support assistant message prefill. The conversation must end with a user message.';
+    const reason =
+      'This model does not support assistant message prefill. The conversation must end with a user message.';
     throw new ApiProblem(400, 'invalid_request_error', reason);
   }
   return { turn, key: `${wanted.run} ${title}${scene} ${index}` };

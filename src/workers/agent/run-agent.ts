@@ -1,0 +1,181 @@
+import type Anthropic from '@anthropic-ai/sdk';
+import type { z } from 'zod';
+import { FleetError } from '../../shared/errors.ts';
+import type { Price } from '../../shared/model-config.ts';
+import { NO_USAGE, type Usage, addUsage } from '../../shared/run-record.ts';
+import type { RunAccount } from '../models/budget.ts';
+import type { CallRecord } from '../models/call-record.ts';
+import { abortReason, callModel } from '../models/call-model.ts';
+import type { ModelProvider } from '../models/provider.ts';
+import { buildRequest, worstCaseOf } from './build-request.ts';
+import {
+  type AgentCheckpoint,
+  type CheckpointStore,
+  type RefusedCall,
+  conversationDigest,
+  newCheckpoint,
+} from './checkpoint.ts';
+import type { LineageEntry } from './lineage.ts';
+import { lastAnswer, takeAnswer, toParam } from './take-answer.ts';
+import { type ToolBox, inputSchemaOf } from './tools.ts';
+
+/** The tool that ends the conversation: what it is given, once it is valid, is the result. */
+export interface FinalTool<F> {
+  name: string;
+  description: string;
+  schema: z.ZodType<F>;
+}
+
+export interface AgentTurn {
+  turn: number;
+  /** Names of the tools that were called, in order. */
+  tools: string[];
+  call: CallRecord;
+}
+
+export interface AgentOptions<F> {
+  provider: ModelProvider;
+  model: string;
+  system: string;
+  userMessage: string;
+  tools: ToolBox;
+  finalTool: FinalTool<F>;
+  maxTurns: number;
+  maxTokensPerTurn: number;
+  /** Null when nobody knows it. */
+  price: Price | null;
+  /** The account of the run; without one nothing is limited. */
+  budget?: RunAccount;
+  /** Names this conversation in the account, e.g. the job's id. */
+  jobId: string;
+  /** Which attempt of the job this is. */
+  attempt: number;
+  signal: AbortSignal;
+  /** How long the model's stream may be silent. */
+  idleTimeoutMs: number;
+  onTurn?: (turn: AgentTurn) => void | Promise<void>;
+  checkpoint?: CheckpointStore;
+}
+
+export interface AgentResult<F> {
+  final: F;
+  turns: number;
+  transcript: readonly Anthropic.MessageParam[];
+  /** Every call, failed ones included. */
+  calls: readonly CallRecord[];
+  lineage: readonly LineageEntry[];
+  /** What the persona asked for and may not do. */
+  refusedCalls: readonly RefusedCall[];
+  /** True when a tool call changed a file; work without any is a claim and nothing else. */
+  wroteFiles: boolean;
+  usage: Usage;
+  /** True when a stand-in answered any of the calls. */
+  simulated: boolean;
+  /** `discarded`: there was a checkpoint of a different conversation, and the work began again. */
+  resumed: 'fresh' | 'resumed' | 'discarded';
+}
+
+async function startOrResume<F>(options: AgentOptions<F>, definitions: readonly Anthropic.Tool[]) {
+  const digest = conversationDigest([options.system, options.userMessage, options.model, definitions]);
+  const saved = (await options.checkpoint?.load()) ?? null;
+  if (saved === null) return { state: newCheckpoint(digest, options.userMessage), resumed: 'fresh' as const };
+  if (saved.digest === digest) return { state: saved, resumed: 'resumed' as const };
+  // What the abandoned conversation cost was paid all the same, and its files have an origin.
+  const state = { ...newCheckpoint(digest, options.userMessage), calls: saved.calls };
+  return { state, resumed: 'discarded' as const };
+}
+
+/** An answer that ends the work: nothing can be built on it, so it does not become part of the conversation. */
+function assertUsable(message: Anthropic.Message, model: string): void {
+  if (message.stop_reason === 'refusal') {
+    const { category, explanation } = message.stop_details ?? {};
+    const reason = [category, explanation].filter(Boolean).join(': ') || 'no reason was given';
+    throw new FleetError('MODEL_REFUSED', `${model} refused to go on (${reason})`, {
+      remedy: 'Reword what the phase asks for, or give it to another model.',
+      details: { category: category ?? null },
+    });
+  }
+  if (message.stop_reason === 'model_context_window_exceeded') {
+    throw new FleetError('AGENT_STUCK', `the conversation no longer fits into the context window of ${model}`, {
+      remedy: 'Split the phase, or use a model with a larger context window. Nothing was cut to make it fit.',
+      details: { contextWindowExceeded: true },
+    });
+  }
+}
+
+/** Asks the model for its next answer. Every call is recorded, and saved, whether it was answered or not. */
+async function askModel<F>(
+  options: AgentOptions<F>,
+  state: AgentCheckpoint,
+  definitions: readonly Anthropic.Tool[],
+): Promise<void> {
+  if (state.turns >= options.maxTurns) {
+    throw new FleetError('AGENT_STUCK', `the work was not handed over within ${options.maxTurns} turns`, {
+      remedy: 'Raise maxTurns of the persona, or split the phase.',
+      details: { turns: state.turns },
+    });
+  }
+  const { model, system, maxTokensPerTurn: maxTokens } = options;
+  const request = buildRequest({ model, system, tools: definitions, messages: state.messages, maxTokens });
+  const turn = state.turns + 1;
+  const recorded = state.calls.length;
+  const call = {
+    provider: options.provider,
+    request,
+    turn,
+    attempt: options.attempt,
+    price: options.price,
+    account: options.budget,
+    reservation: `${options.jobId}.t${turn}`,
+    worst: worstCaseOf(request, state.calls.at(-1)),
+    idleTimeoutMs: options.idleTimeoutMs,
+    signal: options.signal,
+  };
+  try {
+    const { message } = await callModel(call, (record) => state.calls.push(record));
+    assertUsable(message, model);
+    state.messages.push(toParam(message));
+    state.turns = turn;
+    state.stage = 'answered';
+  } catch (err) {
+    if (state.calls.length > recorded) await options.checkpoint?.save(state);
+    throw err;
+  }
+}
+
+/**
+ * Holds a conversation with a model that has tools, until it hands over something valid. Every answer, and every turn
+ * with its tool results, is saved, so a worker that is killed costs at most the call that was under way.
+ */
+export async function runAgent<F>(options: AgentOptions<F>): Promise<AgentResult<F>> {
+  const { finalTool } = options;
+  const definitions: Anthropic.Tool[] = [
+    ...options.tools.definitions,
+    { name: finalTool.name, description: finalTool.description, input_schema: inputSchemaOf(finalTool.schema) },
+  ];
+  const { state, resumed } = await startOrResume(options, definitions);
+  while (state.final === null) {
+    if (options.signal.aborted) throw abortReason(options.signal);
+    if (state.stage === 'completed') {
+      await askModel(options, state, definitions);
+      await options.checkpoint?.save(state);
+    }
+    const called = await takeAnswer(state, options);
+    await options.checkpoint?.save(state);
+    const call = lastAnswer(state);
+    await options.onTurn?.({ turn: state.turns, tools: called, call });
+  }
+  const simulated = options.provider.simulated || state.calls.some((call) => call.simulated);
+  return {
+    final: finalTool.schema.parse(state.final.input),
+    turns: state.turns,
+    transcript: state.messages,
+    calls: state.calls,
+    lineage: state.lineage,
+    refusedCalls: state.refusedCalls,
+    wroteFiles: state.lineage.length > 0,
+    usage: state.calls.reduce((sum, call) => addUsage(sum, call.usage), NO_USAGE),
+    simulated,
+    resumed,
+  };
+}
