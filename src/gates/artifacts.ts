@@ -1,0 +1,117 @@
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { glob } from 'tinyglobby';
+import type { ArtifactResult } from '../shared/verdict.ts';
+import type { ArtifactFiles, RunContext } from './collector.ts';
+import { codeBlocks, hasRealText, parseMarkdown, sectionOf } from './collectors/documents/markdown.ts';
+import { readRegularFile } from './hostile-files.ts';
+import type { PolicySet } from './load-policy.ts';
+import type { LoadedPolicy } from './loaded-policy.ts';
+import type { ArtifactSpec } from './policy-schema.ts';
+
+const MAX_DOCUMENT_BYTES = 4 * 1024 ** 2;
+const NEVER_AN_ARTIFACT = ['**/node_modules/**', '.git/**'];
+
+/** Regular files below a folder that match; a link is none, wherever it points. */
+async function matchingFiles(root: string, patterns: readonly string[]): Promise<string[]> {
+  if (patterns.length === 0) return [];
+  const found = await glob([...patterns], {
+    cwd: root,
+    onlyFiles: true,
+    followSymbolicLinks: false,
+    expandDirectories: false,
+    ignore: NEVER_AN_ARTIFACT,
+  });
+  const regular = await Promise.all(
+    found.map(async (path) => ((await lstat(join(root, path)).catch(() => undefined))?.isFile() ? [path] : [])),
+  );
+  return regular.flat().toSorted();
+}
+
+/** Every artifact of the catalogue with the files it has in the measured folder. */
+export async function resolveArtifacts(
+  root: string,
+  catalogue: PolicySet['artifacts'],
+): Promise<Record<string, ArtifactFiles>> {
+  const entries = await Promise.all(
+    Object.entries(catalogue).map(async ([artifact, spec]) => {
+      const files = spec.source === 'files' ? await matchingFiles(root, spec.paths) : [];
+      return [artifact, { artifact, spec, files }] as const;
+    }),
+  );
+  return Object.fromEntries(entries);
+}
+
+/** Is each artifact of a policy there, and does it hold what it must? */
+export function checkArtifacts(options: {
+  root: string;
+  phase: string;
+  policy: LoadedPolicy;
+  artifacts: Readonly<Record<string, ArtifactFiles>>;
+  run: RunContext;
+  /** A folder with the reports of all collectors, by `collector/file`. */
+  reportsDir: string;
+}): Promise<ArtifactResult[]> {
+  const { required_artifacts, optional_artifacts } = options.policy.policy;
+  return Promise.all([
+    ...required_artifacts.map((name) => check(name, true, options)),
+    ...optional_artifacts.map((name) => check(name, false, options)),
+  ]);
+}
+
+async function check(
+  artifact: string,
+  required: boolean,
+  options: Parameters<typeof checkArtifacts>[0],
+): Promise<ArtifactResult> {
+  const resolved = options.artifacts[artifact];
+  const present = (files: string[], message: string): ArtifactResult => ({
+    artifact,
+    required,
+    outcome: 'present',
+    files,
+    message,
+  });
+  const missing = (message: string): ArtifactResult => ({ artifact, required, outcome: 'missing', files: [], message });
+  if (!resolved) return missing('not in the artifact catalogue');
+  const { spec } = resolved;
+  if (spec.source === 'approvals') {
+    const latest = options.run.approvals.filter((approval) => approval.phase === options.phase).at(-1);
+    return latest?.decision === 'approved'
+      ? present([], `approved by ${latest.by} (${latest.role})${latest.simulated ? ', simulated' : ''}`)
+      : missing('no recorded approval of this phase');
+  }
+  if (spec.source === 'reviews') {
+    const reviewers = [...new Set(options.run.judgements.map((judgement) => judgement.reviewer))].toSorted();
+    return reviewers.length > 0 ? present([], `reviewed by ${reviewers.join(', ')}`) : missing('no recorded review');
+  }
+  if (spec.source === 'evidence') {
+    const reports = await matchingFiles(options.reportsDir, spec.reports);
+    return reports.length > 0
+      ? present(reports, `${reports.length} reports`)
+      : missing(`no collector left a report ${spec.reports.join(' or ')}`);
+  }
+  if (resolved.files.length === 0) return missing(`no file ${spec.paths.join(' or ')}`);
+  const problems = (await Promise.all(resolved.files.map((path) => problemsOf(options.root, path, spec)))).flat();
+  return problems.length > 0
+    ? missing(problems.join('; '))
+    : present([...resolved.files], `${resolved.files.length} files`);
+}
+
+async function problemsOf(root: string, path: string, spec: ArtifactSpec): Promise<string[]> {
+  const { size } = await lstat(join(root, path));
+  if (size < spec.min_bytes) return [`${path} has ${size} bytes, at least ${spec.min_bytes} needed`];
+  if (spec.sections.length === 0 && spec.fenced === undefined) return [];
+  const bytes = await readRegularFile(join(root, path), MAX_DOCUMENT_BYTES);
+  if (!bytes) return [`${path} cannot be read as a document (at most ${MAX_DOCUMENT_BYTES} bytes)`];
+  const document = parseMarkdown({ path, text: bytes.toString('utf8') });
+  const problems = spec.sections.flatMap((title) => {
+    const section = sectionOf(document, title);
+    if (!section) return [`${path} has no heading "${title}"`];
+    return hasRealText(section) ? [] : [`${path}:${section.line} nothing is written under "${title}"`];
+  });
+  if (spec.fenced !== undefined && codeBlocks(document, spec.fenced).length === 0) {
+    problems.push(`${path} has no block \`\`\`${spec.fenced}`);
+  }
+  return problems;
+}
