@@ -60,14 +60,14 @@ export function checkWorkflow(checked: Checked): Problem[] {
 }
 
 function needProblems(name: string, phase: Phase, { workflow, positionOf }: Checked): Problem[] {
-  const names = Object.keys(workflow.phases);
   return (phase.needs ?? []).flatMap((need, index, all) => {
-    const at = positionOf(['phases', name, 'needs', index]);
-    if (need === name) return [{ ...at, message: `phases.${name}.needs: a phase cannot need itself` }];
-    if (all.indexOf(need) !== index) return [{ ...at, message: `phases.${name}.needs: "${need}" is named twice` }];
-    if (!Object.hasOwn(workflow.phases, need))
-      return [{ ...at, message: `phases.${name}.needs: there is no phase "${need}"${nearestHint(need, names)}` }];
-    return [];
+    const problem = (message: string): Problem[] => [
+      { ...positionOf(['phases', name, 'needs', index]), message: `phases.${name}.needs: ${message}` },
+    ];
+    if (need === name) return problem('a phase cannot need itself');
+    if (all.indexOf(need) !== index) return problem(`"${need}" is named twice`);
+    if (Object.hasOwn(workflow.phases, need)) return [];
+    return problem(`there is no phase "${need}"${nearestHint(need, Object.keys(workflow.phases))}`);
   });
 }
 

@@ -1,0 +1,104 @@
+import Table from 'cli-table3';
+import { loadPolicySet, policyOf } from '../gates/load-policy.ts';
+import type { Definitions } from '../shared/definitions.ts';
+import { personaQueue } from '../shared/names.ts';
+import type { RunPlan } from '../shared/run-record.ts';
+import { dagLevels } from './dag.ts';
+import { buildFlow, countJobs } from './flow.ts';
+
+interface DescribedPhase {
+  name: string;
+  /** How many phases come before it on its longest way; phases of one level may run side by side. */
+  level: number;
+  needs: string[];
+  queues: string[];
+  policy: string | null;
+  policyFallback: boolean;
+  gates: number;
+  criteria: number;
+  approvalRole: string | null;
+  model: string;
+  attempts: number;
+  rework: number;
+  timeoutMs: number;
+}
+
+export interface PlanDescription {
+  workflow: string;
+  provider: string;
+  simulated: boolean;
+  phases: DescribedPhase[];
+  levels: number;
+  queues: string[];
+  /** Jobs the run adds when it starts; reviews, approvals and rework add more as it goes on. */
+  jobs: number;
+}
+
+/** What a plan will do, for `maestro plan --json` and the two forms below. */
+export function describePlan(plan: RunPlan, definitions: Definitions): PlanDescription {
+  const policySet = loadPolicySet(definitions.policies);
+  const levels = dagLevels(new Map(plan.phases.map(({ name, needs }) => [name, needs])));
+  const phases = plan.phases.map((phase): DescribedPhase => {
+    const policy = phase.policy === null ? undefined : policyOf(policySet, phase.policy);
+    return {
+      name: phase.name,
+      level: levels.get(phase.name) ?? 0,
+      needs: phase.needs,
+      queues: phase.personas.map(personaQueue),
+      policy: phase.policy,
+      policyFallback: phase.policyFallback,
+      gates: policy?.gates.length ?? 0,
+      criteria: Object.keys(policy?.policy.success_criteria ?? {}).length,
+      approvalRole: phase.approvalRole,
+      model: phase.model,
+      attempts: phase.attempts,
+      rework: phase.rework,
+      timeoutMs: phase.timeoutMs,
+    };
+  });
+  return {
+    workflow: plan.workflow,
+    provider: plan.provider,
+    simulated: plan.provider === 'scripted',
+    phases,
+    levels: Math.max(...phases.map(({ level }) => level)) + 1,
+    queues: [...new Set(phases.flatMap(({ queues }) => queues))],
+    jobs: countJobs(buildFlow(plan)),
+  };
+}
+
+const policyLabel = ({ policy, policyFallback }: DescribedPhase): string =>
+  policy === null ? 'not gated' : `${policy}${policyFallback ? ' (fallback)' : ''}`;
+
+export function planAsText(description: PlanDescription): string {
+  const table = new Table({
+    head: ['level', 'phase', 'needs', 'queue', 'policy', 'gates', 'criteria', 'approval', 'model'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const phase of description.phases)
+    table.push([
+      phase.level + 1,
+      phase.name,
+      phase.needs.join(', ') || '-',
+      phase.queues.join(', '),
+      policyLabel(phase),
+      phase.gates,
+      phase.criteria,
+      phase.approvalRole ?? '-',
+      phase.model,
+    ]);
+  const { workflow, phases, levels, queues, jobs } = description;
+  const summary = `${workflow}: ${phases.length} phases on ${levels} levels, ${queues.length} persona queues, ${jobs} jobs at the start`;
+  return `${summary}\n${table.toString()}\n`;
+}
+
+/** A Mermaid flowchart. Names are lower-case letters, digits, `_` and `-`, so nothing needs escaping. */
+export function planAsMermaid({ phases }: PlanDescription): string {
+  const ids = new Map(phases.map(({ name }, index) => [name, `p${index}`]));
+  const nodes = phases.map(
+    (phase) =>
+      `  ${ids.get(phase.name)}["${phase.name}<br/>${phase.queues.join(', ')}<br/>${policyLabel(phase)}, ${phase.gates} gates"]`,
+  );
+  const edges = phases.flatMap(({ name, needs }) => needs.map((need) => `  ${ids.get(need)} --> ${ids.get(name)}`));
+  return `${['flowchart LR', ...nodes, ...edges].join('\n')}\n`;
+}
