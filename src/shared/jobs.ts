@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Name, RunId } from './names.ts';
 import { BlobRef, PhaseStatus, ProviderName, RunStatus, Usage } from './run-record.ts';
-import { PhaseVerdict } from './verdict.ts';
+import { Finding, PhaseVerdict } from './verdict.ts';
 
 const common = { schemaVersion: z.literal(1), runId: RunId, simulated: z.boolean() };
 
@@ -36,6 +36,8 @@ export const PersonaResult = z.strictObject({
   /** A `Handoff` (work) or a `Review` (review), as a JSON blob. */
   handoff: BlobRef,
   transcript: BlobRef,
+  /** Where the hand-off contradicts what is there. */
+  findings: z.array(Finding),
   usage: Usage,
   provider: ProviderName,
   simulated: z.boolean(),

@@ -1,4 +1,4 @@
-import type { judgementMetrics } from '../gates/policy-lookup.ts';
+import type { judgementMetrics } from '../gates/load-policy.ts';
 import type { CommitRef } from '../shared/jobs.ts';
 import { QUEUES, jobIds, personaQueue } from '../shared/names.ts';
 import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';

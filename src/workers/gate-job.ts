@@ -1,5 +1,5 @@
 import { evaluatePhase } from '../gates/evaluate.ts';
-import { judgementMetrics } from '../gates/policy-lookup.ts';
+import { judgementMetrics } from '../gates/load-policy.ts';
 import type { RunContext } from '../gates/collector.ts';
 import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
@@ -14,7 +14,7 @@ import { blockedReason, isBlockedByMeasurement } from './gate-blockers.ts';
 import { approvalChildren, reviewChildren, reworkChildren } from './gate-child-specs.ts';
 import { personaOutcome, workOutcome } from './gate-children.ts';
 import type { GateHandle } from './gate-handle.ts';
-import { joinEvidence, measureCandidate, mergeWork, storeEvidence } from './gate-measure.ts';
+import { measureCandidate, mergeWork, storeEvidence } from './gate-measure.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 interface Gate {
@@ -68,8 +68,7 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
     return conclude(gate, measured, first, early);
 
   const run = await gatherJudgements(gate, measured);
-  const second = await measureCandidate(ctx, { ...inputOf(gate, measured, run), part: 'judged' });
-  const evidence = joinEvidence(first, second, gate.judged.metrics);
+  const evidence = await measureCandidate(ctx, { ...inputOf(gate, measured, run), previous: first });
   return conclude(gate, measured, evidence, judge(gate, evidence, measured.conflicts));
 }
 
@@ -116,10 +115,12 @@ const runContext = (gate: Gate): RunContext => ({
 async function measureRound(gate: Gate, results: Parameters<typeof mergeWork>[2]): Promise<Measured> {
   const { ctx, handle } = gate;
   const { candidate, conflicts } = await mergeWork(ctx, gate.phase, results);
-  const evidence = await measureCandidate(ctx, { ...inputOf(gate, { candidate }, runContext(gate)), part: 'measured' });
+  const evidence = await measureCandidate(ctx, inputOf(gate, { candidate }, runContext(gate)));
+  // What a hand-off claims is compared with what is there; the contradictions are findings like any other.
+  const findings = [...evidence.findings, ...results.flatMap((result) => result.findings)];
   const measured: Measured = {
     round: gate.round,
-    evidence: await storeEvidence(ctx, evidence),
+    evidence: await storeEvidence(ctx, { ...evidence, findings }),
     candidate,
     conflicts: conflicts.map((conflict) => `${conflict.file} was changed by ${conflict.labels.join(' and ')}`),
   };

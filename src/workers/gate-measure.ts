@@ -1,13 +1,17 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
-import { measurePhase } from '../gates/measure.ts';
+import { NO_POLICY } from '../gates/load-policy.ts';
+import { type PhaseMeasurement, measurePhase } from '../gates/measure.ts';
 import { putJson } from '../shared/blob-store.ts';
 import type { CommitRef, PersonaResult } from '../shared/jobs.ts';
 import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { type MergeConflict, openWorkspace } from '../shared/workspace.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+
+/** Collectors that read what people and reviewers recorded; they run when that is there. */
+export const JUDGEMENT_COLLECTORS = ['review', 'approval'];
 
 export interface Candidate {
   candidate: CommitRef;
@@ -21,8 +25,8 @@ interface MeasureInput {
   candidate: CommitRef;
   run: RunContext;
   loaded: LoadedDefinitions;
-  /** Which collectors run: the measuring ones, or those that read reviews and approvals. */
-  part: 'measured' | 'judged';
+  /** What was measured of this candidate before: then only the collectors that read reviews and approvals run again. */
+  previous?: RoundEvidence;
   signal: AbortSignal;
 }
 
@@ -67,23 +71,28 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       sources: [{ label: input.phase.name, ...input.candidate }],
     });
     await workspace.exportTo(root);
+    const { previous } = input;
     const measured = await measurePhase({
       root,
       scratch,
       phase: input.phase.name,
       policySet: input.loaded.policySet,
-      policy: input.phase.policy ?? 'none',
+      policy: input.phase.policy ?? NO_POLICY,
       sandbox: ctx.sandbox,
       run: input.run,
-      part: input.part,
+      ...(previous === undefined
+        ? { skipCollectors: JUDGEMENT_COLLECTORS }
+        : { only: { collectors: JUDGEMENT_COLLECTORS, previous: await restore(ctx, previous, join(dir, 'before')) } }),
       signal: input.signal,
       logger: ctx.logger,
     });
-    const reports = [];
-    for (const report of measured.reports) {
-      const bytes = await readFile(report.path);
-      reports.push({ name: report.name, blob: await ctx.blobs.put(bytes), bytes: bytes.length });
-    }
+    const reports = await Promise.all(
+      measured.reports.map(async ({ name, path, bytes }) => ({
+        name,
+        blob: await ctx.blobs.put(await readFile(path)),
+        bytes,
+      })),
+    );
     return RoundEvidence.parse({
       schemaVersion: 1,
       runId: input.plan.runId,
@@ -102,31 +111,18 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
   });
 }
 
-/**
- * The measured part of a round joined with its judged part. Values come from the measured part
- * except for the metrics that reviews and approvals decide; artifacts recorded by the fleet from the judged part.
- */
-export function joinEvidence(
-  measured: RoundEvidence,
-  judged: RoundEvidence,
-  judgedMetrics: ReadonlySet<string>,
-): RoundEvidence {
-  const recordedNow = new Map(judged.artifacts.map((artifact) => [artifact.artifact, artifact]));
-  return {
-    ...measured,
-    measurements: [
-      ...measured.measurements.filter((measurement) => !judgedMetrics.has(measurement.metric)),
-      ...judged.measurements.filter((measurement) => judgedMetrics.has(measurement.metric)),
-    ].toSorted((a, b) => a.metric.localeCompare(b.metric)),
-    findings: [...measured.findings, ...judged.findings],
-    artifacts: measured.artifacts.map((artifact) => {
-      const now = recordedNow.get(artifact.artifact);
-      return artifact.outcome === 'missing' && now?.outcome === 'present' ? now : artifact;
+/** An earlier measurement as it was, with its reports as files again. */
+async function restore(ctx: WorkerContext, evidence: RoundEvidence, dir: string): Promise<PhaseMeasurement> {
+  const { measurements, findings, artifacts, tree } = evidence;
+  const reports = await Promise.all(
+    evidence.reports.map(async ({ name, blob, bytes }) => {
+      const path = join(dir, name);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, await ctx.blobs.get(blob));
+      return { name, path, sha256: blob, bytes };
     }),
-    reports: [...measured.reports, ...judged.reports],
-    reviews: judged.reviews,
-    approvals: judged.approvals,
-  };
+  );
+  return { measurements, findings, artifacts, reports, tree };
 }
 
 export const storeEvidence = (ctx: WorkerContext, evidence: RoundEvidence): Promise<BlobRef> =>

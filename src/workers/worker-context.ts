@@ -3,6 +3,7 @@ import type { Config } from '../shared/config.ts';
 import { getJson } from '../shared/blob-store.ts';
 import { Definitions } from '../shared/definitions.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { ModelConfig } from '../shared/model-config.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { BlobRef } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
@@ -19,6 +20,7 @@ export interface WorkerContext {
   blobs: BlobStore;
   sandbox: Sandbox;
   definitions: DefinitionsCache;
+  models: ModelConfig;
   logger: Logger;
 }
 

@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FleetError } from '../shared/errors.ts';
+import { packagePath } from '../shared/package-root.ts';
+
+const READY_MS = 60_000;
+const STOP_MS = 10_000;
+
+export interface ChildWorker {
+  name: string;
+  logFile: string;
+  /** Rejects should the worker end before it is told to. */
+  failed: Promise<never>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts `maestro worker` as a process of its own, with a work folder that it shares with nobody.
+ * It ends when it is told to, and when this process is gone, however that came about.
+ */
+export async function startChildWorker(options: {
+  name: string;
+  home: string;
+  env: NodeJS.ProcessEnv;
+  args: readonly string[];
+  signal: AbortSignal;
+}): Promise<ChildWorker> {
+  const home = join(options.home, options.name);
+  await mkdir(home, { recursive: true });
+  const logFile = join(home, 'worker.log');
+  const child = spawn(
+    process.execPath,
+    [packagePath('bin', 'maestro'), 'worker', '--exit-with-parent', ...options.args],
+    {
+      cwd: home,
+      env: { ...options.env, MAESTRO_HOME: home },
+      stdio: ['pipe', 'ignore', 'pipe'],
+      // Its own process group: Ctrl-C reaches this process alone, which then stops its workers in order.
+      detached: true,
+    },
+  );
+  const log = createWriteStream(logFile);
+  child.stderr.pipe(log);
+  const last: string[] = [];
+  const ended = once(child, 'exit');
+  let isStopping = false;
+  const failed = ended.then(async (): Promise<never> => {
+    if (isStopping) return new Promise<never>(() => undefined);
+    throw new FleetError('INTERNAL', `${options.name} ended by itself: ${last.slice(-3).join(' | ') || 'no output'}`, {
+      remedy: `See ${logFile}.`,
+    });
+  });
+  failed.catch(() => undefined);
+  const stop = async (): Promise<void> => {
+    isStopping = true;
+    await stopChild(child, ended);
+  };
+  const isReady = new Promise<void>((resolve) => {
+    createInterface(child.stderr).on('line', (line) => {
+      last.push(line);
+      if (last.length > 20) last.shift();
+      if (line.startsWith('worker ready')) resolve();
+    });
+  });
+  const tooLate = sleep(READY_MS, undefined, { ref: false, signal: options.signal }).then(() => {
+    throw new FleetError('INTERNAL', `${options.name} was not ready after ${READY_MS / 1000} s`, {
+      remedy: `See ${logFile}.`,
+    });
+  });
+  try {
+    await Promise.race([isReady, failed, tooLate]);
+  } catch (err) {
+    await stop();
+    throw err;
+  }
+  tooLate.catch(() => undefined);
+  return { name: options.name, logFile, failed, stop };
+}
+
+async function stopChild(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGTERM');
+  const isDone = await Promise.race([ended.then(() => true), sleep(STOP_MS, false, { ref: false })]);
+  if (isDone) return;
+  child.kill('SIGKILL');
+  await ended;
+}
+
+/** An environment without any model's key or address: what is started from it cannot spend money. */
+export function withoutModelKeys(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('ANTHROPIC_')));
+}

@@ -1,0 +1,130 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { enqueueRun } from '../../producer/enqueue.ts';
+import { startServer } from '../../producer/server.ts';
+import { EXIT, FleetError } from '../../shared/errors.ts';
+import { PACKAGE_ROOT } from '../../shared/package-root.ts';
+import type { RunPlan } from '../../shared/run-record.ts';
+import { cancelRun } from '../../shared/transitions.ts';
+import { nearestHint } from '../../shared/yaml-file.ts';
+import { shippedScenarios, startShippedScripts } from '../../workers/scripted/shipped.ts';
+import { startChildWorker, withoutModelKeys } from '../children.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import { followRun } from './follow.ts';
+import { type RunFlags, SIMULATED, planFromFlags, showResult } from './run.ts';
+
+export interface DemoFlags extends RunFlags {
+  sabotage?: string;
+  workers: number;
+}
+
+const WORKFLOW = 'url-shortener';
+const REQUIREMENT =
+  'A team wants its own URL shortener: a small service and page where anybody in the office can shorten an http or https link, ' +
+  'choose an alias, see how often a link was followed, and remove it again. It must run without any other service.';
+
+/**
+ * `maestro demo`: a private Redis, two worker processes that share only Redis and the blob store, the API,
+ * and one run of the shipped workflow. What it started is stopped again, whatever happens.
+ */
+export async function demoCommand(context: CommandContext, flags: DemoFlags): Promise<number> {
+  const isScripted = flags.provider === 'scripted';
+  if (isScripted) context.terminal.err(SIMULATED);
+  const scenario = flags.sabotage === undefined ? flags.scenario : await sabotageScenario(flags.sabotage, isScripted);
+  const input = flags.input.length > 0 || flags.inputFile !== undefined ? flags.input : [`requirement=${REQUIREMENT}`];
+  return withSession(context, { startRedis: true }, (session) =>
+    runDemo(context, session, { ...flags, scenario, input }),
+  );
+}
+
+async function runDemo(context: CommandContext, session: Session, flags: DemoFlags): Promise<number> {
+  const { terminal, config, signal } = context;
+  const isScripted = flags.provider === 'scripted';
+  const plan = await planFromFlags(context, session, WORKFLOW, flags);
+  if (!isScripted) announceCost(context, plan);
+  const stops: (() => Promise<void>)[] = [];
+  try {
+    const scripts = isScripted ? await startShippedScripts() : undefined;
+    if (scripts !== undefined) stops.push(() => scripts.close());
+    terminal.err(`redis    ${session.server.description}`);
+    const workersHome = join(config.home, 'demo-workers');
+    const env = {
+      ...(isScripted ? withoutModelKeys(context.env) : context.env),
+      REDIS_URL: session.redisUrl,
+      MAESTRO_PREFIX: config.prefix,
+      MAESTRO_BLOBS: config.blobs,
+      MAESTRO_LOG_LEVEL: 'info',
+      ...(scripts === undefined ? {} : { MAESTRO_SCRIPTED_URL: scripts.url }),
+    };
+    const names = Array.from({ length: flags.workers }, (_, index) => `worker-${index + 1}`);
+    const workers = await Promise.all(
+      names.map(async (name) => {
+        const worker = await startChildWorker({ name, home: workersHome, env, args: ['--concurrency', '2'], signal });
+        stops.push(() => worker.stop());
+        return worker;
+      }),
+    );
+    terminal.err(
+      `workers  ${workers.map((worker) => worker.name).join(', ')}: two processes, two work folders, logs in ${workersHome}`,
+    );
+    const server = await startServer({
+      host: '127.0.0.1',
+      port: 0,
+      token: undefined,
+      redisUrl: session.redisUrl,
+      prefix: config.prefix,
+      blobs: session.blobs,
+      packageRoot: PACKAGE_ROOT,
+      provider: isScripted ? 'scripted' : 'anthropic',
+      logger: session.logger,
+    });
+    stops.unshift(() => server.close());
+    terminal.err(`watch    ${server.url}/ (queues: ${server.url}/queues)`);
+    await enqueueRun({ ...session, prefix: config.prefix }, plan);
+    terminal.err(`run      ${plan.runId} of ${plan.workflow}, ${plan.phases.length} phases\n`);
+    const hasEnded = await Promise.race([
+      followRun(session, plan, terminal, signal),
+      ...workers.map((worker) => worker.failed),
+    ]);
+    if (hasEnded) return await showResult(context, session, plan, flags);
+    await cancelRun(session.store, plan.runId, 'stopped by the person who started the demo');
+    terminal.err(`run ${plan.runId} is cancelled; everything the demo started is being stopped`);
+    return EXIT.cancelled;
+  } finally {
+    for (const stop of stops.toReversed()) await stop();
+    await rm(join(config.home, 'work'), { recursive: true, force: true });
+  }
+}
+
+function announceCost({ terminal, config }: CommandContext, plan: RunPlan): void {
+  const { apiKey, authToken } = config.anthropic;
+  if (apiKey === undefined && authToken === undefined) {
+    throw new FleetError('MODEL_UNAVAILABLE', 'the provider "anthropic" has no key', {
+      remedy: 'Set ANTHROPIC_API_KEY, or leave --provider away for a simulated run.',
+    });
+  }
+  const limits = [
+    ...(plan.budget.usd === undefined ? [] : [`$${plan.budget.usd}`]),
+    ...(plan.budget.tokens === undefined ? [] : [`${plan.budget.tokens} tokens`]),
+  ];
+  if (limits.length === 0)
+    throw new FleetError('BAD_USAGE', 'a paid demo needs a budget', {
+      remedy: 'Give --budget-usd or --budget-tokens.',
+    });
+  const models = [...new Set(plan.phases.map((phase) => phase.model))].join(', ');
+  terminal.err(
+    `this run asks ${models} and costs at most ${limits.join(' and ')}: the worst case of every call is set aside before it is made`,
+  );
+}
+
+async function sabotageScenario(gate: string, isScripted: boolean): Promise<string> {
+  if (!isScripted) throw new FleetError('BAD_USAGE', '--sabotage needs the scripted provider');
+  const prefix = 'sabotage:';
+  const gates = (await shippedScenarios(WORKFLOW))
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length));
+  if (gates.includes(gate)) return `${prefix}${gate}`;
+  throw new FleetError('BAD_USAGE', `no sabotage of the gate "${gate}" is scripted${nearestHint(gate, gates)}`, {
+    remedy: `Use one of: ${gates.join(', ')}.`,
+  });
+}

@@ -1,0 +1,116 @@
+import { readFile } from 'node:fs/promises';
+import { shippedFolders } from '../../producer/definitions-builder.ts';
+import { enqueueRun } from '../../producer/enqueue.ts';
+import { prepareRun } from '../../producer/prepare-run.ts';
+import { loadWorkflow } from '../../producer/workflow-file.ts';
+import { EXIT, FleetError } from '../../shared/errors.ts';
+import { PACKAGE_ROOT } from '../../shared/package-root.ts';
+import { ProviderName, type RunPlan } from '../../shared/run-record.ts';
+import { type InputValues, type Workflow } from '../../shared/workflow-schema.ts';
+import { parseYaml } from '../../shared/yaml-file.ts';
+import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import { followRun } from './follow.ts';
+import { collectResult, exitOf, printResult, resultJson } from './run-result.ts';
+
+export interface RunFlags {
+  input: string[];
+  inputFile?: string;
+  provider: string;
+  scenario: string;
+  approvals?: string;
+  budgetUsd?: number;
+  budgetTokens?: number;
+  detach?: boolean;
+  json?: boolean;
+}
+
+export const SIMULATED =
+  'simulated: the personas are played from a script, no model is asked; queue, workspace, sandbox, collectors and gates are real';
+
+/** Plans a run of a workflow file with the flags of the command line. */
+export async function planFromFlags(
+  context: CommandContext,
+  session: Session,
+  name: string,
+  flags: RunFlags,
+): Promise<RunPlan> {
+  const loaded = await loadWorkflow(name, { cwd: context.cwd, packageRoot: PACKAGE_ROOT });
+  const provider = ProviderName.safeParse(flags.provider);
+  if (!provider.success)
+    throw new FleetError('BAD_USAGE', `unknown provider "${flags.provider}"`, { remedy: 'Use anthropic or scripted.' });
+  const isScripted = provider.data === 'scripted';
+  const budget = {
+    ...loaded.workflow.budget,
+    ...(flags.budgetTokens === undefined ? {} : { tokens: flags.budgetTokens }),
+    ...(flags.budgetUsd === undefined ? {} : { usd: flags.budgetUsd }),
+  };
+  if (flags.budgetTokens !== undefined && flags.budgetUsd === undefined) delete budget.usd;
+  return prepareRun(session.blobs, shippedFolders(PACKAGE_ROOT), loaded, {
+    inputs: await readInputs(flags, loaded.workflow),
+    provider: provider.data,
+    scripted: isScripted ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' } : null,
+    budget,
+  });
+}
+
+/** `--input k=v` and `--input-file`, typed as the workflow declares them. */
+async function readInputs(flags: RunFlags, workflow: Workflow): Promise<InputValues> {
+  const fromFile =
+    flags.inputFile === undefined
+      ? {}
+      : parseYaml(InputValuesSchema, { file: flags.inputFile, text: await readFile(flags.inputFile, 'utf8') }).value;
+  const fromFlags = flags.input.map((pair): [string, string | number | boolean] => {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new FleetError('BAD_USAGE', `--input ${pair}: write it as name=value`);
+    const [name, text] = [pair.slice(0, at), pair.slice(at + 1)];
+    const type = workflow.inputs[name]?.type;
+    if (type === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return [name, Number(text)];
+    return [name, type === 'boolean' && /^(true|false)$/.test(text) ? text === 'true' : text];
+  });
+  return { ...fromFile, ...Object.fromEntries(fromFlags) };
+}
+
+/** `maestro run WORKFLOW`: enqueues a run and shows it until it has ended. The run goes on without this command. */
+export function runCommand(context: CommandContext, name: string, flags: RunFlags): Promise<number> {
+  const { terminal, signal } = context;
+  return withSession(context, { startRedis: false }, async (session) => {
+    const plan = await planFromFlags(context, session, name, flags);
+    if (plan.provider === 'scripted') terminal.err(SIMULATED);
+    await enqueueRun({ ...session, prefix: session.config.prefix }, plan);
+    terminal.err(`run ${plan.runId} of ${plan.workflow} is queued (${plan.phases.length} phases)`);
+    if (flags.detach === true) {
+      if (flags.json === true)
+        terminal.out(
+          JSON.stringify(
+            { runId: plan.runId, workflow: plan.workflow, status: 'queued', simulated: plan.provider === 'scripted' },
+            null,
+            2,
+          ),
+        );
+      else terminal.out(plan.runId);
+      return EXIT.passed;
+    }
+    const hasEnded = await followRun(session, plan, terminal, signal);
+    if (!hasEnded) {
+      terminal.err(`the run goes on: maestro status ${plan.runId}, or end it with maestro cancel ${plan.runId}`);
+      return EXIT.passed;
+    }
+    return showResult(context, session, plan, flags);
+  });
+}
+
+/** Prints what a run ended with and turns it into the exit code. */
+export async function showResult(
+  context: CommandContext,
+  session: Session,
+  plan: RunPlan,
+  flags: { json?: boolean },
+): Promise<number> {
+  const { terminal } = context;
+  const result = await collectResult(session, plan.runId);
+  printResult(terminal, result);
+  if (flags.json === true) terminal.out(JSON.stringify(resultJson(result), null, 2));
+  if (result.run.simulated) terminal.err(SIMULATED);
+  return exitOf(result.run);
+}

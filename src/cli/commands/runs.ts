@@ -1,0 +1,192 @@
+import { approvePhase } from '../../producer/enqueue.ts';
+import { watchRun } from '../../producer/watch.ts';
+import { EXIT, FleetError } from '../../shared/errors.ts';
+import { RunId } from '../../shared/names.ts';
+import { type RunEvent, RunStatus, TERMINAL_RUN } from '../../shared/run-record.ts';
+import { cancelRun } from '../../shared/transitions.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import { cost, elapsed, paintStatus, tokens, verdictProblems } from '../words.ts';
+import { collectResult, exitOf, printResult, resultJson } from './run-result.ts';
+
+interface JsonFlag {
+  json?: boolean;
+}
+
+const attach = <T>(context: CommandContext, use: (session: Session) => Promise<T>): Promise<T> =>
+  withSession(context, { startRedis: false }, use);
+
+export function parseRunId(text: string): RunId {
+  const parsed = RunId.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new FleetError('BAD_USAGE', `"${text}" is not a run id`, {
+    remedy: 'A run id has 26 letters and digits; list them with `maestro runs`.',
+  });
+}
+
+/** `maestro runs`: newest first. */
+export function runsCommand(
+  context: CommandContext,
+  flags: JsonFlag & { limit: number; status?: string },
+): Promise<number> {
+  const { terminal } = context;
+  return attach(context, async ({ store }) => {
+    const statuses = flags.status?.split(',').map((word) => RunStatus.parse(word));
+    const { runs } = await store.listRuns({ limit: flags.limit, ...(statuses === undefined ? {} : { statuses }) });
+    if (flags.json === true) terminal.out(JSON.stringify({ runs }, null, 2));
+    else if (runs.length === 0) terminal.err('no runs yet: start one with `maestro run WORKFLOW`');
+    for (const run of flags.json === true ? [] : runs) {
+      const mark = run.simulated ? ' [simulated]' : '';
+      terminal.out(
+        `${run.runId}  ${run.createdAt.slice(0, 19).replace('T', ' ')}  ${run.workflow.padEnd(20)} ${paintStatus(terminal.colors, run.status)}${mark}`,
+      );
+    }
+    return EXIT.passed;
+  });
+}
+
+/** `maestro status RUN`: how a run stands now. */
+export function statusCommand(context: CommandContext, id: string, flags: JsonFlag): Promise<number> {
+  const { terminal } = context;
+  return attach(context, async ({ store }) => {
+    const runId = parseRunId(id);
+    const run = await store.getRun(runId);
+    const phases = await store.getPhases(runId);
+    if (flags.json === true) {
+      terminal.out(JSON.stringify({ ...run, phases }, null, 2));
+      return TERMINAL_RUN.includes(run.status) ? exitOf(run) : EXIT.passed;
+    }
+    const { colors } = terminal;
+    const reason = run.reason === '' ? '' : `: ${run.reason}`;
+    terminal.out(
+      `${run.runId} ${run.workflow} ${paintStatus(colors, run.status)}${run.simulated ? ' [simulated]' : ''}${reason}`,
+    );
+    for (const phase of phases) {
+      const time =
+        phase.startedAt === null
+          ? ''
+          : elapsed(
+              (phase.finishedAt === null ? Date.now() : Date.parse(phase.finishedAt)) - Date.parse(phase.startedAt),
+            );
+      const spent = phase.usage.calls === 0 ? '' : `${tokens(phase.usage)}, ${cost(phase.usage, phase.simulated)}`;
+      const round = phase.round > 0 ? ` rework ${phase.round}` : '';
+      terminal.out(`  ${phase.phase.padEnd(16)} ${paintStatus(colors, phase.status)}${round}  ${time}  ${spent}`);
+      const verdict = phase.rounds.at(-1)?.verdict;
+      if (verdict !== undefined) for (const problem of verdictProblems(verdict)) terminal.out(`      ${problem}`);
+      if (phase.reason !== '' && verdict === undefined) terminal.out(`      ${phase.reason}`);
+    }
+    return TERMINAL_RUN.includes(run.status) ? exitOf(run) : EXIT.passed;
+  });
+}
+
+/** `maestro events RUN`: the append-only log, one line an event; `--follow` waits for more until the run has ended. */
+export function eventsCommand(
+  context: CommandContext,
+  id: string,
+  flags: JsonFlag & { follow?: boolean; from: number },
+): Promise<number> {
+  const { terminal, signal } = context;
+  return attach(context, async (session) => {
+    const runId = parseRunId(id);
+    await session.store.getPlan(runId);
+    const collected: RunEvent[] = [];
+    const show = (event: RunEvent): void => {
+      if (flags.json === true) collected.push(event);
+      else terminal.out(`${String(event.seq).padStart(5)}  ${event.at}  ${event.type.padEnd(18)} ${describe(event)}`);
+    };
+    if (flags.follow === true) {
+      const { redisUrl, store, config } = session;
+      for await (const event of watchRun({
+        redisUrl,
+        prefix: config.prefix,
+        store,
+        runId,
+        fromSeq: flags.from,
+        signal,
+      }))
+        show(event);
+    } else {
+      for (let from = flags.from; ;) {
+        const page = await session.store.readEvents(runId, from);
+        for (const event of page) show(event);
+        const last = page.at(-1);
+        if (last === undefined) break;
+        from = last.seq;
+      }
+    }
+    if (flags.json === true) terminal.out(JSON.stringify({ runId, events: collected }, null, 2));
+    return EXIT.passed;
+  });
+}
+
+function describe(event: RunEvent): string {
+  switch (event.type) {
+    case 'run.queued':
+      return event.workflow;
+    case 'run.status':
+    case 'run.finished':
+      return `${event.status} ${event.reason}`;
+    case 'phase.status':
+      return `${event.phase} ${event.status} ${event.reason}`;
+    case 'persona.turn':
+      return `${event.phase} ${event.persona} ${event.kind} round ${event.round} turn ${event.turn}: ${event.tools.join(', ')}`;
+    case 'persona.done':
+      return `${event.phase} ${event.persona} ${event.kind} round ${event.round}`;
+    case 'persona.fault':
+      return `${event.phase} ${event.persona} attempt ${event.attempt}: ${event.message}`;
+    case 'gate.verdict':
+      return `${event.phase} round ${event.round}: ${event.verdict.verdict}`;
+    case 'rework.requested':
+      return `${event.phase} round ${event.round}: ${event.headline}`;
+    case 'approval.requested':
+      return `${event.phase} by ${event.role}`;
+    case 'approval.recorded':
+      return `${event.approval.phase} ${event.approval.decision} by ${event.approval.by} (${event.approval.role})`;
+  }
+}
+
+/** `maestro approve RUN PHASE --role R --by NAME [--reject] [--note TEXT]`. */
+export function approveCommand(
+  context: CommandContext,
+  id: string,
+  phase: string,
+  flags: JsonFlag & { role: string; by: string; reject?: boolean; note: string },
+): Promise<number> {
+  const { terminal } = context;
+  return attach(context, async (session) => {
+    const decision = flags.reject === true ? 'rejected' : 'approved';
+    const target = { ...session, prefix: session.config.prefix };
+    const { role, by, note } = flags;
+    const approval = await approvePhase(target, parseRunId(id), { phase, role, by, decision, note, simulated: false });
+    if (flags.json === true) terminal.out(JSON.stringify(approval, null, 2));
+    else terminal.out(`${phase} ${decision} by ${by} (${role})`);
+    return EXIT.passed;
+  });
+}
+
+/** `maestro cancel RUN`: nothing new starts, and running work stops everywhere. */
+export function cancelCommand(
+  context: CommandContext,
+  id: string,
+  flags: JsonFlag & { reason: string },
+): Promise<number> {
+  const { terminal } = context;
+  return attach(context, async ({ store }) => {
+    const runId = parseRunId(id);
+    const hasChanged = await cancelRun(store, runId, flags.reason);
+    const { status } = await store.getRun(runId);
+    if (flags.json === true) terminal.out(JSON.stringify({ runId, status, changed: hasChanged }, null, 2));
+    else terminal.out(hasChanged ? `run ${runId} is cancelled` : `run ${runId} had ended before: ${status}`);
+    return EXIT.passed;
+  });
+}
+
+/** `maestro artifacts RUN` and `maestro report RUN`: writes the repository and the report, and says where. */
+export function resultCommand(context: CommandContext, id: string, flags: JsonFlag): Promise<number> {
+  const { terminal } = context;
+  return attach(context, async (session) => {
+    const result = await collectResult(session, parseRunId(id));
+    if (flags.json === true) terminal.out(JSON.stringify(resultJson(result), null, 2));
+    else printResult(terminal, result);
+    return EXIT.passed;
+  });
+}

@@ -1,0 +1,83 @@
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { startServer } from '../../producer/server.ts';
+import { EXIT } from '../../shared/errors.ts';
+import { PACKAGE_ROOT } from '../../shared/package-root.ts';
+import { ProviderName } from '../../shared/run-record.ts';
+import { startChildWorker } from '../children.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import { SIMULATED } from './run.ts';
+
+export interface ServeFlags {
+  host: string;
+  port: number;
+  provider: string;
+}
+
+const openServer = (context: CommandContext, session: Session, flags: ServeFlags): ReturnType<typeof startServer> =>
+  startServer({
+    host: flags.host,
+    port: flags.port,
+    token: context.config.apiToken,
+    redisUrl: session.redisUrl,
+    prefix: session.config.prefix,
+    blobs: session.blobs,
+    packageRoot: PACKAGE_ROOT,
+    provider: ProviderName.parse(flags.provider),
+    logger: session.logger,
+  });
+
+/** `maestro serve`: the HTTP API, the run viewer and Bull Board. */
+export function serveCommand(context: CommandContext, flags: ServeFlags): Promise<number> {
+  return withSession(context, { startRedis: false }, async (session) => {
+    const server = await openServer(context, session, flags);
+    context.terminal.err(`serving ${server.url}/ (queues: ${server.url}/queues, API: ${server.url}/openapi.json)`);
+    if (!context.signal.aborted) await once(context.signal, 'abort');
+    await server.close();
+    return EXIT.passed;
+  });
+}
+
+/** `maestro up`: Redis, API and workers on this machine, until Ctrl-C. */
+export function upCommand(
+  context: CommandContext,
+  flags: ServeFlags & { workers: number; concurrency: number },
+): Promise<number> {
+  const { terminal, config, signal, env } = context;
+  return withSession(context, { startRedis: true }, async (session) => {
+    const stops: (() => Promise<void>)[] = [];
+    try {
+      const server = await openServer(context, session, flags);
+      stops.push(() => server.close());
+      terminal.err(`redis    ${session.server.description}`);
+      const isScripted = flags.provider === 'scripted';
+      const childEnv = {
+        ...env,
+        REDIS_URL: session.redisUrl,
+        MAESTRO_BLOBS: config.blobs,
+        MAESTRO_PREFIX: config.prefix,
+      };
+      const args = ['--concurrency', String(flags.concurrency), ...(isScripted ? ['--provider', 'scripted'] : [])];
+      const workers = [];
+      for (let index = 1; index <= flags.workers; index += 1) {
+        const worker = await startChildWorker({
+          name: `worker-${index}`,
+          home: join(config.home, 'workers'),
+          env: childEnv,
+          args,
+          signal,
+        });
+        stops.push(() => worker.stop());
+        workers.push(worker);
+        terminal.err(`worker   ${worker.name}, log in ${worker.logFile}`);
+      }
+      terminal.err(`serving  ${server.url}/ (queues: ${server.url}/queues); Ctrl-C stops everything`);
+      if (isScripted) terminal.err(SIMULATED);
+      if (!signal.aborted) await Promise.race([once(signal, 'abort'), ...workers.map((worker) => worker.failed)]);
+      if (isScripted) terminal.err(SIMULATED);
+      return EXIT.passed;
+    } finally {
+      for (const stop of stops.toReversed()) await stop();
+    }
+  });
+}

@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { loadPersonas } from '../../shared/persona-files.ts';
+import { findPersona } from '../../shared/persona-files.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { packagePath } from '../../shared/package-root.ts';
+import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
+import { loadModelConfig } from '../../shared/model-config.ts';
+import { nearestHint } from '../../shared/yaml-file.ts';
+import { startFleet } from '../../workers/fleet.ts';
+import { startShippedScripts } from '../../workers/scripted/shipped.ts';
+import { DefinitionsCache } from '../../workers/worker-context.ts';
+import { type CommandContext, withSession } from '../session.ts';
+import { SIMULATED } from './run.ts';
+
+export interface WorkerFlags {
+  personas?: string;
+  concurrency: number;
+  gates?: boolean;
+  provider?: string;
+  exitWithParent?: boolean;
+}
+
+/** `maestro worker`: consumes persona queues and, unless told otherwise, the gates and control queues. */
+export function workerCommand(context: CommandContext, flags: WorkerFlags): Promise<number> {
+  const { terminal, config } = context;
+  return withSession(context, { startRedis: false }, async (session) => {
+    const personas = await personasToServe(flags);
+    const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger: session.logger });
+    let scripts: Awaited<ReturnType<typeof startShippedScripts>> | undefined;
+    if (flags.provider === 'scripted' && config.scriptedUrl === undefined) scripts = await startShippedScripts();
+    const scriptedUrl = scripts?.url ?? config.scriptedUrl;
+    if (scriptedUrl !== undefined)
+      terminal.err(`scripted provider at ${scriptedUrl}; runs that ask for it are ${SIMULATED}`);
+    const fleet = await startFleet(
+      {
+        config: { ...config, scriptedUrl },
+        redis: session.redis,
+        redisUrl: session.redisUrl,
+        store: session.store,
+        blobs: session.blobs,
+        sandbox,
+        models: await loadModelConfig(packagePath('config', 'models.yaml')),
+        definitions: new DefinitionsCache(session.blobs),
+        logger: session.logger,
+      },
+      { personas, gates: flags.gates === true || flags.personas === undefined, concurrency: flags.concurrency },
+    );
+    terminal.err(
+      `worker ready: ${fleet.queues.length} queues, sandbox ${sandbox.description}, blobs ${session.blobs.location}`,
+    );
+    await untilStopped(context, flags);
+    terminal.err('worker stops: running jobs may finish, new ones are left to others');
+    await fleet.close();
+    await scripts?.close();
+    if (scriptedUrl !== undefined) terminal.err(SIMULATED);
+    return 0;
+  });
+}
+
+/** `--gates` alone serves only the gates; `--personas` alone only those personas; neither serves everything. */
+async function personasToServe(flags: WorkerFlags): Promise<string[]> {
+  const known = await loadPersonas(packagePath('personas'));
+  if (flags.personas === undefined) return flags.gates === true ? [] : Object.keys(known).toSorted();
+  return flags.personas.split(',').map((name) => {
+    const persona = findPersona(known, name.trim());
+    if (persona === undefined) {
+      throw new FleetError(
+        'BAD_USAGE',
+        `there is no persona "${name.trim()}"${nearestHint(name.trim(), Object.keys(known))}`,
+      );
+    }
+    return persona.name;
+  });
+}
+
+/** Waits for Ctrl-C, SIGTERM or, when this process belongs to another, for that one's end. */
+async function untilStopped(context: CommandContext, flags: WorkerFlags): Promise<void> {
+  const { signal } = context;
+  if (signal.aborted) return;
+  const stopped = once(signal, 'abort');
+  if (flags.exitWithParent !== true) {
+    await stopped;
+    return;
+  }
+  process.stdin.resume();
+  await Promise.race([stopped, once(process.stdin, 'end')]);
+}

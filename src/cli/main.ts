@@ -1,0 +1,235 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { readConfig } from '../shared/config.ts';
+import { EXIT, FleetError, errorMessage } from '../shared/errors.ts';
+import {
+  approveCommand,
+  cancelCommand,
+  eventsCommand,
+  resultCommand,
+  runsCommand,
+  statusCommand,
+} from './commands/runs.ts';
+import { demoCommand } from './commands/demo.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { gatesCommand, gatesEvalCommand } from './commands/gates.ts';
+import { planCommand, validateCommand } from './commands/plan.ts';
+import { runCommand } from './commands/run.ts';
+import { serveCommand, upCommand } from './commands/serve.ts';
+import { workerCommand } from './commands/worker.ts';
+import type { CommandContext } from './session.ts';
+import { type Terminal, processTerminal } from './terminal.ts';
+import { version } from './version.ts';
+
+type Environment = NodeJS.ProcessEnv;
+
+/** The `maestro` command. Returns the exit code; prints one readable line for every error. */
+export async function main(argv: readonly string[], env: Environment, cwd: string): Promise<number> {
+  const terminal = processTerminal(env);
+  const stop = new AbortController();
+  const onSignal = (): void => {
+    if (stop.signal.aborted) process.exit(EXIT.cancelled);
+    terminal.err('\nstopping (again to stop at once)');
+    stop.abort();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  try {
+    return await runCommandLine(argv, { env, cwd, terminal, signal: stop.signal });
+  } catch (err) {
+    return report(err, terminal, argv.includes('--debug'));
+  } finally {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+}
+
+function report(err: unknown, terminal: Terminal, isDebug: boolean): number {
+  if (err instanceof CommanderError) return err.exitCode === 0 ? EXIT.passed : EXIT.badInput;
+  const { colors } = terminal;
+  const remedy = err instanceof FleetError && err.remedy !== undefined ? ` ${err.remedy}` : '';
+  terminal.err(
+    `${colors.red('error:')} ${errorMessage(err)}${/[.!?]$/.test(errorMessage(err)) || remedy === '' ? '' : '.'}${remedy}`,
+  );
+  if (isDebug && err instanceof Error) terminal.err(err.stack ?? '');
+  else if (!(err instanceof FleetError)) terminal.err('This is a fault of the program itself; --debug shows where.');
+  return err instanceof FleetError ? err.exitCode : EXIT.internal;
+}
+
+interface Called {
+  env: Environment;
+  cwd: string;
+  terminal: Terminal;
+  signal: AbortSignal;
+}
+
+async function runCommandLine(argv: readonly string[], called: Called): Promise<number> {
+  let exit: number = EXIT.passed;
+  const context = (): CommandContext => ({ ...called, config: readConfig(called.env, called.cwd) });
+  const set = async (work: Promise<number>): Promise<void> => {
+    exit = await work;
+  };
+  const program = buildProgram(called.terminal, context, set);
+  await program.parseAsync(argv, { from: 'user' });
+  return exit;
+}
+
+const wholeNumber =
+  (low: number, high: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < low || value > high)
+      throw new InvalidArgumentError(`give a whole number from ${low} to ${high}.`);
+    return value;
+  };
+const amount = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('give a number above 0.');
+  return value;
+};
+const collect = (value: string, before: string[]): string[] => [...before, value];
+const provider = (fallback: string): Option =>
+  new Option('--provider NAME', 'who plays the personas').choices(['anthropic', 'scripted']).default(fallback);
+
+type MakeContext = () => CommandContext;
+type SetExit = (work: Promise<number>) => Promise<void>;
+
+function buildProgram(terminal: Terminal, context: MakeContext, set: SetExit): Command {
+  const program = new Command('maestro')
+    .description('A worker fleet that delivers software by AI personas. Nothing is green unless it was measured.')
+    .version(version())
+    .option('--debug', 'show where an error came from')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.err(text.trimEnd()),
+    })
+    .showHelpAfterError('(maestro --help shows what there is)');
+  addRunning(program, context, set);
+  addLooking(program, context, set);
+  addChecking(program, context, set);
+  return program;
+}
+
+function withRunFlags(command: Command, fallback: string): Command {
+  return command
+    .option('--input NAME=VALUE', 'an input of the workflow; repeatable', collect, [])
+    .option('--input-file FILE', 'inputs as YAML or JSON')
+    .addOption(provider(fallback))
+    .addOption(new Option('--scenario NAME', 'scripted provider: which scenario it plays').default('main'))
+    .addOption(new Option('--approvals WHO', 'scripted provider: who approves').choices(['scripted', 'people']))
+    .option('--budget-usd N', 'stop before more is spent', amount)
+    .option('--budget-tokens N', 'stop before more is used', wholeNumber(1, 1e12))
+    .option('--json', 'one JSON document on stdout');
+}
+
+function addRunning(program: Command, context: MakeContext, set: SetExit): void {
+  withRunFlags(
+    program.command('demo').description('run the shipped workflow from requirement to gated code, with all it needs'),
+    'scripted',
+  )
+    .option('--sabotage GATE', 'plant a fault that this gate must catch: the run ends blocked')
+    .option('--workers N', 'worker processes', wholeNumber(1, 16), 2)
+    .action((flags) => set(demoCommand(context(), flags)));
+  withRunFlags(program.command('run WORKFLOW').description('start a run and show it; workers do the work'), 'anthropic')
+    .option('--detach', 'print the run id and return')
+    .action((name: string, flags) => set(runCommand(context(), name, flags)));
+  const serving = (command: Command): Command =>
+    command
+      .option('--host HOST', 'address to listen on', '127.0.0.1')
+      .option('--port N', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535))
+      .addOption(provider('anthropic'));
+  const withPort = <F extends { port?: number }>(flags: F): F & { port: number } => ({
+    ...flags,
+    port: flags.port ?? context().config.port,
+  });
+  serving(program.command('up').description('Redis, API and workers on this machine, until Ctrl-C'))
+    .option('--workers N', 'worker processes', wholeNumber(1, 16), 1)
+    .option('--concurrency N', 'persona jobs at once per worker', wholeNumber(1, 500), 2)
+    .action((flags) => set(upCommand(context(), withPort(flags))));
+  serving(program.command('serve').description('HTTP API, run viewer and Bull Board')).action((flags) =>
+    set(serveCommand(context(), withPort(flags))),
+  );
+  program
+    .command('worker')
+    .description('consume persona and gate queues')
+    .option('--personas A,B', 'only these personas')
+    .option('--gates', 'the gates and control queues (alone: only these)')
+    .option('--concurrency N', 'persona jobs at once', wholeNumber(1, 500), 2)
+    .addOption(
+      new Option('--provider NAME', 'scripted: also play runs that ask for the scripted provider').choices([
+        'anthropic',
+        'scripted',
+      ]),
+    )
+    .addOption(new Option('--exit-with-parent').hideHelp())
+    .action((flags) => set(workerCommand(context(), flags)));
+}
+
+function addLooking(program: Command, context: MakeContext, set: SetExit): void {
+  const json = (command: Command): Command => command.option('--json', 'one JSON document on stdout');
+  json(program.command('runs').description('list runs, newest first'))
+    .option('--limit N', 'how many', wholeNumber(1, 1000), 20)
+    .option('--status A,B', 'only with these statuses')
+    .action((flags) => set(runsCommand(context(), flags)));
+  json(program.command('status RUN').description('how a run stands')).action((id: string, flags) =>
+    set(statusCommand(context(), id, flags)),
+  );
+  json(program.command('events RUN').description("a run's log"))
+    .option('--follow', 'wait for more until the run has ended')
+    .option('--from SEQ', 'after this sequence number', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
+    .action((id: string, flags) => set(eventsCommand(context(), id, flags)));
+  json(program.command('cancel RUN').description('end a run and stop its work everywhere'))
+    .option('--reason TEXT', 'why', 'cancelled by a person')
+    .action((id: string, flags) => set(cancelCommand(context(), id, flags)));
+  json(program.command('approve RUN PHASE').description('decide on a phase that waits for a person'))
+    .requiredOption('--role ROLE', 'the role you decide in')
+    .requiredOption('--by NAME', 'who you are')
+    .option('--reject', 'refuse it: it goes back as rework')
+    .option('--note TEXT', 'what you saw', '')
+    .action((id: string, phase: string, flags) => set(approveCommand(context(), id, phase, flags)));
+  json(program.command('artifacts RUN').description('write the repository a run produced'))
+    .option('--out DIR', 'where to')
+    .action((id: string, flags) => set(resultCommand(context(), id, flags)));
+  json(program.command('report RUN').description('write the report of a run'))
+    .option('--html FILE', 'where to')
+    .action((id: string, flags) => set(resultCommand(context(), id, flags)));
+}
+
+function addChecking(program: Command, context: MakeContext, set: SetExit): void {
+  program
+    .command('validate FILE...')
+    .description('check workflow files; costs nothing')
+    .option('--json', 'one JSON document on stdout')
+    .action((files: string[], flags) => set(validateCommand(context(), files, flags)));
+  program
+    .command('plan WORKFLOW')
+    .description('what a run would do; costs nothing')
+    .option('--json', 'one JSON document on stdout')
+    .option('--mermaid', 'as a Mermaid graph')
+    .action((name: string, flags) => set(planCommand(context(), name, flags)));
+  const gates = program
+    .command('gates')
+    .description('judge a folder by a phase policy, without Redis, a model or a key')
+    .argument('<dir>', 'the folder to measure')
+    .requiredOption('--phase P', 'the phase whose gates apply')
+    .option('--policy FILE', 'a policy file other than the shipped one')
+    .addOption(
+      new Option('--format F', 'how to print it')
+        .choices(['table', 'json', 'junit', 'sarif', 'markdown', 'html'])
+        .default('table'),
+    )
+    .action((dir: string, flags) => set(gatesCommand(context(), dir, flags)));
+  gates
+    .command('eval')
+    .description('judge given values, with no files and no collectors')
+    .requiredOption('--phase P', 'the phase whose gates apply')
+    .requiredOption('--metrics FILE', '{"metrics": {...}, "artifacts": [...]}')
+    .option('--policy FILE', 'a policy file other than the shipped one')
+    .option('--json', 'one JSON document on stdout')
+    .action((flags) => set(gatesEvalCommand(context(), flags)));
+  program
+    .command('doctor')
+    .description('what this machine has and lacks, with remedies')
+    .option('--json', 'one JSON document on stdout')
+    .action((flags) => set(doctorCommand(context(), flags)));
+}

@@ -1,0 +1,60 @@
+import { type BlobStore } from '../shared/blob-store.ts';
+import type { Config } from '../shared/config.ts';
+import { type Logger, createLogger } from '../shared/logger.ts';
+import { openBlobStore } from '../shared/open-blob-store.ts';
+import { type Redis, connectRedis } from '../shared/redis.ts';
+import { type RedisHandle, findRedis } from '../shared/redis-server.ts';
+import { RunStore } from '../shared/run-store.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What every command is given: where it was called, its settings, and where it writes. */
+export interface CommandContext {
+  config: Readonly<Config>;
+  cwd: string;
+  terminal: Terminal;
+  /** Aborted by Ctrl-C and SIGTERM. */
+  signal: AbortSignal;
+  /** The environment that child processes are started from. */
+  env: NodeJS.ProcessEnv;
+}
+
+/** Open connections of one command. */
+export interface Session {
+  config: Readonly<Config>;
+  redisUrl: string;
+  redis: Redis;
+  store: RunStore;
+  blobs: BlobStore;
+  logger: Logger;
+  server: RedisHandle;
+}
+
+/** Opens Redis and the blob store, runs `use`, and closes again whatever happens. */
+export async function withSession<T>(
+  context: CommandContext,
+  options: { startRedis: boolean },
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
+  const { config } = context;
+  const logger = createLogger({ level: config.logLevel, name: 'maestro' });
+  const server = await findRedis({ config, logger, start: options.startRedis ? 'if-needed' : 'never' });
+  try {
+    const redis = await connectRedis(server.url, 'producer');
+    try {
+      const store = new RunStore(redis, config.prefix);
+      return await use({
+        config,
+        redisUrl: server.url,
+        redis,
+        store,
+        blobs: openBlobStore(config.blobs),
+        logger,
+        server,
+      });
+    } finally {
+      redis.disconnect();
+    }
+  } finally {
+    if (server.started) await server.stop();
+  }
+}

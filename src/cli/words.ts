@@ -1,0 +1,99 @@
+import type { PhaseStatus, RunStatus, Usage } from '../shared/run-record.ts';
+import type { GateOutcome, GateResult, PhaseVerdict } from '../shared/verdict.ts';
+import type { Terminal } from './terminal.ts';
+
+type Colors = Terminal['colors'];
+
+const MARKS: Record<PhaseStatus | 'queued' | 'paused', string> = {
+  waiting: '·',
+  queued: '·',
+  running: '▸',
+  awaiting_approval: '?',
+  paused: '‖',
+  passed: '✔',
+  passed_with_warnings: '✔',
+  not_gated: '○',
+  blocked: '✘',
+  failed: '✘',
+  cancelled: '✘',
+  skipped: '○',
+  not_started: '–',
+};
+
+/** A status with its mark, in its colour. */
+export function paintStatus(colors: Colors, status: PhaseStatus | RunStatus): string {
+  const text = `${MARKS[status]} ${status.replaceAll('_', ' ')}`;
+  switch (status) {
+    case 'passed':
+      return colors.green(text);
+    case 'passed_with_warnings':
+    case 'not_gated':
+    case 'awaiting_approval':
+    case 'paused':
+      return colors.yellow(text);
+    case 'blocked':
+    case 'failed':
+    case 'cancelled':
+      return colors.red(text);
+    case 'running':
+      return colors.cyan(text);
+    case 'waiting':
+    case 'queued':
+    case 'skipped':
+    case 'not_started':
+      return colors.dim(text);
+  }
+}
+
+/** `1m 05s`, `12s`. */
+export function elapsed(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, '0')}s`;
+}
+
+export const tokens = (usage: Usage): string => {
+  const total = usage.inputTokens + usage.outputTokens + usage.cacheReadTokens + usage.cacheWriteTokens;
+  return total < 1000 ? `${total} tok` : `${(total / 1000).toFixed(1)}k tok`;
+};
+
+/** Dollars, or what is known instead of them. */
+export function cost(usage: Usage, simulated: boolean): string {
+  if (simulated) return '$0 simulated';
+  return usage.costUsd === null ? 'cost unknown' : `$${usage.costUsd.toFixed(4)}`;
+}
+
+const OUTCOME_MARKS: Record<GateOutcome, string> = { passed: '✔', failed: '✘', error: '!', bypassed: '↷' };
+
+export function paintGate(colors: Colors, gate: GateResult): string {
+  const line = `${OUTCOME_MARKS[gate.outcome]} ${gate.gate}: ${gate.message}`;
+  if (gate.outcome === 'passed') return colors.green(line);
+  return gate.outcome === 'bypassed' ? colors.yellow(line) : colors.red(line);
+}
+
+/** Every line of a verdict that did not pass, for the terminal. */
+export function verdictProblems(verdict: PhaseVerdict): string[] {
+  return [
+    ...verdict.gates
+      .filter((gate) => gate.outcome !== 'passed')
+      .map((gate) => `gate ${gate.gate} ${gate.outcome}: ${gate.message}`),
+    ...verdict.criteria
+      .filter(
+        (criterion) =>
+          criterion.outcome !== 'passed' &&
+          !verdict.gates.some((gate) => gate.outcome !== 'passed' && criterion.criterion in gate.values),
+      )
+      .map(
+        (criterion) =>
+          `criterion ${criterion.criterion} ${criterion.outcome} (${criterion.severity}): ${criterion.message}`,
+      ),
+    ...verdict.artifacts
+      .filter((artifact) => artifact.required && artifact.outcome === 'missing')
+      .map((artifact) => `artifact ${artifact.artifact} missing: ${artifact.message}`),
+    ...verdict.targets
+      .filter((target) => target.outcome === 'missed' || target.outcome === 'not_measured')
+      .map((target) => `target ${target.metric} ${target.outcome}: ${target.message}`),
+    ...verdict.errors
+      .filter((error) => error.gate === undefined && error.criterion === undefined)
+      .map((error) => `${error.metric}: ${error.reason}`),
+  ];
+}

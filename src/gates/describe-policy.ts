@@ -1,0 +1,34 @@
+import { NO_POLICY, type PolicySet, policyOf } from './load-policy.ts';
+
+/** A policy in words, for the persona that will be measured by it: gates, criteria, artifacts with their places, targets. */
+export function describePolicy(set: PolicySet, name: string): string {
+  if (name === NO_POLICY) return 'This phase is not gated.';
+  const { policy } = policyOf(set, name);
+  const measuredBy = (metric: string): string => {
+    const spec = set.metrics[metric];
+    if (spec === undefined) return '';
+    if (spec.reviewer !== undefined) return ` (judged by ${spec.reviewer})`;
+    return spec.role === undefined ? ` (${spec.description})` : ` (decided by the ${spec.role})`;
+  };
+  const places = (artifact: string): string => {
+    const spec = set.artifacts[artifact];
+    if (spec === undefined) return '';
+    if (spec.source !== 'files') return 'recorded by the fleet itself; you do not write it';
+    const sections = spec.sections.length === 0 ? '' : `, with text under the headings: ${spec.sections.join(', ')}`;
+    return `${spec.paths.join(' or ')}${sections}`;
+  };
+  return [
+    `Policy ${name}: ${policy.description}`,
+    'Exit gates, every one of which must hold:',
+    ...policy.exit_gates.map((gate) => `- ${gate.gate}: ${gate.condition}`),
+    'Success criteria:',
+    ...Object.entries(policy.success_criteria).map(
+      ([metric, criterion]) =>
+        `- ${metric} ${criterion.direction === 'min' ? '>=' : '<='} ${criterion.threshold}, ${criterion.severity}${measuredBy(metric)}`,
+    ),
+    'Required artifacts:',
+    ...policy.required_artifacts.map((artifact) => `- ${artifact}: ${places(artifact)}`),
+    ...(policy.metrics.length === 0 ? [] : ['Targets:']),
+    ...policy.metrics.map((target) => `- ${target.metric} ${target.target}${measuredBy(target.metric)}`),
+  ].join('\n');
+}

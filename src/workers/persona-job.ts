@@ -1,0 +1,396 @@
+import { join } from 'node:path';
+import { describePolicy } from '../gates/describe-policy.ts';
+import { evaluatePhase } from '../gates/evaluate.ts';
+import { judgementMetrics } from '../gates/load-policy.ts';
+import { measurePhase } from '../gates/measure.ts';
+import { getJson, putJson } from '../shared/blob-store.ts';
+import { FleetError } from '../shared/errors.ts';
+import { Handoff, Review } from '../shared/handoff.ts';
+import type { PersonaJob, PersonaResult } from '../shared/jobs.ts';
+import { jobIds } from '../shared/names.ts';
+import type { Persona } from '../shared/persona-schema.ts';
+import { findPersona } from '../shared/persona-files.ts';
+import { priceOf } from '../shared/model-config.ts';
+import { RoundEvidence } from '../shared/round-evidence.ts';
+import {
+  OPEN_PHASE,
+  type PhaseRecord,
+  type PlannedPhase,
+  type RunPlan,
+  TERMINAL_PHASE,
+  addUsage,
+} from '../shared/run-record.ts';
+import type { Fence } from '../shared/run-store.ts';
+import type { Finding } from '../shared/verdict.ts';
+import { moveRun, movePhase } from '../shared/transitions.ts';
+import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
+import { checkHandoff } from './agent/check-handoff.ts';
+import { type AncestorHandoff, reviewPrompt, workPrompt } from './agent/prompts.ts';
+import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
+import { createToolBox } from './agent/tools.ts';
+import { settleEndedPhase } from './control-jobs.ts';
+import { JUDGEMENT_COLLECTORS, inScratch } from './gate-measure.ts';
+import { gateText, verdictFindings } from './gate-text.ts';
+import { RunAccount } from './models/budget.ts';
+import { openProvider } from './models/provider.ts';
+import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+
+const IDLE_MS = 120_000;
+/** A reviewer looks and judges; whatever else its persona may do, it does not write. */
+const REVIEW_TOOLS: readonly Persona['tools'][number][] = ['list_files', 'read_file', 'search'];
+
+const HAND_OFF: FinalTool<Handoff> = {
+  name: 'hand_off',
+  description: 'Ends your work and hands it to the gates. Call it once, when everything is written and checked.',
+  schema: Handoff,
+};
+const HAND_OVER_REVIEW: FinalTool<Review> = {
+  name: 'hand_over_review',
+  description:
+    'Ends your review. One judgement per metric; every item that is met quotes the file and line it rests on.',
+  schema: Review,
+};
+
+export interface PersonaAttempt {
+  data: PersonaJob;
+  fence: Fence;
+  signal: AbortSignal;
+  attempt: { number: number; isLast: boolean };
+}
+
+interface Job extends PersonaAttempt {
+  ctx: WorkerContext;
+  plan: RunPlan;
+  phase: PlannedPhase;
+  persona: Persona;
+  loaded: LoadedDefinitions;
+}
+
+/** Does the work of one persona in one phase, or a review of it, and hands over a commit or a judgement. */
+export async function doPersonaJob(ctx: WorkerContext, attempt: PersonaAttempt): Promise<PersonaResult> {
+  const { data } = attempt;
+  const plan = await ctx.store.getPlan(data.runId);
+  const phase = plan.phases.find((planned) => planned.name === data.phase);
+  if (phase === undefined)
+    throw new FleetError('INTERNAL', `run ${data.runId} has no phase "${data.phase}" in its plan`);
+  await beginPhase(ctx, attempt, phase);
+  const loaded = await ctx.definitions.get(plan.definitions);
+  const persona = findPersona(loaded.definitions.personas, data.persona);
+  if (persona === undefined)
+    throw new FleetError('INTERNAL', `the run's definitions hold no persona "${data.persona}"`);
+  const timeUp = AbortSignal.timeout(phase.timeoutMs);
+  const signal = AbortSignal.any([attempt.signal, timeUp]);
+  try {
+    return await inScratch(ctx, (dir) => work({ ...attempt, ctx, plan, phase, persona, loaded, signal }, dir));
+  } catch (caught) {
+    const err = timeUp.aborted && !attempt.signal.aborted ? timedOut(phase) : caught;
+    await reportFault(ctx, attempt, err);
+    throw err;
+  }
+}
+
+const timedOut = (phase: PlannedPhase): FleetError =>
+  new FleetError('TIMEOUT', `phase "${phase.name}" timed out after ${phase.timeoutMs / 1000} s; its work was stopped`, {
+    remedy: 'Raise `timeout` of the phase.',
+  });
+
+async function reportFault(ctx: WorkerContext, { data, fence, attempt }: PersonaAttempt, err: unknown): Promise<void> {
+  if (err instanceof FleetError && (err.code === 'STALE_ATTEMPT' || err.code === 'CANCELLED')) return;
+  const { phase, persona, round } = data;
+  const message = err instanceof FleetError ? `${err.code}: ${err.message}` : String(err);
+  const final = attempt.isLast || (err instanceof FleetError && !err.retry);
+  await ctx.store.append(
+    data.runId,
+    [{ type: 'persona.fault', phase, persona, round, attempt: attempt.number, message, final }],
+    fence,
+  );
+}
+
+/** Starts the phase, unless a phase it needs has not passed: then it ends here as `not_started`. */
+async function beginPhase(ctx: WorkerContext, { data, fence }: PersonaAttempt, phase: PlannedPhase): Promise<void> {
+  const record = await ctx.store.getPhase(data.runId, data.phase);
+  if (TERMINAL_PHASE.includes(record.status))
+    throw new FleetError('PHASE_NOT_PASSED', `${record.status}: ${record.reason}`);
+  const needed = await Promise.all(phase.needs.map((need) => settleEndedPhase(ctx.store, data.runId, need)));
+  const closed = needed.filter((need) => !OPEN_PHASE.includes(need.status));
+  if (closed.length > 0) {
+    const reason = closed.map((need) => `${need.phase} is ${need.status.replaceAll('_', ' ')}`).join(', ');
+    await movePhase(ctx.store, data.runId, data.phase, 'not_started', { reason, fence });
+    throw new FleetError('PHASE_NOT_PASSED', `not_started: ${reason}`);
+  }
+  if (record.status === 'waiting') await movePhase(ctx.store, data.runId, data.phase, 'running', { fence });
+  await moveRun(ctx.store, data.runId, 'running', { from: ['queued'] });
+}
+
+async function work(job: Job, dir: string): Promise<PersonaResult> {
+  const { workspace, conflicts } = await openWorkspace({
+    dir: join(dir, 'tree'),
+    blobs: job.ctx.blobs,
+    sources: await sourcesOf(job),
+  });
+  if (conflicts.length > 0) {
+    const reason = conflicts
+      .map((conflict) => `${conflict.file} was changed by ${conflict.labels.join(' and ')}`)
+      .join('; ');
+    await movePhase(job.ctx.store, job.plan.runId, job.phase.name, 'blocked', {
+      reason: `merge conflict: ${reason}`,
+      fence: job.fence,
+    });
+    throw new FleetError('PHASE_NOT_PASSED', `blocked: merge conflict: ${reason}`);
+  }
+  return job.data.kind === 'work' ? author(job, workspace, join(dir, 'gates')) : review(job, workspace);
+}
+
+/** The commits the workspace is made from: of the phases it needs, or of the round it goes on from. */
+async function sourcesOf(job: Job): Promise<Source[]> {
+  const { data, ctx, phase } = job;
+  if (data.base !== null) return [{ label: phase.name, ...data.base }];
+  const needed = await Promise.all(phase.needs.map((need) => ctx.store.getPhase(data.runId, need)));
+  return needed.flatMap((need) =>
+    need.bundle === null || need.commit === null
+      ? []
+      : [{ label: need.phase, bundle: need.bundle, commit: need.commit }],
+  );
+}
+
+/** What every ancestor handed over, in full, oldest first. */
+async function ancestorsOf(job: Job): Promise<AncestorHandoff[]> {
+  const { plan, ctx, phase } = job;
+  const wanted = new Set<string>(phase.needs);
+  for (const earlier of plan.phases.toReversed())
+    if (wanted.has(earlier.name)) for (const need of earlier.needs) wanted.add(need);
+  const ancestors: AncestorHandoff[] = [];
+  for (const earlier of plan.phases.filter((planned) => wanted.has(planned.name))) {
+    const record: PhaseRecord = await ctx.store.getPhase(plan.runId, earlier.name);
+    for (const [persona, ref] of Object.entries(record.handoffs)) {
+      ancestors.push({ phase: earlier.name, persona, handoff: await getJson(ctx.blobs, ref, Handoff) });
+    }
+  }
+  return ancestors;
+}
+
+async function author(job: Job, workspace: Workspace, scratch: string): Promise<PersonaResult> {
+  const { data, plan, phase, persona, loaded } = job;
+  const before = await workspace.head();
+  const prompt = workPrompt({
+    job: jobLine(job),
+    persona,
+    phase,
+    plan,
+    ancestors: await ancestorsOf(job),
+    findings: await findingsOf(job),
+    conflicts: [],
+    policyText: describePolicy(loaded.policySet, phase.policy ?? 'none'),
+  });
+  const measureNow = (signal: AbortSignal): Promise<string> => gatesNow(job, workspace, scratch, signal);
+  const result = await converse(job, {
+    ...prompt,
+    root: workspace.dir,
+    tools: persona.tools,
+    finalTool: HAND_OFF,
+    runGates: measureNow,
+  });
+  const commit = await workspace.commitAll({
+    message: `${phase.name}: ${result.final.summary.split('\n')[0] ?? ''}`.slice(0, 200),
+    trailers: {
+      Run: plan.runId,
+      Phase: phase.name,
+      Persona: persona.name,
+      Round: String(data.round),
+      Attempt: String(job.attempt.number),
+      'Model-Messages': result.calls.flatMap((call) => call.messageId ?? []).join(' '),
+      ...(result.simulated ? { Simulated: 'true' } : {}),
+    },
+    author: { name: persona.role, email: `${persona.name}@maestro-fleet.invalid` },
+    date: new Date().toISOString(),
+  });
+  if (commit === null && (await workspace.head()) === before) {
+    throw new FleetError('AGENT_STUCK', `${persona.name} handed off without changing a file: nothing was done`, {
+      retry: true,
+    });
+  }
+  const bundled = await workspace.bundle();
+  const findings = await checkHandoff({ handoff: result.final, root: workspace.dir });
+  return handOver(job, result, { ...bundled, findings, summary: result.final.summary });
+}
+
+async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
+  const { data, phase, plan, persona, loaded } = job;
+  const { reviews } = judgementMetrics(loaded.policySet, phase.policy ?? 'none');
+  const asked = reviews
+    .filter((entry) => data.metrics.includes(entry.metric))
+    .map(({ metric, question }) => ({
+      metric,
+      question,
+      description: loaded.policySet.metrics[metric]?.description ?? '',
+    }));
+  const prompt = reviewPrompt({
+    job: jobLine(job),
+    persona,
+    phase,
+    plan,
+    metrics: asked,
+    ancestors: await ancestorsOf(job),
+  });
+  const tools = persona.tools.filter((tool) => REVIEW_TOOLS.includes(tool));
+  const runGates = (): Promise<string> => Promise.resolve('not available to a reviewer');
+  const result = await converse(job, { ...prompt, root: workspace.dir, tools, finalTool: HAND_OVER_REVIEW, runGates });
+  const summary = result.final.judgements.map((judgement) => `${judgement.metric}: ${judgement.summary}`).join('; ');
+  return handOver(job, result, { commit: null, bundle: null, findings: [], summary });
+}
+
+const jobLine = ({ data, plan }: Job): Parameters<typeof workPrompt>[0]['job'] => ({
+  run: plan.runId,
+  workflow: plan.workflow,
+  phase: data.phase,
+  persona: data.persona,
+  kind: data.kind,
+  round: data.round,
+  ...(plan.scripted === null ? {} : { scenario: plan.scripted.scenario }),
+});
+
+interface Conversation<F> {
+  system: string;
+  userMessage: string;
+  root: string;
+  tools: Persona['tools'];
+  finalTool: FinalTool<F>;
+  runGates: (signal: AbortSignal) => Promise<string>;
+}
+
+/** Holds the conversation; every turn is counted in the phase's record and told in the run's log. */
+function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
+  const { ctx, data, plan, phase, persona, signal, fence } = job;
+  const { root, runGates, system, userMessage, finalTool } = talk;
+  const provider = openProvider({ name: plan.provider, config: ctx.config });
+  const jobId = (data.kind === 'work' ? jobIds.work : jobIds.review)(plan.runId, phase.name, data.persona, data.round);
+  return runAgent({
+    provider,
+    model: phase.model,
+    system,
+    userMessage,
+    tools: createToolBox({ root, sandbox: ctx.sandbox, runGates, signal, logger: ctx.logger, tools: talk.tools }),
+    finalTool,
+    maxTurns: persona.maxTurns,
+    maxTokensPerTurn: persona.maxTokensPerTurn,
+    price: priceOf(ctx.models, phase.model),
+    budget: new RunAccount({ redis: ctx.redis, prefix: ctx.config.prefix, runId: plan.runId, budget: plan.budget }),
+    jobId,
+    attempt: job.attempt.number,
+    signal,
+    idleTimeoutMs: IDLE_MS,
+    onTurn: async ({ turn, tools, call }) => {
+      const { persona: name, kind, round } = data;
+      await ctx.store.updatePhase(
+        plan.runId,
+        phase.name,
+        (record) => ({
+          next: { ...record, usage: addUsage(record.usage, call.usage), simulated: record.simulated || call.simulated },
+          events: [
+            { type: 'persona.turn', phase: phase.name, persona: name, kind, round, turn, tools, usage: call.usage },
+          ],
+        }),
+        fence,
+      );
+    },
+  });
+}
+
+interface Outcome {
+  commit: PersonaResult['commit'];
+  bundle: PersonaResult['bundle'];
+  findings: PersonaResult['findings'];
+  summary: string;
+}
+
+/** Stores hand-off and transcript, and notes them in the phase's record. */
+async function handOver<F>(job: Job, result: AgentResult<F>, outcome: Outcome): Promise<PersonaResult> {
+  const { ctx, data, plan, phase } = job;
+  const handoff = await putJson(ctx.blobs, result.final);
+  const { transcript: messages, calls, lineage, refusedCalls, resumed } = result;
+  const transcript = await putJson(ctx.blobs, { schemaVersion: 1, messages, calls, lineage, refusedCalls, resumed });
+  const { persona, kind, round } = data;
+  await ctx.store.updatePhase(
+    plan.runId,
+    phase.name,
+    (record) => ({
+      next: {
+        ...record,
+        handoffs: kind === 'work' ? { ...record.handoffs, [persona]: handoff } : record.handoffs,
+        transcripts: { ...record.transcripts, [`${persona}.${kind}.r${round}`]: transcript },
+      },
+      events: [
+        {
+          type: 'persona.done',
+          phase: phase.name,
+          persona,
+          kind,
+          round,
+          summary: outcome.summary,
+          simulated: result.simulated,
+        },
+      ],
+    }),
+    job.fence,
+  );
+  const { commit, bundle, findings } = outcome;
+  const { usage, simulated } = result;
+  return {
+    phase: phase.name,
+    persona,
+    kind,
+    round,
+    commit,
+    bundle,
+    handoff,
+    transcript,
+    findings,
+    usage,
+    provider: plan.provider,
+    simulated,
+  };
+}
+
+/** What blocked the last round, for the persona that has to mend it: the verdict's problems, then the findings. */
+async function findingsOf(job: Job): Promise<Finding[]> {
+  const { data, ctx, phase, plan } = job;
+  if (data.round === 0 || data.evidence === null) return [];
+  const evidence = await getJson(ctx.blobs, data.evidence, RoundEvidence);
+  const record = await ctx.store.getPhase(plan.runId, phase.name);
+  const verdict = record.rounds.find((known) => known.round === data.round - 1)?.verdict;
+  return [...(verdict === undefined ? [] : verdictFindings(verdict)), ...evidence.findings];
+}
+
+/** Measures the work tree as it is now, for the `run_gates` tool. */
+async function gatesNow(job: Job, workspace: Workspace, scratch: string, signal: AbortSignal): Promise<string> {
+  const { ctx, plan, phase, loaded, data } = job;
+  if (phase.policy === null) return 'This phase is not gated.';
+  const record = await ctx.store.getPhase(plan.runId, phase.name);
+  const measured = await measurePhase({
+    root: workspace.dir,
+    scratch,
+    phase: phase.name,
+    policySet: loaded.policySet,
+    policy: phase.policy,
+    sandbox: ctx.sandbox,
+    run: {
+      approvals: [],
+      judgements: [],
+      phaseStartedAt: record.startedAt ?? undefined,
+      round: data.round,
+      inputs: plan.inputs,
+    },
+    skipCollectors: JUDGEMENT_COLLECTORS,
+    signal,
+    logger: ctx.logger,
+  });
+  const verdict = evaluatePhase({
+    policySet: loaded.policySet,
+    policy: phase.policy,
+    phase: phase.name,
+    fallback: phase.policyFallback,
+    measurements: measured.measurements,
+    artifacts: measured.artifacts,
+  });
+  return gateText(verdict, measured.findings);
+}
