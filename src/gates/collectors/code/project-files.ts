@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { FleetError } from '../../../shared/errors.ts';
+import type { Finding } from '../../../shared/verdict.ts';
+import { defuse } from './directives.ts';
+
+const MAX_FILES = 20_000;
+const MAX_FILE_BYTES = 16 * 1024 ** 2;
+const MAX_COPY_BYTES = 256 * 1024 ** 2;
+
+/** What the tree holds: paths with `/`, relative to the root, sorted. */
+export interface ProjectFiles {
+  files: readonly string[];
+  /** Links and special files: never followed, never measured. */
+  irregular: readonly string[];
+}
+
+/** Made by tools and never measured: only at the top, so that nothing can hide below `src`. */
+const SKIPPED_AT_TOP = new Set(['.git', 'node_modules', 'dist', 'coverage']);
+
+export async function listProject(root: string): Promise<ProjectFiles> {
+  const files: string[] = [];
+  const irregular: string[] = [];
+  const pending = [''];
+  for (let folder = pending.pop(); folder !== undefined; folder = pending.pop()) {
+    for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {
+      const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+      if (folder === '' && SKIPPED_AT_TOP.has(entry.name)) continue;
+      if (entry.isDirectory()) pending.push(path);
+      else if (entry.isFile()) files.push(path);
+      else irregular.push(path);
+    }
+    if (files.length > MAX_FILES)
+      throw new FleetError('BAD_INPUT', `The project holds more than ${MAX_FILES} files`, {
+        remedy: 'Measure a smaller folder.',
+      });
+  }
+  return { files: files.toSorted(), irregular: irregular.toSorted() };
+}
+
+/** Reads a regular file of the measured tree; never a link, a pipe, or more than the limit. */
+export async function readProjectFile(root: string, path: string): Promise<Buffer> {
+  const handle = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw new FleetError('BAD_INPUT', `${path} is not a regular file`);
+    if (stat.size > MAX_FILE_BYTES)
+      throw new FleetError('BAD_INPUT', `${path} is larger than ${MAX_FILE_BYTES / 1024 ** 2} MiB`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+export const readProjectText = async (root: string, path: string): Promise<string> =>
+  (await readProjectFile(root, path)).toString('utf8');
+
+const CODE = /\.(?:[cm]?[jt]s|[jt]sx)$/;
+export const isCode = (path: string): boolean => CODE.test(path) && !/\.d\.[cm]?ts$/.test(path);
+
+export interface ProjectCopy {
+  /** Host folder of the copy. */
+  folder: string;
+  /** Of the paths and bytes copied: equal digests mean equal input to a tool. */
+  digest: string;
+  /** Comments that would have switched a tool off. In the copy they have no effect. */
+  directives: Finding[];
+}
+
+/**
+ * Copies the project's own files into `folder`, as they are (`plain`) or with every comment that would switch a
+ * tool off defused, at equal length, so that positions stay true.
+ */
+export async function copyProject(
+  root: string,
+  files: readonly string[],
+  target: { folder: string; plain: boolean },
+): Promise<ProjectCopy> {
+  const hash = createHash('sha256');
+  const directives: Finding[] = [];
+  let bytes = 0;
+  await mkdir(target.folder, { recursive: true });
+  for (const path of files) {
+    const original = await readProjectFile(root, path);
+    bytes += original.length;
+    if (bytes > MAX_COPY_BYTES)
+      throw new FleetError('BAD_INPUT', `The project holds more than ${MAX_COPY_BYTES / 1024 ** 2} MiB of files`);
+    const defused = !target.plain && isCode(path) ? defuse(original.toString('utf8'), path) : undefined;
+    if (defused) directives.push(...defused.findings);
+    const content = defused?.changed === true ? Buffer.from(defused.text, 'utf8') : original;
+    hash.update(`${path}\0${content.length}\0`).update(content);
+    await mkdir(join(target.folder, dirname(path)), { recursive: true });
+    await writeFile(join(target.folder, path), content, { flag: 'wx' });
+  }
+  return { folder: target.folder, digest: hash.digest('hex'), directives };
+}

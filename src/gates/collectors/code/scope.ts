@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import { errorMessage } from '../../../shared/errors.ts';
+import { isCode, listProject, readProjectText } from './project-files.ts';
+
+const Names = z.record(z.string(), z.string()).default({});
+/** What is read of package.json. Nothing of it is trusted for a result. */
+const Manifest = z.object({
+  scripts: Names,
+  dependencies: Names,
+  devDependencies: Names,
+  peerDependencies: Names,
+  optionalDependencies: Names,
+});
+export type Manifest = z.infer<typeof Manifest>;
+
+/** The part of a project that one phase is measured by. */
+export interface CodeScope {
+  name: 'backend' | 'frontend' | 'all';
+  /** For evidence, e.g. `src/backend, src/shared with tests/unit, tests/integration`. */
+  description: string;
+  manifest: Manifest;
+  /** Every regular file of the project, made folders aside. */
+  files: readonly string[];
+  /** Code files of the scope. */
+  sources: readonly string[];
+  tests: readonly string[];
+  /** Code that belongs neither to `src` nor to the tests: scripts, configuration. */
+  otherCode: readonly string[];
+  /** HTML and CSS of the scope. */
+  markup: readonly string[];
+}
+
+export type ScopeReading = { scope: CodeScope } | { notEvaluable: string };
+
+const SPLITS = {
+  backend: { sources: ['src/backend/', 'src/shared/'], tests: ['tests/unit/', 'tests/integration/'] },
+  frontend: { sources: ['src/frontend/'], tests: ['tests/component/'] },
+} as const;
+
+const TEST_FILE = /^tests\/.*\.test\.(?:[cm]?js|ts)$/;
+const FOREIGN = /\.(?:py|go|rs|java|kt|rb|php|cs|c|cc|cpp|swift|scala|vue|svelte|wasm)$/;
+const below =
+  (folders: readonly string[]) =>
+  (path: string): boolean =>
+    folders.some((folder) => path.startsWith(folder));
+
+/** Finds what a phase is measured by, or says why this is no project that can be measured. */
+export async function readScope(root: string, phase: string): Promise<ScopeReading> {
+  const { files, irregular } = await listProject(root);
+  const isProjectCode = below(['src/', 'tests/']);
+  if (!files.includes('package.json'))
+    return {
+      notEvaluable: 'There is no package.json: only JavaScript and TypeScript projects are measured so far',
+    };
+  let manifest: Manifest;
+  try {
+    manifest = Manifest.parse(JSON.parse(await readProjectText(root, 'package.json')));
+  } catch (err) {
+    return { notEvaluable: `package.json cannot be read: ${errorMessage(err).split('\n')[0]}` };
+  }
+  const link = irregular.find(isProjectCode);
+  if (link !== undefined)
+    return { notEvaluable: `${link} is a link or a special file: put a regular file in its place` };
+  const hidden = files.find((path) => isProjectCode(path) && path.includes('/node_modules/'));
+  if (hidden !== undefined) return { notEvaluable: `${hidden} hides code in a node_modules folder: move it` };
+
+  const allTests = files.filter((path) => TEST_FILE.test(path));
+  const inSrc = files.filter((path) => path.startsWith('src/'));
+  const split = phase === 'backend' || phase === 'frontend' ? SPLITS[phase] : undefined;
+  const hasSplit = split !== undefined && inSrc.some((path) => path.startsWith(split.sources[0]));
+  const sourceFolders = hasSplit ? split.sources : ['src/'];
+  const hasSplitTests = hasSplit && allTests.some(below(split.tests));
+  const testFolders = hasSplitTests ? split.tests : ['tests/'];
+  const measured = inSrc.filter(below(sourceFolders));
+  const foreign = measured.find((path) => FOREIGN.test(path));
+  if (foreign !== undefined)
+    return {
+      notEvaluable: `${foreign} is in a language that no collector measures yet: only JavaScript and TypeScript are`,
+    };
+  const sources = measured.filter(isCode);
+  if (sources.length === 0)
+    return { notEvaluable: `There is no JavaScript or TypeScript file in ${sourceFolders.join(', ')}` };
+  return {
+    scope: {
+      name: hasSplit && (phase === 'backend' || phase === 'frontend') ? phase : 'all',
+      description: `${sourceFolders.join(', ')} with ${testFolders.join(', ')}`,
+      manifest,
+      files,
+      sources,
+      tests: allTests.filter(below(testFolders)),
+      otherCode: files.filter((path) => isCode(path) && !isProjectCode(path)),
+      markup: measured.filter((path) => /\.(?:html?|css)$/.test(path)),
+    },
+  };
+}
+
+/** Third-party packages that the project declares, by name, each once. */
+export const declaredDependencies = (manifest: Manifest, kinds: 'run' | 'all'): string[] => [
+  ...new Set(
+    [
+      manifest.dependencies,
+      manifest.optionalDependencies,
+      manifest.peerDependencies,
+      ...(kinds === 'all' ? [manifest.devDependencies] : []),
+    ].flatMap((group) => Object.keys(group)),
+  ),
+];

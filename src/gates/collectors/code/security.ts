@@ -1,0 +1,168 @@
+import { z } from 'zod';
+import { errorMessage } from '../../../shared/errors.ts';
+import type { Evidence, Finding } from '../../../shared/verdict.ts';
+import type { CollectContext, CollectedValue } from '../../collector.ts';
+import { codeCollector, defusedCopy, directivesOf, lint } from './measurement.ts';
+import { readProjectText } from './project-files.ts';
+import { SecretsReport } from './probe-reports.ts';
+import { lintFinding, unparsable } from './quality.ts';
+import { failureFindings, junit, runTests } from './run-tests.ts';
+import { keepReport, runProbe } from './run-tool.ts';
+import { type CodeScope, declaredDependencies } from './scope.ts';
+import { hasTypeScript } from './tests.ts';
+
+const METRICS = ['security_vulnerabilities', 'security_scan_complete', 'security_testing_complete'] as const;
+const LOCKS = ['package-lock.json', 'npm-shrinkwrap.json', 'yarn.lock', 'pnpm-lock.yaml', 'bun.lock', 'bun.lockb'];
+const NpmLock = z.object({
+  packages: z.record(z.string(), z.unknown()).default({}),
+  dependencies: z.record(z.string(), z.unknown()).default({}),
+});
+
+/** No declared and no locked package: 0 of 0 is established by parsing. Anything else needs advisory data. */
+async function dependencyFault(context: CollectContext, scope: CodeScope): Promise<string | undefined> {
+  const declared = declaredDependencies(scope.manifest, 'all');
+  if (declared.length > 0)
+    return `${declared.length} dependencies are declared (${declared.slice(0, 3).join(', ')}) and there is no advisory data to check them against`;
+  const manifests = scope.files.filter((path) => path.endsWith('/package.json'));
+  if (manifests[0] !== undefined) return `${manifests[0]} is a second manifest, whose dependencies are not checked`;
+  for (const lock of LOCKS.filter((path) => scope.files.includes(path))) {
+    if (!lock.endsWith('.json')) return `${lock} cannot be checked: only npm's lock files are read`;
+    try {
+      const parsed = NpmLock.parse(JSON.parse(await readProjectText(context.root, lock)));
+      const locked = [
+        ...Object.keys(parsed.packages).filter((name) => name !== ''),
+        ...Object.keys(parsed.dependencies),
+      ];
+      if (locked.length > 0)
+        return `${lock} locks ${locked.length} packages and there is no advisory data to check them against`;
+    } catch (err) {
+      return `${lock} cannot be read: ${errorMessage(err).split('\n')[0]}`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * security_vulnerabilities = secrets in any file + static findings of error level + known-vulnerable dependencies.
+ * security_scan_complete = 1 when all three scans looked at something and ended.
+ * security_testing_complete = 1 when, besides, every security test passes: those in tests/security and those whose
+ * title begins with `security:`.
+ */
+export const security = codeCollector({
+  id: 'security',
+  metrics: METRICS,
+  timeoutMs: 240_000,
+  measure: async (context, scope) => {
+    const copy = await defusedCopy(context, scope);
+    const [secrets, { report, evidence: linted }] = [
+      await runProbe(context, {
+        name: 'code-secrets',
+        project: copy.folder,
+        input: { files: scope.files },
+        report: SecretsReport,
+      }),
+      await lint(context, scope, copy),
+    ];
+    const dependencies = await dependencyFault(context, scope);
+    const statics = report.messages.filter(({ isSecurity, severity }) => isSecurity && severity === 'error');
+    const kept = await keepReport(
+      context,
+      'security-scan.json',
+      JSON.stringify(
+        { secrets: secrets.report, static: statics, dependencies: dependencies ?? 'none declared, none locked' },
+        null,
+        2,
+      ),
+    );
+    const evidence: Evidence[] = [
+      {
+        ...secrets.evidence,
+        tool: 'secretlint',
+        toolVersion: secrets.report.version,
+        summary: `${secrets.report.secrets.length} secrets in ${secrets.report.filesScanned} text files; ${secrets.report.binarySkipped.length} binary files were not read`,
+        ...kept,
+      },
+      {
+        ...linted,
+        summary: `${statics.length} static findings of error level by ${report.securityRules} rules in ${report.filesScanned} files`,
+      },
+      {
+        kind: 'file',
+        summary: dependencies ?? 'package.json and the lock file declare no dependency: 0 of 0 are vulnerable',
+        tree: context.tree,
+      },
+    ];
+    const fault =
+      unparsable(report) ??
+      (secrets.report.bytesScanned === 0 ? 'The secret scan read nothing' : undefined) ??
+      (report.filesScanned === 0 ? 'The static scan read nothing' : undefined) ??
+      dependencies;
+    const findings: Finding[] = [
+      ...secrets.report.secrets.map((secret) => ({
+        metric: 'security_vulnerabilities',
+        rule: `secretlint/${secret.rule}`,
+        message: 'A secret stands in this file: remove it and make it invalid where it is used',
+        severity: 'error' as const,
+        file: secret.file,
+        line: secret.line,
+        column: secret.column,
+      })),
+      ...statics.map((message) => lintFinding('security_vulnerabilities', message)),
+      ...directivesOf(copy, scope.files, ['tamper/eslint-disable', 'tamper/secretlint-disable']).map((finding) => ({
+        ...finding,
+        metric: 'security_vulnerabilities',
+      })),
+    ];
+    const examined = report.filesScanned + secrets.report.filesScanned;
+    const scan: CollectedValue = fault === undefined ? { value: 1, examined: 3 } : { notEvaluable: fault };
+    const testing = await securityTests(context, scope, scan);
+    return {
+      values: {
+        security_vulnerabilities:
+          fault === undefined
+            ? { value: secrets.report.secrets.length + statics.length, examined }
+            : { notEvaluable: fault },
+        security_scan_complete: scan,
+        security_testing_complete: testing.value,
+      },
+      findings: [...findings, ...testing.findings],
+      evidence: [...evidence, ...testing.evidence],
+    };
+  },
+});
+
+async function securityTests(
+  context: CollectContext,
+  scope: CodeScope,
+  scan: CollectedValue,
+): Promise<{ value: CollectedValue; findings: Finding[]; evidence: Evidence[] }> {
+  const metric = 'security_testing_complete';
+  const none = (reason: string): { value: CollectedValue; findings: Finding[]; evidence: Evidence[] } => ({
+    value: { notEvaluable: reason },
+    findings: [],
+    evidence: [],
+  });
+  if (!(metric in context.metrics)) return none('not wanted here');
+  if ('notEvaluable' in scan) return none(`The security scan is not complete: ${scan.notEvaluable}`);
+  const candidates = scope.files.filter((path) => /^tests\/.*\.test\.(?:[cm]?js|ts)$/.test(path));
+  const texts = await Promise.all(
+    candidates.map(async (path) => ({ path, text: await readProjectText(context.root, path) })),
+  );
+  const files = texts
+    .filter(({ path, text }) => path.startsWith('tests/security/') || /['"`]security:/i.test(text))
+    .map(({ path }) => path);
+  if (files.length === 0)
+    return none('There is no security test: none in tests/security and none whose title begins with "security:"');
+  const run = await runTests(context, files, { what: 'security tests', hasTypeScript: hasTypeScript(scope) });
+  if ('notEvaluable' in run)
+    return { value: { notEvaluable: run.notEvaluable }, findings: run.findings, evidence: run.evidence };
+  const own = run.cases.filter(({ name, file }) => file.startsWith('tests/security/') || /^security:/i.test(name));
+  if (own.length === 0) return none('No security test ran');
+  const kept = await keepReport(context, 'security-tests.junit.xml', junit(run, 'security'));
+  const passed = own.filter(({ outcome }) => outcome === 'passed').length;
+  return {
+    value: { value: passed === own.length ? 1 : 0, examined: own.length },
+    findings: failureFindings(metric, { ...run, cases: own }),
+    evidence: [{ ...run.evidence, summary: `${passed} of ${own.length} security tests passed`, ...kept }],
+  };
+}

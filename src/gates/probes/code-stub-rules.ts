@@ -1,0 +1,109 @@
+import ts from 'typescript';
+
+type WithBody = ts.FunctionLikeDeclaration & { body: ts.ConciseBody };
+
+const NOT_IMPLEMENTED = /not[\s_-]*(?:yet[\s_-]*)?implemented|unimplemented|\bTODO\b|implement me/i;
+const TODO = /\b(?:TODO|FIXME|TBD|XXX)\b|\bstub\b|placeholder|not (?:yet )?implemented|implement (?:me|this|later)/i;
+
+/** Why a function is a stub, or nothing. The first reason that holds counts, once for each function. */
+export function stubOf(node: WithBody, source: ts.SourceFile): { rule: string; message: string } | undefined {
+  const name = nameOf(node, source);
+  if (isEmpty(node) && !isDeliberateNoop(node))
+    return { rule: 'stub/empty-body', message: `${name} has an empty body: implement it` };
+  const own = ownNodes(node.body);
+  if (own.some((part) => ts.isThrowStatement(part) && NOT_IMPLEMENTED.test(part.getText(source))))
+    return { rule: 'stub/not-implemented', message: `${name} throws that it is not implemented` };
+  if (own.some((part) => isRoute501(part, source)))
+    return { rule: 'stub/route-501', message: `${name} answers 501 Not Implemented` };
+  if (isTrivial(node.body) && TODO.test(node.getFullText(source).slice(leadingSlack(node, source))))
+    return { rule: 'stub/todo-only', message: `${name} does nothing but hold a note that it is still to be done` };
+  return undefined;
+}
+
+const isEmpty = (node: WithBody): boolean => ts.isBlock(node.body) && node.body.statements.length === 0;
+
+/** `fallback = () => {}`, `given ?? (() => {})`, a promise's swallowed error: no work is promised there. */
+function isDeliberateNoop(node: WithBody): boolean {
+  let parent: ts.Node = node.parent;
+  while (ts.isParenthesizedExpression(parent)) parent = parent.parent;
+  if (ts.isConstructorDeclaration(node))
+    return node.parameters.some((parameter) => ts.isParameterPropertyDeclaration(parameter, node));
+  if (ts.isParameter(parent) || ts.isBindingElement(parent)) return true;
+  if (ts.isBinaryExpression(parent))
+    return [ts.SyntaxKind.QuestionQuestionToken, ts.SyntaxKind.BarBarToken].includes(parent.operatorToken.kind);
+  return (
+    ts.isCallExpression(parent) &&
+    ts.isPropertyAccessExpression(parent.expression) &&
+    ['catch', 'then', 'finally'].includes(parent.expression.name.text)
+  );
+}
+
+/** The nodes of a body that belong to no function inside it. */
+function ownNodes(body: ts.Node): ts.Node[] {
+  const nodes: ts.Node[] = [body];
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node)) return;
+    nodes.push(node);
+    ts.forEachChild(node, visit);
+  };
+  ts.forEachChild(body, visit);
+  return nodes;
+}
+
+const STATUS_CALLS = /^(?:status|sendStatus|writeHead|send|sendJson|json|reply|respond|code)$/;
+const lastName = (node: ts.Node, source: ts.SourceFile): string => node.getText(source).split('.').at(-1) ?? '';
+
+/** `res.status(501)`, `res.writeHead(501)`, `send(res, 501, ..)`, `res.statusCode = 501`, `{ status: 501 }`. */
+function isRoute501(node: ts.Node, source: ts.SourceFile): boolean {
+  if (!ts.isNumericLiteral(node) || node.text !== '501') return false;
+  const { parent } = node;
+  if (ts.isCallExpression(parent))
+    return STATUS_CALLS.test(lastName(parent.expression, source)) || parent.arguments.length > 1;
+  if (ts.isPropertyAssignment(parent)) return /status|code/i.test(parent.name.getText(source));
+  if (ts.isBinaryExpression(parent))
+    return parent.operatorToken.kind === ts.SyntaxKind.EqualsToken && /status/i.test(lastName(parent.left, source));
+  return ts.isNewExpression(parent) || ts.isReturnStatement(parent);
+}
+
+/** No statement at all, or one that only gives back or prints a constant. */
+function isTrivial(body: ts.ConciseBody): boolean {
+  if (!ts.isBlock(body)) return isConstant(body);
+  if (body.statements.length > 2) return false;
+  return body.statements.every(
+    (statement) =>
+      (ts.isReturnStatement(statement) && (statement.expression === undefined || isConstant(statement.expression))) ||
+      (ts.isExpressionStatement(statement) &&
+        ts.isCallExpression(statement.expression) &&
+        /^console\.|^(?:alert|log)$/.test(statement.expression.expression.getText())),
+  );
+}
+
+function isConstant(node: ts.Expression): boolean {
+  if (ts.isParenthesizedExpression(node) || ts.isAsExpression(node)) return isConstant(node.expression);
+  if (ts.isArrayLiteralExpression(node)) return node.elements.every(isConstant);
+  if (ts.isObjectLiteralExpression(node))
+    return node.properties.every((property) => ts.isPropertyAssignment(property) && isConstant(property.initializer));
+  if (ts.isCallExpression(node))
+    return /^Promise\.resolve$/.test(node.expression.getText()) && node.arguments.every(isConstant);
+  return (
+    ts.isLiteralExpression(node) ||
+    [ts.SyntaxKind.TrueKeyword, ts.SyntaxKind.FalseKeyword, ts.SyntaxKind.NullKeyword].includes(node.kind) ||
+    (ts.isIdentifier(node) && node.text === 'undefined') ||
+    (ts.isPrefixUnaryExpression(node) && isConstant(node.operand))
+  );
+}
+
+/** Only the comment right above a function is about it. */
+function leadingSlack(node: ts.Node, source: ts.SourceFile): number {
+  const comments = ts.getLeadingCommentRanges(source.text, node.getFullStart()) ?? [];
+  return (comments.at(-1)?.pos ?? node.getStart(source)) - node.getFullStart();
+}
+
+function nameOf(node: WithBody, source: ts.SourceFile): string {
+  if (node.name) return node.name.getText(source);
+  if (ts.isConstructorDeclaration(node)) return 'The constructor';
+  const { parent } = node;
+  if ((ts.isVariableDeclaration(parent) || ts.isPropertyAssignment(parent)) && parent.initializer === node)
+    return parent.name.getText(source);
+  return 'A function';
+}
