@@ -63,17 +63,17 @@ const REVIEW_RULES = `How you review
 - An item you cannot find evidence for is not met. Say in its note what is missing and where it belongs, so that the author can act on it.
 - When you have checked everything, call hand_over_review, once and alone in its turn, with one judgement for each metric you were asked about and for no other.`;
 
-function handoffText({ handoff }: AncestorHandoff): string {
-  const list = (title: string, items: readonly string[]): string[] =>
-    items.length === 0 ? [] : ['', `${title}:`, ...items.map((item) => `- ${item}`)];
-  return [
+const listed = (title: string, items: readonly string[]): string[] =>
+  items.length === 0 ? [] : ['', `${title}:`, ...items.map((item) => `- ${item}`)];
+
+const handoffText = ({ handoff }: AncestorHandoff): string =>
+  [
     handoff.summary,
-    ...list('Decisions', handoff.decisions),
-    ...list('Files to look at', handoff.files),
-    ...list('Open questions', handoff.open_questions),
-    ...list('Claims of the author (not measured)', handoff.claims),
+    ...listed('Decisions', handoff.decisions),
+    ...listed('Files to look at', handoff.files),
+    ...listed('Open questions', handoff.open_questions),
+    ...listed('Claims of the author (not measured)', handoff.claims),
   ].join('\n');
-}
 
 function findingText(finding: Finding): string {
   const place = [finding.file, finding.line, finding.column].filter((part) => part !== undefined).join(':');
@@ -101,11 +101,12 @@ function commonParts(input: PromptInput): Parts {
   };
 }
 
+/** Four bytes a token is a fair estimate for text and code; whatever slips through, the model's endpoint refuses. */
+const tokens = (text: string): number => Math.ceil(Buffer.byteLength(text, 'utf8') / 4);
+
 function assemble(input: PromptInput, system: string, parts: Parts): AgentPrompt {
   const userMessage = [formatJobLine(input.job), ...Object.values(parts).filter(Boolean)].join('\n\n');
   const limit = input.contextTokens ?? DEFAULT_CONTEXT_TOKENS;
-  // Four bytes a token is a fair estimate for text and code; whatever slips through, the model's endpoint refuses.
-  const tokens = (text: string): number => Math.ceil(Buffer.byteLength(text, 'utf8') / 4);
   const needed = tokens(system) + tokens(userMessage) + input.persona.maxTokensPerTurn;
   if (needed > limit) {
     const sizes = Object.entries({ system, ...parts }).map(([name, text]) => `${name} ${tokens(text)}`);
@@ -120,7 +121,7 @@ function assemble(input: PromptInput, system: string, parts: Parts): AgentPrompt
 }
 
 const systemOf = (persona: Persona, rules: string): string =>
-  [`You are ${persona.role}.`, persona.prompt.trim(), rules, DATA_RULES].join('\n\n');
+  [`Your role: ${persona.role}`, persona.prompt.trim(), rules, DATA_RULES].join('\n\n');
 
 const describe = (phase: PromptInput['phase']): string => (phase.description === '' ? '' : `\n${phase.description}`);
 
@@ -140,7 +141,7 @@ export function workPrompt(input: WorkPromptInput): AgentPrompt {
       conflicts.length === 0
         ? ''
         : 'These files were changed differently by two phases before this one, and hold conflict markers. ' +
-          `Resolve them first, keeping what both meant:\n${conflicts.map((file) => `- ${file}`).join('\n')}`,
+          `Resolve them first, keeping what both meant:\n${conflicts.map((file) => `- ${JSON.stringify(file)}`).join('\n')}`,
     findings:
       findings.length === 0
         ? ''

@@ -1,0 +1,85 @@
+import { onTestFinished } from 'vitest';
+import { Handoff } from '../../src/shared/handoff.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
+import type { ToolName } from '../../src/shared/persona-schema.ts';
+import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
+import { formatJobLine } from '../../src/workers/agent/job-line.ts';
+import { type AgentOptions, runAgent } from '../../src/workers/agent/run-agent.ts';
+import { createToolBox } from '../../src/workers/agent/tools.ts';
+import { type ModelProvider, openProvider } from '../../src/workers/models/provider.ts';
+import { Script, ScriptJob } from '../../src/workers/scripted/script-schema.ts';
+import { type ScriptedProvider, startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+export const JOB = {
+  run: '01J00000000000000000000000',
+  workflow: 'demo',
+  phase: 'backend',
+  persona: 'backend_developer',
+  kind: 'work',
+  round: 0,
+} as const;
+
+/** A turn as it is written in a script file; defaults are filled in. */
+export type TurnSource = unknown;
+
+export const HAND_OFF = { tool: 'hand_off', input: { summary: 'done' } };
+
+export const scriptOf = (turns: readonly TurnSource[]): Script =>
+  Script.parse({ workflow: 'demo', jobs: [{ phase: 'backend', persona: 'backend_developer', turns }] });
+
+export const jobOf = (job: object): ScriptJob => ScriptJob.parse({ phase: 'backend', persona: 'dev', ...job });
+
+/** The stand-in on a free port, playing these turns; stopped when the test has ended. */
+export async function playing(turns: readonly TurnSource[], latencyMs = 0): Promise<ScriptedProvider> {
+  const server = await startScriptedProvider({ scripts: [scriptOf(turns)], latencyMs });
+  onTestFinished(() => server.close());
+  return server;
+}
+
+export const NO_KEYS = {
+  anthropic: { apiKey: undefined, authToken: undefined, baseUrl: undefined },
+  scriptedUrl: undefined,
+};
+
+export const providerAt = (url: string): ModelProvider =>
+  openProvider({ name: 'scripted', config: NO_KEYS, scriptedUrl: url });
+
+/** For tools that run no command: running one is a mistake of the test. */
+export const NO_SANDBOX: Sandbox = {
+  kind: 'off',
+  description: 'none',
+  run: () => Promise.reject(new Error('this test has no sandbox')),
+};
+
+type Overrides = Partial<Omit<AgentOptions<Handoff>, 'tools'>> & {
+  tools?: readonly ToolName[];
+  root?: string;
+  sandbox?: Sandbox;
+  runGates?: () => Promise<string>;
+};
+
+/** The real loop over real HTTP against the stand-in. */
+export async function runWith(url: string, overrides: Overrides = {}) {
+  const { tools = ['write_file', 'read_file', 'edit_file', 'list_files'], sandbox = NO_SANDBOX, ...rest } = overrides;
+  const root = overrides.root ?? (await tempFolder());
+  const signal = overrides.signal ?? new AbortController().signal;
+  const runGates = overrides.runGates ?? (() => Promise.resolve('nothing measured'));
+  const result = await runAgent({
+    provider: providerAt(url),
+    model: 'claude-sonnet-5-5',
+    system: 'You build things.',
+    userMessage: `${formatJobLine(JOB)}\n\nBuild it.`,
+    finalTool: { name: 'hand_off', description: 'Hands the work over.', schema: Handoff },
+    maxTurns: 12,
+    maxTokensPerTurn: 4_000,
+    price: null,
+    jobId: 'job-1',
+    attempt: 1,
+    idleTimeoutMs: 5_000,
+    ...rest,
+    signal,
+    tools: createToolBox({ root, sandbox, runGates, signal, logger: silentLogger(), tools }),
+  });
+  return { ...result, root };
+}
