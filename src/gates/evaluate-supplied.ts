@@ -25,12 +25,12 @@ export interface SuppliedInput {
 export function evaluateSupplied(input: SuppliedInput): PhaseVerdict {
   const { policySet, phase, policyName, text, file } = input;
   const { policy, fallback } = findPolicy(policySet, phase, policyName);
-  assertJson(text, file);
+  const names = namesIn(parseJson(text, file));
   const yaml = parseYaml(SuppliedMetrics, { file, text: respell(text, (token) => SPELT[token] ?? token) });
   const known = Object.keys(policySet.metrics);
   const knownArtifacts = Object.keys(policySet.artifacts);
   const problems: Problem[] = [
-    ...Object.keys(yaml.value.metrics)
+    ...names
       .filter((name) => !known.includes(name))
       .map((name) => ({
         ...yaml.positionOf(['metrics', name], 'key'),
@@ -71,9 +71,10 @@ const respell = (text: string, spelling: (token: string) => string): string =>
   );
 
 /** YAML would take more than JSON, such as comments. M.json is JSON, and NaN and infinities beside it. */
-function assertJson(text: string, file: string): void {
+function parseJson(text: string, file: string): unknown {
   try {
-    JSON.parse(respell(text, () => '0'));
+    const parsed: unknown = JSON.parse(respell(text, () => '0'));
+    return parsed;
   } catch (err) {
     const offset = /position (\d+)/.exec(errorMessage(err))?.[1];
     const before = text.slice(0, Number(offset ?? 0)).split('\n');
@@ -86,6 +87,13 @@ function assertJson(text: string, file: string): void {
       },
     ]);
   }
+}
+
+/** The names as written: a schema would silently drop one such as `__proto__`. */
+function namesIn(document: unknown): string[] {
+  if (typeof document !== 'object' || document === null || !('metrics' in document)) return [];
+  const { metrics } = document;
+  return typeof metrics === 'object' && metrics !== null ? Object.keys(metrics) : [];
 }
 
 function supplied(metric: string, value: unknown): Measurement {

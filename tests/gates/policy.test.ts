@@ -1,0 +1,172 @@
+import { describe, expect, test } from 'vitest';
+import {
+  findPolicy,
+  judgementMetrics,
+  loadPolicySet,
+  policyJsonSchema,
+  requiredMetrics,
+} from '../../src/gates/load-policy.ts';
+import { placeOf, problemsOf, shippedPolicies, shippedText, shippedWith } from './support.ts';
+
+const policies = [...shippedPolicies.policies.values()];
+const load = (text: string) => loadPolicySet([{ file: 'p.yaml', text }]);
+const problemsAfter = (before: string | RegExp, after: string): string[] =>
+  problemsOf(() => load(shippedWith(before, after)));
+
+describe('the shipped policies', () => {
+  test('hold 12 phases with 52 blocking gates over 36 metrics', () => {
+    expect(policies).toHaveLength(12);
+    const gates = policies.flatMap((policy) => policy.gates);
+    expect(gates).toHaveLength(52);
+    expect(gates.filter((gate) => gate.severity === 'BLOCKING')).toHaveLength(52);
+    expect(new Set(gates.flatMap((gate) => gate.condition.metrics)).size).toBe(36);
+  });
+
+  test('hold 78 criteria, 66 of them blocking', () => {
+    const criteria = policies.flatMap((policy) => Object.values(policy.policy.success_criteria));
+    expect(criteria).toHaveLength(78);
+    expect(criteria.filter((criterion) => criterion.severity === 'BLOCKING')).toHaveLength(66);
+    expect(criteria.filter((criterion) => criterion.severity === 'WARNING')).toHaveLength(12);
+  });
+
+  test('name 44 distinct required artifacts and 32 metric targets', () => {
+    const required = new Set(policies.flatMap((policy) => policy.policy.required_artifacts));
+    expect(required.size).toBe(44);
+    expect(policies.flatMap((policy) => policy.targets)).toHaveLength(32);
+  });
+
+  test('give every declared metric a use, and every metric a collector', () => {
+    const used = new Set(policies.flatMap((policy) => requiredMetrics(shippedPolicies, policy.name)));
+    expect(Object.keys(shippedPolicies.metrics).toSorted()).toEqual([...used].toSorted());
+  });
+
+  test('ask reviewers and stakeholders for what only they can judge', () => {
+    const { reviews, approvals } = judgementMetrics(shippedPolicies, 'design');
+    expect(reviews.map((review) => [review.metric, review.reviewer])).toEqual([
+      ['design_review_approval', 'phase_reviewer'],
+      ['security_design_review', 'security_specialist'],
+    ]);
+    expect(approvals).toEqual([]);
+    expect(judgementMetrics(shippedPolicies, 'requirements').approvals).toEqual([
+      { metric: 'stakeholder_approval', role: 'stakeholder' },
+    ]);
+  });
+
+  test('are described by a JSON Schema', () => {
+    expect(policyJsonSchema()).toMatchObject({ type: 'object', additionalProperties: false });
+  });
+});
+
+describe('a policy file is refused at load, with the place,', () => {
+  test('when a condition names a metric that is not declared', () => {
+    const text = shippedWith("'stub_rate <= 0.05'", "'stub_rte <= 0.05'");
+    expect(problemsOf(() => load(text))).toEqual([
+      `p.yaml:${placeOf(text, 'stub_rte')}: "stub_rte" is not a declared metric (did you mean "stub_rate"?)`,
+    ]);
+  });
+
+  test('when a criterion or a target names a metric that is not declared', () => {
+    expect(problemsAfter('      stub_rate: {', '      stub_rates: {')[0]).toMatch(/did you mean "stub_rate"/);
+    expect(problemsAfter('metric: test_count,', 'metric: test_counts,')[0]).toMatch(/did you mean "test_count"/);
+  });
+
+  test('when a threshold is impossible for its metric', () => {
+    const text = shippedWith(/test_coverage: \{ threshold: 0\.8,/, 'test_coverage: { threshold: 80,');
+    expect(problemsOf(() => load(text))).toEqual([
+      `p.yaml:${placeOf(text, '80, direction')}: test_coverage is a ratio (0 to 1): >= 80 can never decide anything`,
+    ]);
+    expect(problemsAfter('test_coverage >= 0.80', 'test_coverage > 1')[0]).toMatch(/can never decide/);
+    expect(problemsAfter("'stakeholder_approval == 1.0'", "'stakeholder_approval == 0.5'")[0]).toMatch(/flag/);
+  });
+
+  test('when a criterion points the wrong way', () => {
+    expect(problemsAfter('threshold: 0.05, direction: max', 'threshold: 0.05, direction: min')[0]).toMatch(
+      /direction of stub_rate is max/,
+    );
+    expect(
+      problemsAfter("metric: phase_duration_days, target: '<= 5'", "metric: phase_duration_days, target: '>= 5'"),
+    ).toEqual([expect.stringContaining('points the wrong way')]);
+  });
+
+  test('when a gate is defined twice, or there is none', () => {
+    expect(problemsAfter('gate: stakeholder_approved', 'gate: documentation_complete')[0]).toMatch(/defined twice/);
+    expect(problemsAfter(/exit_gates:\n( {6}- \{ gate.*\n)+/, 'exit_gates: []\n')[0]).toMatch(/exit_gates/);
+  });
+
+  test('when a condition is empty or reads no metric, such as "true"', () => {
+    expect(problemsAfter("'stub_rate <= 0.05'", "' '")[0]).toMatch(/condition is empty/);
+    expect(problemsAfter("'stub_rate <= 0.05'", "'1 == 1'")[0]).toMatch(/reads no metric/);
+    expect(problemsAfter("'stub_rate <= 0.05'", "'true'")[0]).toMatch(/"true" is not a declared metric/);
+  });
+
+  test('when a key is unknown, with the nearest key', () => {
+    expect(problemsAfter('minimum_examined: 1', 'minimum_examind: 1')).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/unknown key "minimum_examind" \(did you mean "minimum_examined"/),
+      ]),
+    );
+  });
+
+  test('when a key stands twice', () => {
+    expect(problemsAfter("version: '1.0.0'", "version: '1.0.0'\nversion: '2'")[0]).toMatch(/unique/);
+  });
+
+  test('when a bypass rule names no gate, no phase, or one that is never bypassable', () => {
+    const rule = 'gate: performance_slo_met, phases: [testing]';
+    expect(problemsAfter(rule, 'gate: performance_slo_meet, phases: [testing]')[0]).toMatch(
+      /neither a gate nor a criterion \(did you mean "performance_slo_met"/,
+    );
+    expect(problemsAfter(rule, 'gate: performance_slo_met, phases: [test]')[0]).toMatch(/no phase "test"/);
+    expect(problemsAfter(rule, 'gate: performance_slo_met, phases: [design]')[0]).toMatch(/has no gate or criterion/);
+    expect(problemsAfter(rule, 'gate: security_clean, phases: [backend]')[0]).toMatch(/never bypassable/);
+    expect(problemsAfter(rule, 'gate: no_critical_bugs, phases: [testing]')[0]).toMatch(/never bypassable/);
+    expect(problemsAfter(`${rule}, requires_adr: true`, `${rule}, requires_adr: false`)[0]).toMatch(
+      /always needs an ADR/,
+    );
+    expect(problemsAfter('non_bypassable_gates: [build_success,', 'non_bypassable_gates: [build_sucess,')[0]).toMatch(
+      /did you mean "build_success"/,
+    );
+  });
+
+  test('when an artifact is not in the catalogue, or leads out of the folder', () => {
+    expect(problemsAfter('required_artifacts: [prd_document', 'required_artifacts: [prd_documents')[0]).toMatch(
+      /not in the artifact catalogue \(did you mean "prd_document"/,
+    );
+    expect(problemsAfter("'docs/requirements/prd.md'", "'../prd.md'")[0]).toMatch(/leads out of the measured folder/);
+  });
+
+  test('when a judgement has nobody to judge', () => {
+    expect(problemsAfter('    role: stakeholder\n', '')[0]).toMatch(/needs `role`/);
+    expect(problemsAfter('    reviewer: phase_reviewer\n', '')[0]).toMatch(/needs `reviewer` and `question`/);
+  });
+
+  test('and all problems are reported together', () => {
+    const text = shippedWith("'stub_rate <= 0.05'", "'stub_rte <= 0.05'").replace(
+      "'test_pass_rate >= 0.95'",
+      "'test_pass_rate >= 95'",
+    );
+    expect(problemsOf(() => load(text))).toHaveLength(2);
+  });
+
+  test('when there is no policy for phases that no policy names', () => {
+    const start = shippedText().indexOf('  custom_component:');
+    const end = shippedText().indexOf('# Rules over several phases');
+    const text = shippedText().slice(0, start) + shippedText().slice(end);
+    expect(problemsOf(() => load(text))[0]).toMatch(/custom_component/);
+  });
+});
+
+describe('the policy of a phase', () => {
+  test('is its own, service_template for service_*, else custom_component, said to be a fallback', () => {
+    expect(findPolicy(shippedPolicies, 'backend')).toEqual({ policy: 'backend', fallback: false });
+    expect(findPolicy(shippedPolicies, 'service_3')).toEqual({ policy: 'service_template', fallback: false });
+    expect(findPolicy(shippedPolicies, 'integration')).toEqual({ policy: 'custom_component', fallback: true });
+  });
+
+  test('is the one named, and a name that does not exist is an error', () => {
+    expect(findPolicy(shippedPolicies, 'api', 'backend')).toEqual({ policy: 'backend', fallback: false });
+    expect(findPolicy(shippedPolicies, 'api', 'none')).toEqual({ policy: 'none', fallback: false });
+    expect(() => findPolicy(shippedPolicies, 'api', 'backnd')).toThrow(/did you mean "backend"/);
+    expect(() => findPolicy(shippedPolicies, 'api', '__proto__')).toThrow(/no policy/);
+  });
+});
