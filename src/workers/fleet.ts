@@ -35,10 +35,21 @@ export interface Fleet {
   close(deadlineMs?: number): Promise<void>;
 }
 
+/** What is done with a job of a persona queue, and of the gates queue. */
+export interface FleetHandlers {
+  persona: typeof doPersonaJob;
+  gate: typeof closePhase;
+}
+const HANDLERS: FleetHandlers = { persona: doPersonaJob, gate: closePhase };
+
 type Handler = (job: Job, token: string) => Promise<unknown>;
 
 /** Starts the BullMQ workers of one process. */
-export async function startFleet(ctx: WorkerContext, options: FleetOptions): Promise<Fleet> {
+export async function startFleet(
+  ctx: WorkerContext,
+  options: FleetOptions,
+  handlers: FleetHandlers = HANDLERS,
+): Promise<Fleet> {
   const { prefix } = ctx.config;
   const watch = new CancelWatch(ctx.store);
   const queues = new QueuePool(ctx);
@@ -70,10 +81,10 @@ export async function startFleet(ctx: WorkerContext, options: FleetOptions): Pro
       const data = PersonaJob.parse(job.data);
       const fence = ctx.store.fence(job.queueName, String(job.id), token);
       const attempt = { number: job.attemptsMade + 1, isLast: job.attemptsMade + 1 >= (job.opts.attempts ?? 1) };
-      return watch.during(data.runId, undefined, (signal) => doPersonaJob(ctx, { data, fence, signal, attempt }));
+      return watch.during(data.runId, undefined, (signal) => handlers.persona(ctx, { data, fence, signal, attempt }));
     });
   }
-  if (options.gates) await startControl(ctx, { start, watch, queues });
+  if (options.gates) await startControl(ctx, { start, watch, queues, gate: handlers.gate });
   for (const worker of workers) await worker.waitUntilReady();
 
   let closing: Promise<void> | undefined;
@@ -123,9 +134,10 @@ async function startControl(
     start: (queue: string, concurrency: number, handler: Handler) => Promise<void>;
     watch: CancelWatch;
     queues: QueuePool;
+    gate: FleetHandlers['gate'];
   },
 ): Promise<void> {
-  const { start, watch, queues } = shared;
+  const { start, watch, queues, gate } = shared;
   const control = (job: Job, token: string): ControlHandle => ({
     wake: async (jobId) => {
       const parked = await queues.get(job.queueName).getJob(jobId);
@@ -139,7 +151,7 @@ async function startControl(
   await start(QUEUES.gates, 1, (job, token) => {
     const data = GateJob.parse(job.data);
     return watch.during(data.runId, undefined, (signal) =>
-      closePhase(ctx, gateHandle(ctx, queues, { job, token, data, signal })),
+      gate(ctx, gateHandle(ctx, queues, { job, token, data, signal })),
     );
   });
   await start(QUEUES.edges, 10, (job, token) => passEdge(ctx.store, EdgeJob.parse(job.data), control(job, token)));

@@ -12,23 +12,16 @@ import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { priceOf } from '../shared/model-config.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
-import {
-  OPEN_PHASE,
-  type PhaseRecord,
-  type PlannedPhase,
-  type RunPlan,
-  TERMINAL_PHASE,
-  addUsage,
-} from '../shared/run-record.ts';
+import { type PhaseRecord, type PlannedPhase, type RunPlan, addUsage } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
-import { moveRun, movePhase } from '../shared/transitions.ts';
+import { movePhase } from '../shared/transitions.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
 import { checkHandoff } from './agent/check-handoff.ts';
 import { type AncestorHandoff, reviewPrompt, workPrompt } from './agent/prompts.ts';
 import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
 import { createToolBox } from './agent/tools.ts';
-import { settleEndedPhase } from './control-jobs.ts';
+import { beginPhase } from './begin-phase.ts';
 import { JUDGEMENT_COLLECTORS, inScratch } from './gate-measure.ts';
 import { gateText, verdictFindings } from './gate-text.ts';
 import { RunAccount } from './models/budget.ts';
@@ -73,7 +66,7 @@ export async function doPersonaJob(ctx: WorkerContext, attempt: PersonaAttempt):
   const phase = plan.phases.find((planned) => planned.name === data.phase);
   if (phase === undefined)
     throw new FleetError('INTERNAL', `run ${data.runId} has no phase "${data.phase}" in its plan`);
-  await beginPhase(ctx, attempt, phase);
+  await beginPhase(ctx.store, attempt, phase);
   const loaded = await ctx.definitions.get(plan.definitions);
   const persona = findPersona(loaded.definitions.personas, data.persona);
   if (persona === undefined)
@@ -104,22 +97,6 @@ async function reportFault(ctx: WorkerContext, { data, fence, attempt }: Persona
     [{ type: 'persona.fault', phase, persona, round, attempt: attempt.number, message, final }],
     fence,
   );
-}
-
-/** Starts the phase, unless a phase it needs has not passed: then it ends here as `not_started`. */
-async function beginPhase(ctx: WorkerContext, { data, fence }: PersonaAttempt, phase: PlannedPhase): Promise<void> {
-  const record = await ctx.store.getPhase(data.runId, data.phase);
-  if (TERMINAL_PHASE.includes(record.status))
-    throw new FleetError('PHASE_NOT_PASSED', `${record.status}: ${record.reason}`);
-  const needed = await Promise.all(phase.needs.map((need) => settleEndedPhase(ctx.store, data.runId, need)));
-  const closed = needed.filter((need) => !OPEN_PHASE.includes(need.status));
-  if (closed.length > 0) {
-    const reason = closed.map((need) => `${need.phase} is ${need.status.replaceAll('_', ' ')}`).join(', ');
-    await movePhase(ctx.store, data.runId, data.phase, 'not_started', { reason, fence });
-    throw new FleetError('PHASE_NOT_PASSED', `not_started: ${reason}`);
-  }
-  if (record.status === 'waiting') await movePhase(ctx.store, data.runId, data.phase, 'running', { fence });
-  await moveRun(ctx.store, data.runId, 'running', { from: ['queued'] });
 }
 
 async function work(job: Job, dir: string): Promise<PersonaResult> {
