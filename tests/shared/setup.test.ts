@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { access, appendFile, chmod, cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 import { packagePath } from '../../src/shared/package-root.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -142,4 +143,21 @@ test('installed as a dependency, nothing is set up', async () => {
   await rm(join(root, 'src'), { recursive: true });
   await chmod(root, 0o555);
   expect(await maestro(root)).toEqual({ status: 0, stdout: '[]\n', stderr: '' });
+});
+
+test('the lock file names the packages of every platform, without which npm ci refuses it', async () => {
+  const Lock = z.object({
+    packages: z.record(
+      z.string(),
+      z.looseObject({ optionalDependencies: z.record(z.string(), z.string()).optional() }),
+    ),
+  });
+  const { packages } = Lock.parse(JSON.parse(await readFile(packagePath('package-lock.json'), 'utf8')));
+  const missing = Object.entries(packages).flatMap(([parent, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter(
+      (name) =>
+        packages[`${parent}/node_modules/${name}`] === undefined && packages[`node_modules/${name}`] === undefined,
+    ),
+  );
+  expect(missing, 'run node scripts/complete-lock.mjs').toEqual([]);
 });
