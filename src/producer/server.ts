@@ -139,11 +139,13 @@ function urlOf(server: Server, host: string): string {
 /** Event streams end by the closing signal; whoever still holds a connection after a while loses it. */
 async function closeServer(server: Server): Promise<void> {
   const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE_MS);
+  // A connection that is kept alive becomes idle only after its last answer.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
   await new Promise((resolve) => {
     server.close(resolve);
-    server.closeIdleConnections();
   });
   clearTimeout(deadline);
+  clearInterval(sweep);
 }
 
 function once(close: () => Promise<void>): () => Promise<void> {
