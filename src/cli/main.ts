@@ -165,8 +165,9 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
     .action((flags) => set(workerCommand(context(), flags)));
 }
 
+const json = (command: Command): Command => command.option('--json', 'one JSON document on stdout');
+
 function addLooking(program: Command, context: MakeContext, set: SetExit): void {
-  const json = (command: Command): Command => command.option('--json', 'one JSON document on stdout');
   json(program.command('runs').description('list runs, newest first'))
     .option('--limit N', 'how many', wholeNumber(1, 1000), 20)
     .option('--status A,B', 'only with these statuses')

@@ -81,12 +81,13 @@ export async function finishRun(store: RunStore, job: RunJob): Promise<z.infer<t
   return { status: run.status, reason: run.reason };
 }
 
+const named = (list: readonly PhaseRecord[]): string =>
+  list.map((phase) => `${phase.phase}: ${phase.reason}`).join('; ');
+
 /** A run's status from the statuses of its phases; every phase that did not pass is named. */
 export function runOutcome(phases: readonly PhaseRecord[]): { status: RunStatus; reason: string } {
   const having = (...statuses: PhaseRecord['status'][]): PhaseRecord[] =>
     phases.filter((phase) => statuses.includes(phase.status));
-  const named = (list: readonly PhaseRecord[]): string =>
-    list.map((phase) => `${phase.phase}: ${phase.reason}`).join('; ');
   const cancelled = having('cancelled');
   if (cancelled.length > 0) return { status: 'cancelled', reason: named(cancelled) };
   const failed = having('failed');

@@ -1,12 +1,13 @@
 import type { Finding, PhaseVerdict } from '../shared/verdict.ts';
 
+const finding = (rule: string, message: string, severity: Finding['severity'] = 'error'): Finding => ({
+  rule,
+  message,
+  severity,
+});
+
 /** Everything in a verdict that did not hold, as findings that an author can act on. */
 export function verdictFindings(verdict: PhaseVerdict): Finding[] {
-  const finding = (rule: string, message: string, severity: Finding['severity'] = 'error'): Finding => ({
-    rule,
-    message,
-    severity,
-  });
   return [
     ...verdict.gates
       .filter((gate) => gate.outcome !== 'passed')
@@ -40,7 +41,7 @@ export function gateText(verdict: PhaseVerdict, findings: readonly Finding[]): s
 }
 
 /** `src/a.js:3:1 error eslint/no-undef: ...` */
-const findingLine = (finding: Finding): string => {
-  const place = [finding.file, finding.line, finding.column].filter((part) => part !== undefined).join(':');
-  return `${place === '' ? '' : `${place} `}${finding.severity} ${finding.rule}: ${finding.message}`;
+const findingLine = (found: Finding): string => {
+  const place = [found.file, found.line, found.column].filter((part) => part !== undefined).join(':');
+  return `${place === '' ? '' : `${place} `}${found.severity} ${found.rule}: ${found.message}`;
 };

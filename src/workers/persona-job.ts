@@ -191,6 +191,9 @@ async function author(job: Job, workspace: Workspace, scratch: string): Promise<
   return handOver(job, result, { ...bundled, findings, summary: result.final.summary });
 }
 
+/** Reviewers have no tool that would call this. */
+const noGates = (): Promise<string> => Promise.resolve('not available to a reviewer');
+
 async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
   const { data, phase, plan, persona, loaded } = job;
   const { reviews } = judgementMetrics(loaded.policySet, phase.policy ?? 'none');
@@ -210,8 +213,13 @@ async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
     ancestors: await ancestorsOf(job),
   });
   const tools = persona.tools.filter((tool) => REVIEW_TOOLS.includes(tool));
-  const runGates = (): Promise<string> => Promise.resolve('not available to a reviewer');
-  const result = await converse(job, { ...prompt, root: workspace.dir, tools, finalTool: HAND_OVER_REVIEW, runGates });
+  const result = await converse(job, {
+    ...prompt,
+    root: workspace.dir,
+    tools,
+    finalTool: HAND_OVER_REVIEW,
+    runGates: noGates,
+  });
   const summary = result.final.judgements.map((judgement) => `${judgement.metric}: ${judgement.summary}`).join('; ');
   return handOver(job, result, { commit: null, bundle: null, findings: [], summary });
 }

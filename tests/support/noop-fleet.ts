@@ -1,4 +1,6 @@
 import { FleetError } from '../../src/shared/errors.ts';
+import { readConfig } from '../../src/shared/config.ts';
+import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { newRunId } from '../../src/shared/names.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import type { Redis } from '../../src/shared/redis.ts';
@@ -15,7 +17,8 @@ import { movePhase } from '../../src/shared/transitions.ts';
 import { beginPhase } from '../../src/workers/begin-phase.ts';
 import { type Fleet, type FleetHandlers, startFleet } from '../../src/workers/fleet.ts';
 import { workOutcome } from '../../src/workers/gate-children.ts';
-import type { WorkerContext } from '../../src/workers/worker-context.ts';
+import { DefinitionsCache, type WorkerContext } from '../../src/workers/worker-context.ts';
+import { tempFolder } from './temp-folder.ts';
 import type { TestRedis } from './test-redis.ts';
 
 const NO_BLOB = BlobRef.parse('0'.repeat(64));
@@ -119,9 +122,25 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
       return { phase, status, verdict: null };
     },
   };
-  const ctx = { config: { prefix: at.prefix }, redis, redisUrl: at.url, store, logger: silentLogger() };
+  const config = { ...readConfig({ MAESTRO_HOME: await tempFolder() }, '/'), prefix: at.prefix };
+  const blobs = openBlobStore(config.blobs);
+  const ctx: WorkerContext = {
+    config,
+    redis,
+    redisUrl: at.url,
+    store,
+    blobs,
+    sandbox: {
+      kind: 'off',
+      description: 'nothing is run',
+      pathOf: (inside) => inside,
+      run: () => Promise.reject(new Error('no-op personas run nothing')),
+    },
+    definitions: new DefinitionsCache(blobs),
+    models: { apiVersion: 'maestro/v1', aliases: {}, prices: {} },
+    logger: silentLogger(),
+  };
   const options = { personas: behaviour.personas ?? ['noop'], gates: true, concurrency: behaviour.concurrency ?? 10 };
-  // The no-op handlers use nothing else of the context.
-  const fleet = await startFleet(ctx as unknown as WorkerContext, options, handlers);
+  const fleet = await startFleet(ctx, options, handlers);
   return { store, redis, fleet, log };
 }
