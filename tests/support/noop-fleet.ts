@@ -133,7 +133,7 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
     sandbox: {
       kind: 'off',
       description: 'nothing is run',
-      pathOf: (inside) => inside,
+      pathOf: (_mounts, inside) => inside,
       run: () => Promise.reject(new Error('no-op personas run nothing')),
     },
     definitions: new DefinitionsCache(blobs),
