@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startPage } from '../../src/frontend/page.js';
-import { FakeDocument, fakeFetch, json, link, markup, problem } from './fake-document.js';
+import { FakeDocument, fakeFetch, json, link, problem } from './fake-document.js';
 
 const list = (...links) => json({ links, total: links.length });
 
@@ -82,10 +82,6 @@ test('the filter narrows the list while typing, and refresh loads it again', asy
   assert.equal(text('link-count'), '1 of 2 links.');
   document.component('refresh-button').dispatch('click');
   assert.equal(calls.filter(({ call }) => call.startsWith('GET /api/links')).length, 2);
-});
-
-test('every field of the page has a label', () => {
-  for (const [, id] of markup.matchAll(/<input id="([^"]+)"/g)) assert.match(markup, new RegExp(`<label for="${id}">`));
 });
 
 test('the page starts with what the browser has', async (t) => {
