@@ -1,0 +1,228 @@
+import { lstat, mkdir, opendir, realpath, rm } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import type { BlobStore } from './blob-store.ts';
+import { FleetError } from './errors.ts';
+import { type BundledCommit, fetchBundle, storeBundle } from './git-bundle.ts';
+import {
+  FLEET_IDENTITY,
+  type GitPlace,
+  OWN_ATTRIBUTES,
+  git,
+  gitFailure,
+  identities,
+  nulSeparated,
+  tryGit,
+} from './git.ts';
+import { runProcess } from './process.ts';
+import { writeFileInside } from './workspace-path.ts';
+
+export { cloneBundle } from './git-bundle.ts';
+
+/** A commit that a workspace is made from. */
+export interface Source extends BundledCommit {
+  /** For messages: the phase that made it. */
+  label: string;
+}
+
+/** A file that sources changed in ways that do not fit together. */
+export interface MergeConflict {
+  file: string;
+  labels: string[];
+}
+
+export interface ChangedFile {
+  status: 'added' | 'modified' | 'deleted' | 'type-changed';
+  file: string;
+}
+
+const STATUS: Readonly<Record<string, ChangedFile['status']>> = {
+  A: 'added',
+  M: 'modified',
+  D: 'deleted',
+  T: 'type-changed',
+};
+
+/** Every workspace without sources starts from this moment, so that its first commit is the same one everywhere. */
+const BEGINNING = '2000-01-01T00:00:00Z';
+
+/**
+ * Makes a private work tree in `dir` from the commits of the phases before it, merged in the order given.
+ * The same sources give the same commit on every machine. A source that does not fit is left out and reported.
+ */
+export async function openWorkspace(options: {
+  dir: string;
+  blobs: BlobStore;
+  sources: readonly Source[];
+  /** Merged first, before the sources. */
+  base?: Source | undefined;
+}): Promise<{ workspace: Workspace; conflicts: MergeConflict[] }> {
+  const place: GitPlace = { gitDir: join(options.dir, 'git'), workTree: join(options.dir, 'tree') };
+  for (const folder of [place.gitDir, place.workTree]) await rm(folder, { recursive: true, force: true });
+  await mkdir(place.workTree, { recursive: true });
+  await git(place, ['init', '--quiet', '--template=', '--initial-branch=main']);
+  await writeFileInside(place.gitDir, 'info/attributes', OWN_ATTRIBUTES);
+  const [first, ...others] = options.base === undefined ? options.sources : [options.base, ...options.sources];
+  if (first === undefined) await checkOut(place, await emptyRoot(place));
+  else {
+    await fetchBundle(place, first, options.blobs, refOf(0));
+    await checkOut(place, first.commit);
+  }
+  const conflicts: MergeConflict[] = [];
+  const merged = first === undefined ? [] : [first];
+  for (const source of others) {
+    await fetchBundle(place, source, options.blobs, refOf(merged.length + conflicts.length));
+    const files = await merge(place, source);
+    for (const file of files) conflicts.push({ file, labels: await labelsOf(place, file, merged, source) });
+    if (files.length === 0) merged.push(source);
+  }
+  return { workspace: new Workspace(place, options.blobs), conflicts };
+}
+
+const refOf = (index: number): string => `refs/sources/${index}`;
+
+async function checkOut(place: GitPlace, commit: string): Promise<void> {
+  await git(place, ['update-ref', 'refs/heads/main', commit]);
+  await git(place, ['reset', '--quiet', '--hard', 'refs/heads/main']);
+}
+
+async function emptyRoot(place: GitPlace): Promise<string> {
+  const tree = (await git(place, ['mktree'])).trim();
+  const env = identities(FLEET_IDENTITY, BEGINNING);
+  return (await git(place, ['commit-tree', tree], { stdin: 'Beginning\n', env })).trim();
+}
+
+/** Merges a source into the branch. Returns the files in conflict, in which case the branch is as before. */
+async function merge(place: GitPlace, source: Source): Promise<string[]> {
+  const dates = await git(place, ['show', '--no-patch', '--format=%ct', 'HEAD', source.commit]);
+  const newest = Math.max(...dates.trim().split('\n').map(Number));
+  const env = identities(FLEET_IDENTITY, `@${newest} +0000`);
+  const args = ['merge', '--quiet', '--no-edit', '-m', `Merge ${source.label}`, source.commit];
+  const result = await tryGit(place, args, { env });
+  if (result.exitCode === 0) return [];
+  const files = nulSeparated(await git(place, ['diff', '--name-only', '--diff-filter=U', '-z']));
+  if (files.length === 0) throw gitFailure(args, result);
+  await git(place, ['merge', '--abort']);
+  return files.toSorted();
+}
+
+/** The earlier sources that changed the file as well, and this one. */
+async function labelsOf(place: GitPlace, file: string, merged: readonly Source[], source: Source): Promise<string[]> {
+  const rivals: string[] = [];
+  for (const other of merged) {
+    const base = (await git(place, ['merge-base', other.commit, source.commit])).trim();
+    const diff = await tryGit(place, ['diff', '--quiet', base, other.commit, '--', `:(top,literal)${file}`]);
+    if (diff.exitCode !== 0) rivals.push(other.label);
+  }
+  // After a rename no source needs to have touched this very path: then any of them may be the other side.
+  return [...(rivals.length > 0 ? rivals : merged.map(({ label }) => label)), source.label];
+}
+
+/** A work tree of one job. Git's own folder lies beside it, out of reach for what runs in the tree. */
+export class Workspace {
+  /** The folder with the files. */
+  readonly dir: string;
+  readonly #place: GitPlace;
+  readonly #blobs: BlobStore;
+
+  constructor(place: GitPlace, blobs: BlobStore) {
+    this.dir = place.workTree;
+    this.#place = place;
+    this.#blobs = blobs;
+  }
+
+  async head(): Promise<string> {
+    return (await git(this.#place, ['rev-parse', '--verify', 'HEAD^{commit}'])).trim();
+  }
+
+  /** The hash of all committed files: equal trees have equal files. */
+  async tree(): Promise<string> {
+    return (await git(this.#place, ['rev-parse', '--verify', 'HEAD^{tree}'])).trim();
+  }
+
+  /** What changed in commits since another commit. */
+  async changedFiles(since: string): Promise<ChangedFile[]> {
+    const args = ['diff', '--name-status', '--no-renames', '-z', '--end-of-options', since, 'HEAD', '--'];
+    const parts = nulSeparated(await git(this.#place, args));
+    return parts.flatMap((letter, index) => {
+      const status = STATUS[letter];
+      const file = parts[index + 1];
+      return index % 2 === 0 && status !== undefined && file !== undefined ? [{ status, file }] : [];
+    });
+  }
+
+  /** Commits every file that is not ignored. Returns null when nothing changed. */
+  async commitAll(options: {
+    message: string;
+    trailers: Readonly<Record<string, string>>;
+    author: { name: string; email: string };
+    date: string;
+  }): Promise<string | null> {
+    const message = withTrailers(options.message, options.trailers);
+    await makeReadable(this.dir);
+    await removeNestedGit(this.dir);
+    await git(this.#place, ['add', '--all', '--', '.']);
+    const tree = (await git(this.#place, ['write-tree'])).trim();
+    if (tree === (await this.tree())) return null;
+    const parent = await this.head();
+    const env = identities(options.author, options.date);
+    const made = await git(this.#place, ['commit-tree', tree, '-p', parent], { stdin: message, env });
+    const commit = made.trim();
+    await git(this.#place, ['update-ref', 'refs/heads/main', commit, parent]);
+    return commit;
+  }
+
+  /** Puts the last commit with its whole history into the blob store. */
+  bundle(): Promise<BundledCommit> {
+    return storeBundle(this.#place, this.#blobs);
+  }
+
+  /** Writes the committed files into an empty or new folder, as plain files. Links that lead out of it, or nowhere, are left out. */
+  async exportTo(dir: string): Promise<{ leftOut: string[] }> {
+    await mkdir(dir, { recursive: true });
+    const root = await realpath(dir);
+    const env = { GIT_INDEX_FILE: join(this.#place.gitDir, 'export-index') };
+    await git(this.#place, ['read-tree', 'HEAD'], { env });
+    await git(this.#place, ['checkout-index', '--all', '--force', `--prefix=${root}${sep}`], { env });
+    const listed = nulSeparated(await git(this.#place, ['ls-files', '--stage', '-z'], { env }));
+    const links = listed.filter((line) => line.startsWith('120000 ')).map((line) => line.slice(line.indexOf('\t') + 1));
+    const leftOut: string[] = [];
+    for (const link of links) if (!(await staysInside(root, join(root, link)))) leftOut.push(link);
+    for (const link of leftOut) await rm(join(root, link), { force: true });
+    return { leftOut };
+  }
+}
+
+/** A link that leads to nothing stays no more than one that leads out: nothing can be said of where it would lead. */
+async function staysInside(root: string, link: string): Promise<boolean> {
+  const target = await realpath(link).catch(() => undefined);
+  return target !== undefined && (target === root || target.startsWith(root + sep));
+}
+
+function withTrailers(message: string, trailers: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(trailers).map(([name, value]) => {
+    if (!/^[A-Za-z][A-Za-z0-9-]*$/.test(name) || /[\r\n\0]/.test(value)) {
+      throw new FleetError('BAD_INPUT', `"${name}" is no valid commit trailer: one word and one line are needed`);
+    }
+    return `${name}: ${value}`;
+  });
+  return `${message.replaceAll('\0', '').trim()}\n${lines.length > 0 ? `\n${lines.join('\n')}\n` : ''}`;
+}
+
+/** Sandboxed commands may leave files that their own owner cannot read. Links are not followed. */
+async function makeReadable(dir: string): Promise<void> {
+  if (process.getuid?.() === 0) return;
+  const argv = ['chmod', '-R', 'u+rwX', '--', dir];
+  const env = { PATH: '/usr/bin:/bin' };
+  const result = await runProcess({ argv, cwd: dir, env, timeoutMs: 60_000, outputBytes: 10_000 });
+  if (result.exitCode === 0) return;
+  throw new FleetError('GIT_FAILED', `${dir} cannot be read: ${result.stderr.trim()}`);
+}
+
+/** A repository inside the tree would become a submodule that nobody can fetch, and hide its files from review. */
+async function removeNestedGit(dir: string): Promise<void> {
+  for await (const entry of await opendir(dir)) {
+    const path = join(dir, entry.name);
+    if (entry.name.toLowerCase() === '.git') await rm(path, { recursive: true, force: true });
+    else if (entry.isDirectory() && !(await lstat(path)).isSymbolicLink()) await removeNestedGit(path);
+  }
+}
