@@ -62,7 +62,7 @@ describe('when the call fails', () => {
     [500, 'api_error', true],
     [503, 'api_error', true],
     [529, 'overloaded_error', true],
-  ])('with %i, it is tried once, and trying again later is %3$s', async (status, type, retry) => {
+  ])('with %i %s, it is tried once (may pass later: %s)', async (status, type, retry) => {
     const server = await playing([{ fault: { status, type, message: 'as scripted', retry_after_s: 2 } }]);
     const failure = runWith(server.url);
     await expect(failure).rejects.toMatchObject({
@@ -92,11 +92,9 @@ describe('when the call fails', () => {
 
   test('by falling silent, the idle timer ends it', async () => {
     const server = await playing([{ say: 'a long answer', fault: { mid_stream: 'hang' } }]);
-    await expect(runWith(server.url, { idleTimeoutMs: 200 })).rejects.toMatchObject({
-      code: 'MODEL_UNAVAILABLE',
-      retry: true,
-      message: expect.stringContaining('silent for 200 ms'),
-    });
+    const failure = runWith(server.url, { idleTimeoutMs: 200 });
+    await expect(failure).rejects.toMatchObject({ code: 'MODEL_UNAVAILABLE', retry: true });
+    await expect(failure).rejects.toThrow('silent for 200 ms');
   });
 
   test('because nobody listens there, the address is named', async () => {

@@ -7,7 +7,7 @@ import { formatJobLine } from '../../src/workers/agent/job-line.ts';
 import { type AgentOptions, runAgent } from '../../src/workers/agent/run-agent.ts';
 import { createToolBox } from '../../src/workers/agent/tools.ts';
 import { type ModelProvider, openProvider } from '../../src/workers/models/provider.ts';
-import { Script, ScriptJob } from '../../src/workers/scripted/script-schema.ts';
+import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { type ScriptedProvider, startScriptedProvider } from '../../src/workers/scripted/server.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -20,18 +20,13 @@ export const JOB = {
   round: 0,
 } as const;
 
-/** A turn as it is written in a script file; defaults are filled in. */
-export type TurnSource = unknown;
-
 export const HAND_OFF = { tool: 'hand_off', input: { summary: 'done' } };
 
-export const scriptOf = (turns: readonly TurnSource[]): Script =>
+export const scriptOf = (turns: readonly unknown[]): Script =>
   Script.parse({ workflow: 'demo', jobs: [{ phase: 'backend', persona: 'backend_developer', turns }] });
 
-export const jobOf = (job: object): ScriptJob => ScriptJob.parse({ phase: 'backend', persona: 'dev', ...job });
-
 /** The stand-in on a free port, playing these turns; stopped when the test has ended. */
-export async function playing(turns: readonly TurnSource[], latencyMs = 0): Promise<ScriptedProvider> {
+export async function playing(turns: readonly unknown[], latencyMs = 0): Promise<ScriptedProvider> {
   const server = await startScriptedProvider({ scripts: [scriptOf(turns)], latencyMs });
   onTestFinished(() => server.close());
   return server;
@@ -49,6 +44,7 @@ export const providerAt = (url: string): ModelProvider =>
 export const NO_SANDBOX: Sandbox = {
   kind: 'off',
   description: 'none',
+  pathOf: (_mounts, inside) => inside,
   run: () => Promise.reject(new Error('this test has no sandbox')),
 };
 

@@ -58,7 +58,7 @@ describe('a conversation', () => {
         path: 'a.txt',
         sha256: '7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed',
         tool: 'write_file',
-        toolUseId: expect.stringMatching(/^toolu_scripted_/),
+        toolUseId: `${calls[0]?.messageId?.replace('msg_', 'toolu_')}_0`,
         messageId: calls[0]?.messageId,
       },
     ]);

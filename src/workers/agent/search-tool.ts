@@ -4,7 +4,7 @@ import { dataBlock } from './data-block.ts';
 import { type AgentTool, defineTool, refused } from './tool.ts';
 
 const MATCHES = 200;
-const SECONDS = 10;
+const SECONDS = 5;
 
 /**
  * Runs inside the sandbox on a read-only mount: a pattern that takes for ever is ended with its process, and links

@@ -8,8 +8,8 @@ export const RESERVE = `
 local open = redis.call('HGET', KEYS[1], 'open:' .. ARGV[1])
 if open then
   local t, d = string.match(open, '^(%d+) (%d+)$')
-  redis.call('HINCRBY', KEYS[1], 'reservedTokens', -tonumber(t))
-  redis.call('HINCRBY', KEYS[1], 'reservedMicros', -tonumber(d))
+  redis.call('HINCRBY', KEYS[1], 'reservedTokens', 0 - tonumber(t))
+  redis.call('HINCRBY', KEYS[1], 'reservedMicros', 0 - tonumber(d))
   redis.call('HINCRBY', KEYS[1], 'spentTokens', t)
   redis.call('HINCRBY', KEYS[1], 'spentMicros', d)
   redis.call('HINCRBY', KEYS[1], 'unknownCalls', 1)
@@ -36,8 +36,8 @@ local open = redis.call('HGET', KEYS[1], 'open:' .. ARGV[1])
 if not open then return 0 end
 local t, d = string.match(open, '^(%d+) (%d+)$')
 redis.call('HDEL', KEYS[1], 'open:' .. ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'reservedTokens', -tonumber(t))
-redis.call('HINCRBY', KEYS[1], 'reservedMicros', -tonumber(d))
+redis.call('HINCRBY', KEYS[1], 'reservedTokens', 0 - tonumber(t))
+redis.call('HINCRBY', KEYS[1], 'reservedMicros', 0 - tonumber(d))
 local worst = ARGV[2] == 'worst'
 redis.call('HINCRBY', KEYS[1], 'spentTokens', worst and t or ARGV[2])
 if worst then
