@@ -1,0 +1,129 @@
+import type { Finding, Measurement, PhaseVerdict } from '../../shared/verdict.ts';
+import { escapeMarkup as esc } from './markup.ts';
+import {
+  type PhaseReport,
+  type ReportRow,
+  SIMULATED,
+  placeOf,
+  policyLine,
+  rowsOf,
+  verdictWords,
+} from './phase-report.ts';
+
+const STYLE = `
+:root { color-scheme: light dark; --bg: #fff; --fg: #1c2024; --soft: #60646c; --line: #e0e3e8; --card: #f7f8fa;
+  --good: #187a3d; --bad: #c0262d; --warn: #8a5a00; }
+@media (prefers-color-scheme: dark) { :root { --bg: #14171a; --fg: #e8eaed; --soft: #a2a8b0; --line: #2d3238;
+  --card: #1c2024; --good: #5fd38d; --bad: #ff8589; --warn: #f0c04f; } }
+* { box-sizing: border-box } body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; background: var(--bg);
+  color: var(--fg); font: 15px/1.5 system-ui, sans-serif } h1 { font-size: 1.6rem } h2 { margin-top: 2.2rem }
+h1, h2, h3 { line-height: 1.25 } .soft { color: var(--soft) } .scroll { overflow-x: auto }
+table { border-collapse: collapse; width: 100%; margin: .6rem 0 } th, td { text-align: left; vertical-align: top;
+  padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
+th { color: var(--soft); font-weight: 600 } code, pre { font: 13px/1.5 ui-monospace, monospace }
+pre { white-space: pre-wrap; background: var(--card); padding: .8rem; border-radius: .4rem; margin: .4rem 0 }
+.banner { border: 2px solid var(--warn); color: var(--warn); border-radius: .4rem; padding: .6rem .9rem; font-weight: 600 }
+.badge { font-weight: 700 } .good { color: var(--good) } .bad { color: var(--bad) } .warn { color: var(--warn) }
+details { margin: .5rem 0 } summary { cursor: pointer }
+`;
+
+const TONES: Readonly<Record<ReportRow['outcome'] | PhaseVerdict['verdict'], string>> = {
+  passed: 'good',
+  passed_with_warnings: 'warn',
+  blocked: 'bad',
+  not_gated: 'warn',
+  failed: 'bad',
+  error: 'bad',
+  warning: 'warn',
+  bypassed: 'warn',
+  not_supplied: 'soft',
+};
+
+/** One page that needs nothing else: no script, no font, no picture, nothing from anywhere. */
+export function htmlPage(title: string, simulated: boolean, body: string): string {
+  const banner = simulated ? `<p class="banner" role="note">${SIMULATED}</p>\n` : '';
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${esc(title)}</title><style>${STYLE}</style></head>
+<body>
+${banner}<main>
+${body}
+</main>
+${banner}</body></html>
+`;
+}
+
+/** A table; cells are HTML, so what goes in must be escaped. */
+export const htmlTable = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  rows.length === 0
+    ? ''
+    : `<div class="scroll"><table><thead><tr>${head.map((cell) => `<th>${esc(cell)}</th>`).join('')}</tr></thead><tbody>
+${rows.map((row) => `<tr>${row.map((cell) => `<td>${cell}</td>`).join('')}</tr>`).join('\n')}
+</tbody></table></div>`;
+
+export const verdictBadge = (verdict: PhaseVerdict['verdict']): string =>
+  `<span class="badge ${TONES[verdict]}">${verdictWords[verdict]}</span>`;
+
+/** Gates, criteria, artifacts and targets of a verdict. */
+export const verdictHtml = (verdict: PhaseVerdict): string =>
+  htmlTable(
+    ['', 'name', 'outcome', 'severity', 'measured', 'source'],
+    rowsOf(verdict).map((row) => [
+      `<span class="soft">${row.kind}</span>`,
+      `<code>${esc(row.name)}</code>`,
+      `<span class="badge ${TONES[row.outcome]}">${row.outcome.replace('_', ' ')}</span>`,
+      row.severity,
+      esc(row.message),
+      esc(row.source),
+    ]),
+  );
+
+export const findingsHtml = (findings: readonly Finding[]): string =>
+  htmlTable(
+    ['severity', 'place', 'rule', 'message'],
+    findings.map((finding) => [
+      finding.severity,
+      `<code>${esc(placeOf(finding))}</code>`,
+      `<code>${esc(finding.rule)}</code>`,
+      esc(finding.message),
+    ]),
+  );
+
+/** What each value rests on: collector, count examined, commands and reports. */
+export const measurementsHtml = (measurements: readonly Measurement[]): string =>
+  htmlTable(
+    ['metric', 'value', 'examined', 'by', 'evidence'],
+    measurements.map((each) => [
+      `<code>${esc(each.metric)}</code>`,
+      each.status === 'measured' ? String(each.value) : `<span class="bad">not evaluable</span>: ${esc(each.reason)}`,
+      each.status === 'measured' ? String(each.examined) : '',
+      esc(
+        `${each.collector} ${each.collectorVersion}${each.status === 'measured' && each.simulated ? ', simulated' : ''}`,
+      ),
+      each.evidence
+        .map((item) => {
+          const more = [
+            item.command,
+            item.exitCode === undefined ? undefined : `exit ${item.exitCode}`,
+            item.tool && `${item.tool} ${item.toolVersion ?? ''}`.trim(),
+            item.report,
+            item.sandbox && `sandbox ${item.sandbox}`,
+          ].filter((part) => part !== undefined && part !== '');
+          return `${esc(item.summary)}${more.length > 0 ? `<br><code class="soft">${esc(more.join(' · '))}</code>` : ''}`;
+        })
+        .join('<br>'),
+    ]),
+  );
+
+/** The report of one phase as a page. */
+export function htmlReport({ verdict, measurements, findings, tree }: PhaseReport): string {
+  const parts = [
+    `<h1>${esc(verdict.phase)}: ${verdictBadge(verdict.verdict)}</h1>`,
+    `<p class="soft">${esc(policyLine(verdict))}${tree === undefined ? '' : `<br>files <code>${esc(tree)}</code>`}</p>`,
+    verdictHtml(verdict),
+    findings.length > 0 ? `<h2>Findings (${findings.length})</h2>${findingsHtml(findings)}` : '',
+    measurements.length > 0 ? `<h2>Evidence</h2>${measurementsHtml(measurements)}` : '',
+  ];
+  return htmlPage(`${verdictWords[verdict.verdict]}: ${verdict.phase}`, verdict.simulated, parts.join('\n'));
+}

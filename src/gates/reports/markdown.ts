@@ -1,0 +1,47 @@
+import type { Finding, PhaseVerdict } from '../../shared/verdict.ts';
+import { escapeMarkdown } from './markup.ts';
+import { type PhaseReport, SIMULATED, placeOf, policyLine, rowsOf, verdictWords } from './phase-report.ts';
+
+const MAX_FINDINGS = 200;
+
+const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+
+/** A Markdown table; every cell is escaped. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  if (rows.length === 0) return [];
+  return [line(head), line(head.map(() => '---')), ...rows.map((row) => line(row.map(escapeMarkdown))), ''];
+}
+
+/** Gates, criteria, artifacts and targets of a verdict. */
+export const verdictTable = (verdict: PhaseVerdict): string[] =>
+  markdownTable(
+    ['what', 'name', 'outcome', 'severity', 'measured', 'source'],
+    rowsOf(verdict).map((row) => [row.kind, row.name, row.outcome, row.severity, row.message, row.source]),
+  );
+
+export function findingsTable(findings: readonly Finding[]): string[] {
+  const shown = findings.slice(0, MAX_FINDINGS);
+  const more = findings.length - shown.length;
+  return [
+    ...markdownTable(
+      ['severity', 'place', 'rule', 'message'],
+      shown.map((finding) => [finding.severity, placeOf(finding), finding.rule, finding.message]),
+    ),
+    ...(more > 0 ? [`... and ${more} more.`, ''] : []),
+  ];
+}
+
+/** The report of one phase, for pull requests and wikis. */
+export function markdownReport({ verdict, findings, tree }: PhaseReport): string {
+  const banner = verdict.simulated ? [`> **${SIMULATED}**`, ''] : [];
+  return [
+    `# ${verdictWords[verdict.verdict]}: ${escapeMarkdown(verdict.phase)}`,
+    '',
+    ...banner,
+    `${escapeMarkdown(policyLine(verdict))}${tree === undefined ? '' : `, files \`${tree}\``}`,
+    '',
+    ...verdictTable(verdict),
+    ...(findings.length > 0 ? ['## Findings', '', ...findingsTable(findings)] : []),
+    ...banner,
+  ].join('\n');
+}

@@ -1,0 +1,124 @@
+import type { Finding, GateOutcome, Measurement, PhaseVerdict, Severity } from '../../shared/verdict.ts';
+import type { Report } from '../harvest-reports.ts';
+
+/** Everything that is known of one judged phase. Values that were supplied come without measurements. */
+export interface PhaseReport {
+  verdict: PhaseVerdict;
+  measurements: readonly Measurement[];
+  findings: readonly Finding[];
+  reports: readonly Report[];
+  tree: string | undefined;
+}
+
+/** The report of supplied values. */
+export const suppliedReport = (verdict: PhaseVerdict): PhaseReport => ({
+  verdict,
+  measurements: [],
+  findings: [],
+  reports: [],
+  tree: undefined,
+});
+
+type RowOutcome = GateOutcome | 'warning' | 'not_supplied';
+
+/** One judged thing, as every kind of report shows it. */
+export interface ReportRow {
+  kind: 'gate' | 'criterion' | 'artifact' | 'target';
+  name: string;
+  /** `failed` blocks, `warning` does not. */
+  outcome: RowOutcome;
+  severity: Severity;
+  message: string;
+  /** The condition, threshold or files asked for. */
+  required: string;
+  /** Where the values come from, e.g. `collector` or `review, simulated`. */
+  source: string;
+}
+
+const failedAs = (outcome: GateOutcome, severity: Severity): RowOutcome =>
+  outcome === 'failed' && severity === 'WARNING' ? 'warning' : outcome;
+
+const sourceOf = (values: readonly { source: string; simulated: boolean }[]): string => {
+  const sources = [...new Set(values.map((value) => value.source))].toSorted();
+  return [...sources, ...(values.some((value) => value.simulated) ? ['simulated'] : [])].join(', ');
+};
+
+/** All rows of a verdict: gates, criteria, artifacts, targets. */
+export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
+  const gates = verdict.gates.map((gate): ReportRow => ({
+    kind: 'gate',
+    name: gate.gate,
+    outcome: failedAs(gate.outcome, gate.severity),
+    severity: gate.severity,
+    message: gate.message,
+    required: gate.condition,
+    source: sourceOf(Object.values(gate.values)),
+  }));
+  const criteria = verdict.criteria.map((each): ReportRow => ({
+    kind: 'criterion',
+    name: each.criterion,
+    outcome: failedAs(each.outcome, each.severity),
+    severity: each.severity,
+    message: each.message,
+    required: `${each.direction === 'min' ? '>=' : '<='} ${each.threshold}`,
+    source: sourceOf([each]),
+  }));
+  const artifacts = verdict.artifacts.map((artifact): ReportRow => {
+    const absent = artifact.required ? 'failed' : 'not_supplied';
+    const outcome = { present: 'passed', missing: absent, not_supplied: 'not_supplied' } as const;
+    return {
+      kind: 'artifact',
+      name: artifact.artifact,
+      outcome: outcome[artifact.outcome],
+      severity: artifact.required ? 'BLOCKING' : 'WARNING',
+      message: artifact.message,
+      required: artifact.required ? 'required' : 'optional',
+      source: artifact.files.join(', '),
+    };
+  });
+  const targets = verdict.targets.map((target): ReportRow => {
+    const outcome = {
+      met: 'passed',
+      missed: 'warning',
+      not_measured: 'warning',
+      not_supplied: 'not_supplied',
+    } as const;
+    return {
+      kind: 'target',
+      name: target.metric,
+      outcome: outcome[target.outcome],
+      severity: 'WARNING',
+      message: target.message,
+      required: target.condition,
+      source: '',
+    };
+  });
+  return [...gates, ...criteria, ...artifacts, ...targets];
+}
+
+/** `BLOCKED`, as people read it. */
+export const verdictWords: Readonly<Record<PhaseVerdict['verdict'], string>> = {
+  passed: 'PASSED',
+  passed_with_warnings: 'PASSED WITH WARNINGS',
+  blocked: 'BLOCKED',
+  not_gated: 'NOT GATED',
+};
+
+/** Which policy judged, and that it was a fallback where it was one. */
+export function policyLine(verdict: PhaseVerdict): string {
+  if (verdict.verdict === 'not_gated') return `phase ${verdict.phase}, no policy: nothing was judged`;
+  const fallback = verdict.fallback ? ', a fallback: no policy names this phase' : '';
+  return `phase ${verdict.phase}, policy ${verdict.policy}${fallback}`;
+}
+
+export const SIMULATED =
+  'SIMULATED: a scripted model or a scripted person had a part in this. It is no evidence of real work.';
+
+/** Text from measured files may hold escape sequences and other control characters: they are shown, never obeyed. */
+export const visible = (text: string): string =>
+  // oxlint-disable-next-line no-control-regex -- finding control characters is the purpose
+  text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\u{fffd}');
+
+/** `src/app.js:3:7`, as far as the place is known. */
+export const placeOf = (finding: Finding): string =>
+  [finding.file, finding.line, finding.column].filter((part) => part !== undefined).join(':');

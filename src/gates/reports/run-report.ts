@@ -1,0 +1,160 @@
+import type { Handoff } from '../../shared/handoff.ts';
+import type { RoundEvidence } from '../../shared/round-evidence.ts';
+import type { PhaseRecord, RoundRecord, RunRecord, Usage } from '../../shared/run-record.ts';
+import { findingsHtml, htmlPage, htmlTable, measurementsHtml, verdictBadge, verdictHtml } from './html.ts';
+import { findingsTable, markdownTable, verdictTable } from './markdown.ts';
+import { escapeMarkdown, escapeMarkup as esc } from './markup.ts';
+import { SIMULATED, policyLine, verdictWords } from './phase-report.ts';
+
+export interface RunReportInput {
+  run: RunRecord;
+  phases: readonly PhaseRecord[];
+  /** Evidence of rounds by its blob; a round without it is shown by its verdict alone. */
+  evidence?: ReadonlyMap<string, RoundEvidence>;
+  /** Handoffs by their blob: what personas said of their work. */
+  handoffs?: ReadonlyMap<string, Handoff>;
+}
+
+interface Claim {
+  persona: string;
+  handoff: Handoff;
+}
+
+const isSimulated = ({ run, phases }: RunReportInput): boolean =>
+  run.simulated || phases.some((phase) => phase.simulated || phase.rounds.some((round) => round.verdict.simulated));
+
+function usageCells(usage: Usage): string[] {
+  const tokens = usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens;
+  const cost = usage.costUsd === null ? 'unknown' : `$${usage.costUsd.toFixed(4)}`;
+  return [String(usage.calls), String(tokens), String(usage.outputTokens), cost];
+}
+
+const overview = (input: RunReportInput): { head: string[]; rows: string[][] } => ({
+  head: ['phase', 'status', 'rounds', 'model calls', 'tokens in', 'tokens out', 'cost', 'reason'],
+  rows: [
+    ...input.phases.map((phase) => [
+      phase.phase,
+      phase.status,
+      String(phase.rounds.length),
+      ...usageCells(phase.usage),
+      phase.reason,
+    ]),
+    ['whole run', input.run.status, '', ...usageCells(input.run.usage), input.run.reason],
+  ],
+});
+
+const claimsOf = (input: RunReportInput, phase: PhaseRecord): Claim[] =>
+  Object.entries(phase.handoffs).flatMap(([persona, blob]) => {
+    const handoff = input.handoffs?.get(blob);
+    return handoff ? [{ persona, handoff }] : [];
+  });
+
+const bypassesOf = (input: RunReportInput): string[][] =>
+  input.phases.flatMap((phase) =>
+    (phase.rounds.at(-1)?.verdict.gates ?? [])
+      .filter((gate) => gate.outcome === 'bypassed')
+      .map((gate) => [phase.phase, gate.gate, gate.message]),
+  );
+
+/** What was measured in the last round, in one line beside what was claimed. */
+function measuredLine(phase: PhaseRecord): string {
+  const last = phase.rounds.at(-1)?.verdict;
+  if (!last) return 'nothing was measured';
+  const bad = last.gates.filter((gate) => gate.outcome !== 'passed').map((gate) => `${gate.gate}: ${gate.message}`);
+  const passed = last.gates.length - bad.length;
+  return [`${passed} of ${last.gates.length} gates passed`, ...bad].join('; ');
+}
+
+const titleOf = ({ run }: RunReportInput): string => `${run.workflow}: ${run.status.replaceAll('_', ' ')}`;
+
+/** The report of a whole run as one page that needs nothing else: every round of every phase, with what it rests on. */
+export function renderRunHtml(input: RunReportInput): string {
+  const { run } = input;
+  const { head, rows } = overview(input);
+  const bypasses = bypassesOf(input);
+  const times = `created ${run.createdAt}, started ${run.startedAt ?? 'never'}, finished ${run.finishedAt ?? 'not yet'}`;
+  const parts = [
+    `<h1>${esc(titleOf(input))}</h1>`,
+    `<p class="soft">run <code>${esc(run.runId)}</code>, provider ${esc(run.provider)}, ${esc(times)}</p>`,
+    htmlTable(
+      head,
+      rows.map((row) => row.map(esc)),
+    ),
+    bypasses.length > 0 ? '<h2>Bypassed gates</h2>' : '<p class="soft">No gate was bypassed.</p>',
+    htmlTable(
+      ['phase', 'gate', 'why'],
+      bypasses.map((row) => row.map(esc)),
+    ),
+    ...input.phases.map((phase) => phaseHtml(input, phase)),
+  ];
+  return htmlPage(titleOf(input), isSimulated(input), parts.join('\n'));
+}
+
+function phaseHtml(input: RunReportInput, phase: PhaseRecord): string {
+  const claims = claimsOf(input, phase).map(({ persona, handoff }) => [
+    esc(persona),
+    `${esc(handoff.summary)}${handoff.claims.map((claim) => `<br>“${esc(claim)}”`).join('')}`,
+    esc(measuredLine(phase)),
+  ]);
+  return [
+    `<h2>${esc(phase.phase)} <span class="soft">${esc(phase.status)}${phase.simulated ? ', simulated' : ''}</span></h2>`,
+    phase.reason === '' ? '' : `<p>${esc(phase.reason)}</p>`,
+    phase.rounds.length === 0 ? '<p class="soft">No round was judged.</p>' : '',
+    ...phase.rounds.map((round, index) => roundHtml(input, round, index === phase.rounds.length - 1)),
+    claims.length === 0 ? '' : '<h3>Claimed beside measured</h3>',
+    htmlTable(['persona', 'claimed, and not believed', 'measured'], claims),
+  ].join('\n');
+}
+
+function roundHtml(input: RunReportInput, round: RoundRecord, isLast: boolean): string {
+  const evidence = input.evidence?.get(round.evidence);
+  const findings = evidence?.findings ?? [];
+  const more = evidence
+    ? `${findings.length > 0 ? `<details><summary>Findings (${findings.length})</summary>${findingsHtml(findings)}</details>` : ''}
+<details><summary>Evidence, files <code>${esc(evidence.tree)}</code></summary>${measurementsHtml(evidence.measurements)}</details>`
+    : `<p class="soft">${round.findings} findings; evidence <code>${esc(round.evidence)}</code></p>`;
+  return `<details${isLast ? ' open' : ''}><summary>Round ${round.round}: ${verdictBadge(round.verdict.verdict)}
+<span class="soft">${esc(round.at)}${round.verdict.simulated ? ', simulated' : ''}, ${esc(policyLine(round.verdict))}</span></summary>
+${verdictHtml(round.verdict)}${more}</details>`;
+}
+
+/** The same in Markdown. */
+export function renderRunMarkdown(input: RunReportInput): string {
+  const { run } = input;
+  const { head, rows } = overview(input);
+  const banner = isSimulated(input) ? [`> **${SIMULATED}**`, ''] : [];
+  const bypasses = bypassesOf(input);
+  return [
+    `# ${escapeMarkdown(titleOf(input))}`,
+    '',
+    ...banner,
+    `Run \`${run.runId}\`, provider ${run.provider}, started ${run.startedAt ?? 'never'}, finished ${run.finishedAt ?? 'not yet'}.`,
+    '',
+    ...markdownTable(head, rows),
+    ...(bypasses.length > 0 ? ['## Bypassed gates', '', ...markdownTable(['phase', 'gate', 'why'], bypasses)] : []),
+    ...input.phases.flatMap((phase) => phaseMarkdown(input, phase)),
+    ...banner,
+  ].join('\n');
+}
+
+function phaseMarkdown(input: RunReportInput, phase: PhaseRecord): string[] {
+  const claims = claimsOf(input, phase).map(({ persona, handoff }) => [
+    persona,
+    [handoff.summary, ...handoff.claims].join('; '),
+    measuredLine(phase),
+  ]);
+  return [
+    `## ${escapeMarkdown(phase.phase)}: ${escapeMarkdown(phase.status)}${phase.simulated ? ' (simulated)' : ''}`,
+    '',
+    ...(phase.reason === '' ? [] : [escapeMarkdown(phase.reason), '']),
+    ...phase.rounds.flatMap((round) => [
+      `### Round ${round.round}: ${verdictWords[round.verdict.verdict]}`,
+      '',
+      `${escapeMarkdown(policyLine(round.verdict))}, ${round.at}${round.verdict.simulated ? ', simulated' : ''}`,
+      '',
+      ...verdictTable(round.verdict),
+      ...findingsTable(input.evidence?.get(round.evidence)?.findings ?? []),
+    ]),
+    ...(claims.length === 0 ? [] : markdownTable(['persona', 'claimed, and not believed', 'measured'], claims)),
+  ];
+}

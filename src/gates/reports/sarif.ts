@@ -1,0 +1,63 @@
+import type { Finding } from '../../shared/verdict.ts';
+import { type PhaseReport, type ReportRow, rowsOf, visible } from './phase-report.ts';
+
+const LEVELS = { error: 'error', warning: 'warning', info: 'note' } as const;
+
+const uriOf = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
+
+function findingResult(finding: Finding): Record<string, unknown> {
+  const region =
+    finding.line === undefined
+      ? {}
+      : {
+          region: { startLine: finding.line, ...(finding.column === undefined ? {} : { startColumn: finding.column }) },
+        };
+  return {
+    ruleId: finding.rule,
+    level: LEVELS[finding.severity],
+    message: { text: visible(finding.message) },
+    ...(finding.file === undefined
+      ? {}
+      : { locations: [{ physicalLocation: { artifactLocation: { uri: uriOf(finding.file) }, ...region } }] }),
+    ...(finding.metric === undefined ? {} : { properties: { metric: finding.metric } }),
+  };
+}
+
+const ruleOf = (row: ReportRow): string => `${row.kind}/${row.name}`;
+
+function rowResult(row: ReportRow): Record<string, unknown> {
+  const bad = row.outcome === 'failed' || row.outcome === 'error';
+  return {
+    ruleId: ruleOf(row),
+    kind: bad || row.outcome === 'warning' ? 'fail' : 'pass',
+    level: bad ? 'error' : row.outcome === 'warning' ? 'warning' : 'none',
+    message: { text: visible(`${row.name}: ${row.message}`) },
+    properties: { outcome: row.outcome, required: row.required, source: row.source },
+  };
+}
+
+/** SARIF 2.1.0: findings with their places, and every gate, criterion, artifact and target as a result of its own. */
+export function sarifReport({ verdict, findings, tree }: PhaseReport): string {
+  const rows = rowsOf(verdict).filter((row) => row.outcome !== 'not_supplied');
+  const rules = [...new Set([...findings.map((finding) => finding.rule), ...rows.map(ruleOf)])].toSorted();
+  const document = {
+    $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
+    version: '2.1.0',
+    runs: [
+      {
+        tool: { driver: { name: 'maestro gates', rules: rules.map((id) => ({ id })) } },
+        invocations: [{ executionSuccessful: verdict.errors.length === 0 }],
+        results: [...findings.map(findingResult), ...rows.map(rowResult)],
+        properties: {
+          phase: verdict.phase,
+          policy: verdict.policy,
+          fallback: verdict.fallback,
+          verdict: verdict.verdict,
+          simulated: verdict.simulated,
+          ...(tree === undefined ? {} : { tree }),
+        },
+      },
+    ],
+  };
+  return `${JSON.stringify(document, undefined, 2)}\n`;
+}
