@@ -41,13 +41,24 @@ function describe(db: Database): Map<string, string> {
   );
 }
 
+/** The text up to the bracket that closes what was open before it. */
+function upToClosing(text: string): string {
+  let depth = 1;
+  const end = [...text].findIndex((letter) => {
+    if (letter === '(') depth += 1;
+    if (letter === ')') depth -= 1;
+    return depth === 0;
+  });
+  return text.slice(0, end);
+}
+
 /** CHECK constraints and table options stand in no pragma, so they are compared as text. */
 const checksOf = (sql: string): string[] => {
   const flat = sql
     .replace(/--[^\n]*/g, '')
     .replace(/\s+/g, '')
     .toLowerCase();
-  const checks = flat.match(/check\([^)]*\)/g) ?? [];
+  const checks = [...flat.matchAll(/check\(/g)].map((match) => upToClosing(flat.slice(match.index + match[0].length)));
   return [...checks.toSorted(), ...(flat.match(/withoutrowid$|strict$/g) ?? [])];
 };
 
@@ -95,9 +106,10 @@ const downs = input.steps.flatMap((step) => step.down ?? []).toReversed();
 if (input.steps.length > 0) {
   const up = (round: string): boolean => input.steps.every((step) => apply(db, step.up, round));
   let isUp = up('the first time forward');
-  if (isUp && downs.length === input.steps.length && downs.every((file) => apply(db, file, 'on the way back'))) {
-    leftOver = [...describe(db).keys()];
-    isUp = leftOver.length === 0 && up('the second time forward');
+  if (isUp && downs.length === input.steps.length) {
+    isUp = downs.every((file) => apply(db, file, 'on the way back'));
+    if (isUp) leftOver = [...describe(db).keys()];
+    isUp = isUp && leftOver.length === 0 && up('the second time forward');
   }
   if (isUp && schema.report.error === null) {
     const wanted = describe(schema.db);

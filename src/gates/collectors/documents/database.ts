@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { z } from 'zod';
+import { FleetError } from '../../../shared/errors.ts';
 import type { Evidence, Finding } from '../../../shared/verdict.ts';
 import type { CollectContext } from '../../collector.ts';
 import { type Reading, defineCollector, finding, measured, notEvaluable, reasonOf } from './define-collector.ts';
@@ -52,7 +53,7 @@ async function prepare(context: CollectContext): Promise<Database> {
       script: 'run-database',
       input: { schema, steps: ups.map((up) => ({ up, down: downs.find((down) => down.path === downOf(up)) ?? null })) },
       report: DatabaseReport,
-      limits: { wallMs: 20_000, memoryBytes: 1024 ** 3 },
+      limits: { wallMs: 10_000, memoryBytes: 1024 ** 3 },
     });
     return {
       ...base,
@@ -61,6 +62,7 @@ async function prepare(context: CollectContext): Promise<Database> {
       evidence: [{ ...evidence, tool: 'sqlite', toolVersion: report.sqlite }],
     };
   } catch (err) {
+    if (!(err instanceof FleetError) || err.code === 'SANDBOX_UNAVAILABLE') throw err;
     return { ...base, report: undefined, problem: reasonOf(err), evidence: [] };
   }
 }

@@ -116,12 +116,14 @@ async function openPage(
 }
 
 async function prepare(context: CollectContext, cache: string, executablePath: string | undefined): Promise<Opened> {
+  // A machine without a browser is no fault of the author: it is thrown, and makes no finding.
+  const browser = await findChromium({ cache, executablePath, logger: context.logger });
   const components = await readComponents(context);
+  await mkdir(context.outDir, { recursive: true });
   try {
-    await mkdir(context.outDir, { recursive: true });
-    return await openPage(context, components, await findChromium({ cache, executablePath, logger: context.logger }));
+    return await openPage(context, components, browser);
   } catch (err) {
-    if (!(err instanceof FleetError)) throw err;
+    if (!(err instanceof FleetError) || err.code === 'SANDBOX_UNAVAILABLE') throw err;
     return { components, report: undefined, problem: reasonOf(err), evidence: [] };
   }
 }

@@ -75,7 +75,7 @@ async function prepare(context: CollectContext): Promise<Service> {
     });
     return { ...base, report, problem: undefined, evidence: [evidence] };
   } catch (err) {
-    if (!(err instanceof FleetError)) throw err;
+    if (!(err instanceof FleetError) || err.code === 'SANDBOX_UNAVAILABLE') throw err;
     return { ...base, report: undefined, problem: reasonOf(err), evidence: [] };
   }
 }

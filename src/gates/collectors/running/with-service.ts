@@ -68,7 +68,7 @@ export async function withService<T>(
     .finally(() => ended.abort());
   const signal = AbortSignal.any([context.signal, ended.signal]);
   const failed = running.then((result) => {
-    throw new FleetError('TOOL_UNAVAILABLE', `the service did not keep running: ${result.stderr.trim().slice(-600)}`);
+    throw new FleetError('BAD_INPUT', `the service did not keep running: ${result.stderr.trim().slice(-600)}`);
   });
   try {
     return await Promise.race([use({ mount: shared, socket, signal }), failed]);
