@@ -6,7 +6,7 @@ const run = (argv: readonly string[], options: Partial<ProcessOptions> = {}) =>
   runProcess({
     argv,
     cwd: '/tmp',
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: { PATH: '/usr/bin:/bin' },
     timeoutMs: 10_000,
     outputBytes: 10_000,
     ...options,
@@ -29,7 +29,7 @@ describe('runProcess', () => {
 
   test('passes only the environment it was given', async () => {
     process.env['PROCESS_TEST_SECRET'] = 'hidden';
-    const result = await run(['env'], { env: { PATH: process.env['PATH'] ?? '', SHOWN: 'yes' } });
+    const result = await run(['env'], { env: { PATH: '/usr/bin:/bin', SHOWN: 'yes' } });
     expect(result.stdout).toContain('SHOWN=yes');
     expect(result.stdout).not.toContain('PROCESS_TEST_SECRET');
   });

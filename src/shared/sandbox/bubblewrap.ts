@@ -31,7 +31,14 @@ export type Shape = 'user' | 'root' | 'root-without-user-namespaces';
 export const shapesFor = (uid: number): readonly Shape[] =>
   uid === 0 ? ['root', 'root-without-user-namespaces'] : ['user'];
 
-export const uidInside = (shape: Shape): number => (shape === 'user' ? MAPPED_UID : SANDBOX_UID);
+/**
+ * The user inside. Without user namespaces the process limit counts for all processes of a user on the machine, so
+ * every fleet process takes a user of its own there.
+ */
+export function uidFor(shape: Shape): number {
+  if (shape === 'user') return MAPPED_UID;
+  return shape === 'root' ? SANDBOX_UID : SANDBOX_UID - 1 - (process.pid % 900);
+}
 
 const HOME = '/home/sandbox';
 const NODE_HOME = '/opt/node';
@@ -50,12 +57,15 @@ export class BubblewrapSandbox implements Sandbox {
   readonly description: string;
   readonly #tools: BubblewrapTools;
   readonly #shape: Shape;
+  readonly #uid: number;
 
   constructor(tools: BubblewrapTools, shape: Shape) {
     this.#tools = tools;
     this.#shape = shape;
-    const note = shape === 'root-without-user-namespaces' ? ', process limit shared with other commands' : '';
-    this.description = `bubblewrap ${tools.version}, no network, user ${uidInside(shape)}${note}`;
+    this.#uid = uidFor(shape);
+    const note =
+      shape === 'root-without-user-namespaces' ? ', process limit shared with other commands of this process' : '';
+    this.description = `bubblewrap ${tools.version}, no network, user ${this.#uid}${note}`;
   }
 
   pathOf(_mounts: readonly SandboxMount[], inside: string): string {
@@ -65,7 +75,7 @@ export class BubblewrapSandbox implements Sandbox {
   async run(command: SandboxCommand): Promise<SandboxResult> {
     const limits = { ...DEFAULT_LIMITS, ...command.limits };
     checkCommand(command);
-    if (this.#shape !== 'user') await grantAccess(command.mounts);
+    if (this.#shape !== 'user') await grantAccess(command.mounts, this.#uid);
     const disk = watchDisk(command.mounts, limits.diskBytes, command.signal);
     try {
       const result = await runProcess({
@@ -97,11 +107,11 @@ export class BubblewrapSandbox implements Sandbox {
     const cwd = ['--chdir', command.cwd];
     const ownProc = ['--proc', '/proc'];
     if (this.#shape === 'user') {
-      const self = ['--uid', String(MAPPED_UID), '--gid', String(MAPPED_UID)];
+      const self = ['--uid', String(this.#uid), '--gid', String(this.#uid)];
       return [...USER_NAMESPACE, ...self, ...common, ...ownProc, ...SEALED, ...cwd, '--', ...limited];
     }
     const outer = ['--cap-drop', 'ALL', ...CAPABILITIES_TO_CHANGE_USER, ...common];
-    const ids = ['--reuid', String(SANDBOX_UID), '--regid', String(SANDBOX_UID), '--clear-groups'];
+    const ids = ['--reuid', String(this.#uid), '--regid', String(this.#uid), '--clear-groups'];
     const asUser = [this.#tools.setpriv, ...ids, '--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--'];
     if (this.#shape === 'root-without-user-namespaces') {
       return [...outer, ...ownProc, ...SEALED, ...cwd, '--', ...asUser, ...limited];

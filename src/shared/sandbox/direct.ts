@@ -4,7 +4,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { runProcess } from '../process.ts';
 import { checkCommand } from './check-command.ts';
 import { watchDisk } from './disk-watch.ts';
-import { SANDBOX_UID, grantAccess } from './grant-access.ts';
+import { grantAccess } from './grant-access.ts';
 import { limitArguments } from './limit-arguments.ts';
 import { DEFAULT_LIMITS, type Sandbox, type SandboxCommand, type SandboxMount, type SandboxResult } from './sandbox.ts';
 
@@ -46,7 +46,7 @@ export class DirectSandbox implements Sandbox {
     const disk = watchDisk(command.mounts, limits.diskBytes, command.signal);
     try {
       const ownHome = { host: home, inside: home, writable: true };
-      if (this.#options.uid !== undefined) await grantAccess([...command.mounts, ownHome]);
+      if (this.#options.uid !== undefined) await grantAccess([...command.mounts, ownHome], this.#options.uid);
       const toHost = translator(command.mounts);
       const env: Record<string, string> = {};
       for (const [name, value] of Object.entries(command.env ?? {})) env[name] = toHost(value);
@@ -75,8 +75,9 @@ export class DirectSandbox implements Sandbox {
   }
 
   #dropPrivileges(): string[] {
-    if (this.#options.uid === undefined) return [this.#options.setpriv, '--no-new-privs', '--'];
-    const ids = ['--reuid', String(SANDBOX_UID), '--regid', String(SANDBOX_UID), '--clear-groups'];
+    const { uid } = this.#options;
+    if (uid === undefined) return [this.#options.setpriv, '--no-new-privs', '--'];
+    const ids = ['--reuid', String(uid), '--regid', String(uid), '--clear-groups'];
     return [this.#options.setpriv, ...ids, '--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--'];
   }
 }

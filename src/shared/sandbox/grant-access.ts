@@ -10,16 +10,16 @@ export const SANDBOX_UID = 64_999;
  * Lets the sandbox's user into the mounts when the fleet is root, whose folders are often private.
  * Files inside a read-only mount keep their modes: what only root may read, commands cannot read.
  */
-export async function grantAccess(mounts: readonly SandboxMount[]): Promise<void> {
+export async function grantAccess(mounts: readonly SandboxMount[], uid: number): Promise<void> {
   for (const mount of mounts) {
-    if (mount.writable) await handOver(mount.host);
-    else await letIn(mount.host);
+    if (mount.writable) await handOver(mount.host, uid);
+    else await letIn(mount.host, uid);
   }
 }
 
 /** With -P and -h, chown neither follows links nor leaves the tree, whatever hostile code planted in it. */
-async function handOver(host: string): Promise<void> {
-  const argv = ['chown', '-h', '-R', '-P', `${SANDBOX_UID}:${SANDBOX_UID}`, '--', host];
+async function handOver(host: string, uid: number): Promise<void> {
+  const argv = ['chown', '-h', '-R', '-P', `${uid}:${uid}`, '--', host];
   const env = { PATH: '/usr/bin:/bin' };
   const result = await runProcess({ argv, cwd: '/', env, timeoutMs: 60_000, outputBytes: 10_000 });
   if (result.exitCode === 0) return;
@@ -27,10 +27,10 @@ async function handOver(host: string): Promise<void> {
 }
 
 /** Only the sandbox's own group is let in, so other users of the machine see no more than before. */
-async function letIn(host: string): Promise<void> {
+async function letIn(host: string, uid: number): Promise<void> {
   const info = await stat(host);
-  const needed = info.isDirectory() ? 0o5 : 0o4;
-  if ((info.mode & needed) === needed || info.uid === SANDBOX_UID) return;
-  await chown(host, info.uid, SANDBOX_UID);
+  const needed = (info.mode & 0o100) === 0 ? 0o4 : 0o5;
+  if ((info.mode & needed) === needed || info.uid === uid) return;
+  await chown(host, info.uid, uid);
   await chmod(host, (info.mode & 0o7777) | (needed << 3));
 }

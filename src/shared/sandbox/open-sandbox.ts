@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { FleetError, errorMessage } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { BubblewrapSandbox, shapesFor, uidInside } from './bubblewrap.ts';
+import { BubblewrapSandbox, shapesFor, uidFor } from './bubblewrap.ts';
 import { DirectSandbox } from './direct.ts';
 import { findBubblewrap, findProgram } from './find-bubblewrap.ts';
 import { SANDBOX_UID } from './grant-access.ts';
@@ -37,7 +37,7 @@ async function openBubblewrap({ cache, logger }: OpenSandboxOptions): Promise<Sa
   const failures: string[] = [];
   try {
     for (const shape of shapesFor(process.getuid?.() ?? -1)) {
-      const tools = await findBubblewrap({ cache, uid: uidInside(shape), logger });
+      const tools = await findBubblewrap({ cache, uid: uidFor(shape), logger });
       const sandbox = new BubblewrapSandbox(tools, shape);
       const failure = await probeSandbox(sandbox).then(() => undefined, errorMessage);
       if (failure === undefined) return sandbox;

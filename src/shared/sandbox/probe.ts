@@ -42,20 +42,19 @@ const PROBE_LIMITS: Partial<SandboxLimits> = { wallMs: 20_000, processes: 40, ou
 export async function probeSandbox(sandbox: Sandbox): Promise<void> {
   const host = await listen();
   try {
-    const [isolation, fork] = await Promise.all([
-      sandbox.run({
-        argv: ['node', '-e', INSIDE, '--', String(portOf(host)), '/etc/shadow', homedir()],
-        mounts: [],
-        cwd: '/',
-        limits: PROBE_LIMITS,
-      }),
-      sandbox.run({
-        argv: ['sh', '-c', 'i=0; while [ $i -lt 60 ]; do sleep 2 & i=$((i+1)); done 2>/dev/null; echo unbounded'],
-        mounts: [],
-        cwd: '/',
-        limits: PROBE_LIMITS,
-      }),
-    ]);
+    // One after the other, because commands may share their process limit.
+    const isolation = await sandbox.run({
+      argv: ['node', '-e', INSIDE, '--', String(portOf(host)), '/etc/shadow', homedir()],
+      mounts: [],
+      cwd: '/',
+      limits: PROBE_LIMITS,
+    });
+    const fork = await sandbox.run({
+      argv: ['sh', '-c', 'i=0; while [ $i -lt 60 ]; do sleep 2 & i=$((i+1)); done 2>/dev/null; echo unbounded'],
+      mounts: [],
+      cwd: '/',
+      limits: PROBE_LIMITS,
+    });
     if (isolation.exitCode !== 0) throw failed(sandbox, `a command in it fails: ${isolation.stderr.trim()}`);
     const report = Report.parse(JSON.parse(isolation.stdout));
     const holes = [
