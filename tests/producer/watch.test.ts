@@ -9,8 +9,9 @@ import { movePhase, moveRun } from '../../src/shared/transitions.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { collect, finishRun, planOf, recordRound, verdictOf } from './seed-run.ts';
 
-const { url: redisUrl, prefix, connect } = testRedis();
-const redis = await connect();
+const ownRedis = testRedis();
+const { url: redisUrl, prefix } = ownRedis;
+const redis = await ownRedis.connect();
 const store = new RunStore(redis, prefix);
 const PHASES = ['design', 'backend'];
 

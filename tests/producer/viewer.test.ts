@@ -1,0 +1,158 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import chromium from '@sparticuz/chromium';
+import { type Browser, type Page, chromium as playwright } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { type RunningServer, startServer } from '../../src/producer/server.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
+import { openBlobStore } from '../../src/shared/open-blob-store.ts';
+import { RunStore } from '../../src/shared/run-store.ts';
+import { movePhase, moveRun } from '../../src/shared/transitions.ts';
+import { testRedis } from '../support/test-redis.ts';
+import { fixtureRoot } from './fixture.ts';
+import { finishRun, planOf, recordRound } from './seed-run.ts';
+
+const ownRedis = testRedis();
+const { url: redisUrl, prefix } = ownRedis;
+const store = new RunStore(await ownRedis.connect(), prefix);
+const blobFolder = await mkdtemp(join(tmpdir(), 'maestro-blobs-'));
+const PHASES = ['requirements', 'design', 'backend'];
+let server: RunningServer;
+let browser: Browser;
+
+beforeAll(async () => {
+  server = await startServer({
+    host: '127.0.0.1',
+    port: 0,
+    redisUrl,
+    prefix,
+    blobs: openBlobStore(blobFolder),
+    packageRoot: await fixtureRoot(),
+    provider: 'scripted',
+    logger: silentLogger(),
+  });
+  const executablePath = await chromium.executablePath();
+  browser = await playwright.launch({
+    executablePath,
+    args: ['--no-sandbox', '--no-zygote', '--disable-gpu'],
+    headless: true,
+  });
+});
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+  await rm(blobFolder, { recursive: true, force: true });
+});
+
+/** A page, with everything that went wrong on it. */
+async function open(path: string): Promise<{ page: Page; faults: string[] }> {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  const faults: string[] = [];
+  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  page.on('pageerror', (err) => faults.push(err.message));
+  page.on('dialog', (dialog) => void dialog.accept());
+  page.on('request', (request) => {
+    if (!request.url().startsWith(server.url) && !request.url().startsWith('data:'))
+      faults.push(`asked ${request.url()}`);
+  });
+  await page.goto(`${server.url}${path}`);
+  return { page, faults };
+}
+
+/** With MAESTRO_SCREENSHOTS=FOLDER the pages are kept there, to be looked at. */
+async function shoot(page: Page, name: string): Promise<void> {
+  const folder = process.env['MAESTRO_SCREENSHOTS'];
+  if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+}
+
+async function axeViolations(page: Page): Promise<string[]> {
+  await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core'), 'utf8'));
+  const found: unknown = await page.evaluate(
+    'axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.nodes[0].html))',
+  );
+  return z.array(z.string()).parse(found);
+}
+
+describe('the run viewer', () => {
+  it('lists runs and leads to one, by keyboard alone', async () => {
+    const plan = planOf(PHASES);
+    await store.createRun(plan);
+    await finishRun(store, plan.runId, PHASES);
+    const { page, faults } = await open('/');
+    const link = page.getByRole('link', { name: plan.runId });
+    await link.focus();
+    await shoot(page, 'list');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'diamond' }).waitFor();
+    expect(await page.locator('main').innerText()).toContain('Simulated. No real model had a part in this run');
+    expect(faults).toEqual([]);
+    await page.close();
+  });
+
+  it('moves with the run, shows a blocked gate, and shows what models wrote as text', async () => {
+    const plan = planOf(PHASES);
+    await store.createRun(plan);
+    const { page, faults } = await open(`/#/runs/${plan.runId}`);
+    const title = page.locator('.title .pill');
+    await expect.poll(() => title.innerText()).toContain('queued');
+    await moveRun(store, plan.runId, 'running');
+    await movePhase(store, plan.runId, 'requirements', 'running');
+    await expect.poll(() => title.innerText()).toContain('running');
+    await recordRound(store, plan.runId, 'requirements', 0, 'blocked');
+    await movePhase(store, plan.runId, 'requirements', 'blocked', {
+      reason: 'tests_passing <img src=x onerror=alert(1)>',
+    });
+    await moveRun(store, plan.runId, 'blocked');
+    await expect.poll(() => title.innerText()).toContain('blocked');
+    const gates = page.locator('details[data-key="gates-requirements"]');
+    await expect.poll(() => gates.innerText()).toContain('test_pass_rate = 0.5');
+    expect(await gates.innerText()).toContain('test_pass_rate <b>was</b> measured');
+    expect(await page.locator('main').innerText()).toContain('<script>alert(1)</script> shorten');
+    expect(await page.locator('main img, main script, main b').count()).toBe(0);
+    expect(await page.locator('main').innerText()).not.toMatch(/^(false|null|undefined)$/m);
+    await shoot(page, 'blocked');
+    expect(faults).toEqual([]);
+    await page.close();
+  });
+
+  it('records a decision and cancels a run', async () => {
+    const plan = planOf(PHASES);
+    await store.createRun(plan);
+    await moveRun(store, plan.runId, 'running');
+    await movePhase(store, plan.runId, 'requirements', 'awaiting_approval');
+    const { page, faults } = await open(`/#/runs/${plan.runId}`);
+    await page.getByLabel('Role').fill('stakeholder');
+    await page.getByLabel('Your name').fill('Ada');
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await expect.poll(async () => (await store.getApprovals(plan.runId)).length).toBe(1);
+    expect(await store.getApprovals(plan.runId)).toMatchObject([
+      { role: 'stakeholder', by: 'Ada', decision: 'approved' },
+    ]);
+    await page.getByRole('button', { name: 'Cancel run' }).click();
+    await expect.poll(async () => (await store.getRun(plan.runId)).status).toBe('cancelled');
+    expect(faults).toEqual([]);
+    await page.close();
+  });
+
+  it.each(['light', 'dark'] as const)('has no fault that axe finds, %s', async (colorScheme) => {
+    const plan = planOf(PHASES);
+    await store.createRun(plan);
+    await recordRound(store, plan.runId, 'requirements', 0, 'blocked');
+    await recordRound(store, plan.runId, 'requirements', 1, 'passed');
+    await movePhase(store, plan.runId, 'requirements', 'passed');
+    await movePhase(store, plan.runId, 'design', 'awaiting_approval');
+    const { page } = await open('/');
+    await page.emulateMedia({ colorScheme });
+    await page.getByRole('link', { name: plan.runId }).waitFor();
+    expect(await axeViolations(page)).toEqual([]);
+    await page.goto(`${server.url}/#/runs/${plan.runId}`);
+    await page.getByRole('heading', { level: 1, name: 'diamond' }).waitFor();
+    await page.locator('.activity li').first().waitFor();
+    expect(await axeViolations(page)).toEqual([]);
+    await shoot(page, colorScheme);
+    await page.close();
+  });
+});
