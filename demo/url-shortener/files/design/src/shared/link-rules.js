@@ -12,7 +12,7 @@ export const RESERVED_ALIASES = Object.freeze(['api', 'healthz', 'metrics', 'sha
 const ALIAS_PATTERN = /^[A-Za-z0-9_-]{3,32}$/;
 const ALLOWED_PROTOCOLS = new Set(['http:', 'https:']);
 
-/** @typedef {{ ok: true, value: string } | { ok: false, reason: string }} RuleResult */
+/** @typedef {{ ok: true, value: string } | { ok: false, reason: string }} RuleResult The value to use, or why there is none. */
 
 /**
  * Checks a target address and returns it in its normal form.

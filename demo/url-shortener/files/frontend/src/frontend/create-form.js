@@ -12,13 +12,15 @@ import { requireComponent, requireElement } from './elements.js';
 export function checkEntry({ url, alias }) {
   const target = checkTarget(url);
   const name = alias.trim() === '' ? undefined : checkAlias(alias.trim());
-  const errors = {
-    url: target.ok ? '' : target.reason,
-    alias: name === undefined || name.ok ? '' : name.reason,
-  };
-  if (!target.ok || name?.ok === false) return { wish: undefined, errors };
-  return { wish: name?.ok ? { url: target.value, alias: name.value } : { url: target.value }, errors };
+  const errors = { url: reasonOf(target), alias: name === undefined ? '' : reasonOf(name) };
+  if ('reason' in target) return { wish: undefined, errors };
+  if (name === undefined) return { wish: { url: target.value }, errors };
+  if ('reason' in name) return { wish: undefined, errors };
+  return { wish: { url: target.value, alias: name.value }, errors };
 }
+
+/** @param {import('../shared/link-rules.js').RuleResult} result */
+const reasonOf = (result) => ('reason' in result ? result.reason : '');
 
 /**
  * The form that creates a link (US-1, US-2). The button rests while a link is being created.

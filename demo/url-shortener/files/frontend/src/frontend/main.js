@@ -2,6 +2,6 @@ import { startPage } from './page.js';
 
 await startPage({
   document: globalThis.document,
-  fetch: (...request) => globalThis.fetch(...request),
+  fetch: globalThis.fetch.bind(globalThis),
   copy: (text) => globalThis.navigator.clipboard.writeText(text),
 });

@@ -85,7 +85,7 @@ async function createFrom(store, body) {
 
 /** @param {import('../shared/link-rules.js').RuleResult} result */
 function accepted(result) {
-  if (!result.ok) throw new Problem(422, 'Unprocessable Content', result.reason);
+  if ('reason' in result) throw new Problem(422, 'Unprocessable Content', result.reason);
   return result.value;
 }
 

@@ -1,26 +1,29 @@
+const INSERT_LINK = 'INSERT INTO links (code, url, created_at, clicks, last_accessed_at) VALUES';
+const INSERT_DAY = 'INSERT INTO daily_clicks (code, day, clicks) VALUES';
+
 /**
- * Writes all links as INSERT statements for the tables of db/schema.sql, in one transaction (FR-9).
+ * Writes all links as INSERT statements for the tables of db/schema.sql, in one transaction (FR-9). Tables and columns
+ * are constants; everything else is a literal.
  *
  * @param {Iterable<import('./link-store.js').StoredLink>} links
  * @returns {string}
  */
 export function toSql(links) {
   const statements = ['BEGIN;'];
-  for (const link of links) {
-    const { code, url, createdAt, clicks, lastAccessedAt, daily } = link;
-    statements.push(insert('links', { code, url, created_at: createdAt, clicks, last_accessed_at: lastAccessedAt }));
-    for (const [day, count] of daily) statements.push(insert('daily_clicks', { code, day, clicks: count }));
+  for (const { code, url, createdAt, clicks, lastAccessedAt, daily } of links) {
+    statements.push(withValues(INSERT_LINK, [code, url, createdAt, clicks, lastAccessedAt]));
+    for (const [day, count] of daily) statements.push(withValues(INSERT_DAY, [code, day, count]));
   }
   statements.push('COMMIT;', '');
   return statements.join('\n');
 }
 
 /**
- * @param {string} table
- * @param {Record<string, string | number | null>} row
+ * @param {string} head
+ * @param {readonly (string | number | null)[]} values
  */
-function insert(table, row) {
-  return `INSERT INTO ${table} (${Object.keys(row).join(', ')}) VALUES (${Object.values(row).map(literal).join(', ')});`;
+function withValues(head, values) {
+  return `${head} (${values.map(literal).join(', ')});`;
 }
 
 /**
