@@ -76,10 +76,11 @@ async function check(
   if (!resolved) return missing('not in the artifact catalogue');
   const { spec } = resolved;
   if (spec.source === 'approvals') {
-    const latest = options.run.approvals.filter((approval) => approval.phase === options.phase).at(-1);
+    const { phase, run } = options;
+    const latest = run.approvals.filter((each) => each.phase === phase && each.round === run.round).at(-1);
     return latest?.decision === 'approved'
       ? present([], `approved by ${latest.by} (${latest.role})${latest.simulated ? ', simulated' : ''}`)
-      : missing('no recorded approval of this phase');
+      : missing('no recorded approval of this phase in this round');
   }
   if (spec.source === 'reviews') {
     const reviewers = [...new Set(options.run.judgements.map((judgement) => judgement.reviewer))].toSorted();
