@@ -6,6 +6,7 @@ import chromium from '@sparticuz/chromium';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { type RunningServer, startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
@@ -17,7 +18,8 @@ import { finishRun, planOf, recordRound } from './seed-run.ts';
 
 const ownRedis = testRedis();
 const { url: redisUrl, prefix } = ownRedis;
-const store = new RunStore(await ownRedis.connect(), prefix);
+const redis = await ownRedis.connect();
+const store = new RunStore(redis, prefix);
 const blobFolder = await mkdtemp(join(tmpdir(), 'maestro-blobs-'));
 const PHASES = ['requirements', 'design', 'backend'];
 let server: RunningServer;
@@ -134,6 +136,25 @@ describe('the run viewer', () => {
     await page.getByRole('button', { name: 'Cancel run' }).click();
     await expect.poll(async () => (await store.getRun(plan.runId)).status).toBe('cancelled');
     expect(faults).toEqual([]);
+    await page.close();
+  });
+
+  it('leads to Bull Board and from a job there back to its run', async () => {
+    const plan = planOf(PHASES);
+    await enqueueRun({ redis, prefix, store }, plan);
+    const { page } = await open('/');
+    await page.getByRole('link', { name: 'Queues' }).click();
+    await page.getByText('persona.coder').or(page.getByText('coder')).first().waitFor();
+    await page.goto(`${server.url}/queues/queue/persona.coder?status=waiting`);
+    await page.getByText('requirements: coder [simulated]').first().waitFor();
+    await shoot(page, 'board');
+    // The board opens links of its own in a new tab.
+    const tab = page.waitForEvent('popup');
+    await page.locator(`a[href$="${plan.runId}"]`).first().click();
+    const runTab = await tab;
+    await runTab.getByRole('heading', { level: 1, name: 'diamond' }).waitFor();
+    expect(runTab.url()).toBe(`${server.url}/#/runs/${plan.runId}`);
+    await runTab.close();
     await page.close();
   });
 
