@@ -88,7 +88,7 @@ const amount = (text: string): number => {
 };
 const collect = (value: string, before: string[]): string[] => [...before, value];
 const provider = (fallback: string): Option =>
-  new Option('--provider NAME', 'who plays the personas').choices(['anthropic', 'scripted']).default(fallback);
+  new Option('--provider <NAME>', 'who plays the personas').choices(['anthropic', 'scripted']).default(fallback);
 
 type MakeContext = () => CommandContext;
 type SetExit = (work: Promise<number>) => Promise<void>;
@@ -112,13 +112,13 @@ function buildProgram(terminal: Terminal, context: MakeContext, set: SetExit): C
 
 function withRunFlags(command: Command, fallback: string): Command {
   return command
-    .option('--input NAME=VALUE', 'an input of the workflow; repeatable', collect, [])
-    .option('--input-file FILE', 'inputs as YAML or JSON')
+    .option('--input <NAME=VALUE>', 'an input of the workflow; repeatable', collect, [])
+    .option('--input-file <FILE>', 'inputs as YAML or JSON')
     .addOption(provider(fallback))
-    .addOption(new Option('--scenario NAME', 'scripted provider: which scenario it plays').default('main'))
-    .addOption(new Option('--approvals WHO', 'scripted provider: who approves').choices(['scripted', 'people']))
-    .option('--budget-usd N', 'stop before more is spent', amount)
-    .option('--budget-tokens N', 'stop before more is used', wholeNumber(1, 1e12))
+    .addOption(new Option('--scenario <NAME>', 'scripted provider: which scenario it plays').default('main'))
+    .addOption(new Option('--approvals <WHO>', 'scripted provider: who approves').choices(['scripted', 'people']))
+    .option('--budget-usd <N>', 'stop before more is spent', amount)
+    .option('--budget-tokens <N>', 'stop before more is used', wholeNumber(1, 1e12))
     .option('--json', 'one JSON document on stdout');
 }
 
@@ -127,24 +127,24 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
     program.command('demo').description('run the shipped workflow from requirement to gated code, with all it needs'),
     'scripted',
   )
-    .option('--sabotage GATE', 'plant a fault that this gate must catch: the run ends blocked')
-    .option('--workers N', 'worker processes', wholeNumber(1, 16), 2)
+    .option('--sabotage <GATE>', 'plant a fault that this gate must catch: the run ends blocked')
+    .option('--workers <N>', 'worker processes', wholeNumber(1, 16), 2)
     .action((flags) => set(demoCommand(context(), flags)));
-  withRunFlags(program.command('run WORKFLOW').description('start a run and show it; workers do the work'), 'anthropic')
+  withRunFlags(program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'), 'anthropic')
     .option('--detach', 'print the run id and return')
     .action((name: string, flags) => set(runCommand(context(), name, flags)));
   const serving = (command: Command): Command =>
     command
-      .option('--host HOST', 'address to listen on', '127.0.0.1')
-      .option('--port N', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535))
+      .option('--host <HOST>', 'address to listen on', '127.0.0.1')
+      .option('--port <N>', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535))
       .addOption(provider('anthropic'));
   const withPort = <F extends { port?: number }>(flags: F): F & { port: number } => ({
     ...flags,
     port: flags.port ?? context().config.port,
   });
   serving(program.command('up').description('Redis, API and workers on this machine, until Ctrl-C'))
-    .option('--workers N', 'worker processes', wholeNumber(1, 16), 1)
-    .option('--concurrency N', 'persona jobs at once per worker', wholeNumber(1, 500), 2)
+    .option('--workers <N>', 'worker processes', wholeNumber(1, 16), 1)
+    .option('--concurrency <N>', 'persona jobs at once per worker', wholeNumber(1, 500), 2)
     .action((flags) => set(upCommand(context(), withPort(flags))));
   serving(program.command('serve').description('HTTP API, run viewer and Bull Board')).action((flags) =>
     set(serveCommand(context(), withPort(flags))),
@@ -152,11 +152,11 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
   program
     .command('worker')
     .description('consume persona and gate queues')
-    .option('--personas A,B', 'only these personas')
+    .option('--personas <A,B>', 'only these personas')
     .option('--gates', 'the gates and control queues (alone: only these)')
-    .option('--concurrency N', 'persona jobs at once', wholeNumber(1, 500), 2)
+    .option('--concurrency <N>', 'persona jobs at once', wholeNumber(1, 500), 2)
     .addOption(
-      new Option('--provider NAME', 'scripted: also play runs that ask for the scripted provider').choices([
+      new Option('--provider <NAME>', 'scripted: also play runs that ask for the scripted provider').choices([
         'anthropic',
         'scripted',
       ]),
@@ -169,41 +169,41 @@ const json = (command: Command): Command => command.option('--json', 'one JSON d
 
 function addLooking(program: Command, context: MakeContext, set: SetExit): void {
   json(program.command('runs').description('list runs, newest first'))
-    .option('--limit N', 'how many', wholeNumber(1, 1000), 20)
-    .option('--status A,B', 'only with these statuses')
+    .option('--limit <N>', 'how many', wholeNumber(1, 1000), 20)
+    .option('--status <A,B>', 'only with these statuses')
     .action((flags) => set(runsCommand(context(), flags)));
-  json(program.command('status RUN').description('how a run stands')).action((id: string, flags) =>
+  json(program.command('status <RUN>').description('how a run stands')).action((id: string, flags) =>
     set(statusCommand(context(), id, flags)),
   );
-  json(program.command('events RUN').description("a run's log"))
+  json(program.command('events <RUN>').description("a run's log"))
     .option('--follow', 'wait for more until the run has ended')
-    .option('--from SEQ', 'after this sequence number', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
+    .option('--from <SEQ>', 'after this sequence number', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .action((id: string, flags) => set(eventsCommand(context(), id, flags)));
-  json(program.command('cancel RUN').description('end a run and stop its work everywhere'))
-    .option('--reason TEXT', 'why', 'cancelled by a person')
+  json(program.command('cancel <RUN>').description('end a run and stop its work everywhere'))
+    .option('--reason <TEXT>', 'why', 'cancelled by a person')
     .action((id: string, flags) => set(cancelCommand(context(), id, flags)));
-  json(program.command('approve RUN PHASE').description('decide on a phase that waits for a person'))
-    .requiredOption('--role ROLE', 'the role you decide in')
-    .requiredOption('--by NAME', 'who you are')
+  json(program.command('approve <RUN> <PHASE>').description('decide on a phase that waits for a person'))
+    .requiredOption('--role <ROLE>', 'the role you decide in')
+    .requiredOption('--by <NAME>', 'who you are')
     .option('--reject', 'refuse it: it goes back as rework')
-    .option('--note TEXT', 'what you saw', '')
+    .option('--note <TEXT>', 'what you saw', '')
     .action((id: string, phase: string, flags) => set(approveCommand(context(), id, phase, flags)));
-  json(program.command('artifacts RUN').description('write the repository a run produced'))
-    .option('--out DIR', 'where to')
+  json(program.command('artifacts <RUN>').description('write the repository a run produced'))
+    .option('--out <DIR>', 'where to')
     .action((id: string, flags) => set(resultCommand(context(), id, flags)));
-  json(program.command('report RUN').description('write the report of a run'))
-    .option('--html FILE', 'where to')
+  json(program.command('report <RUN>').description('write the report of a run'))
+    .option('--html <FILE>', 'where to')
     .action((id: string, flags) => set(resultCommand(context(), id, flags)));
 }
 
 function addChecking(program: Command, context: MakeContext, set: SetExit): void {
   program
-    .command('validate FILE...')
+    .command('validate <FILE...>')
     .description('check workflow files; costs nothing')
     .option('--json', 'one JSON document on stdout')
     .action((files: string[], flags) => set(validateCommand(context(), files, flags)));
   program
-    .command('plan WORKFLOW')
+    .command('plan <WORKFLOW>')
     .description('what a run would do; costs nothing')
     .option('--json', 'one JSON document on stdout')
     .option('--mermaid', 'as a Mermaid graph')
@@ -212,10 +212,10 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     .command('gates')
     .description('judge a folder by a phase policy, without Redis, a model or a key')
     .argument('<dir>', 'the folder to measure')
-    .requiredOption('--phase P', 'the phase whose gates apply')
-    .option('--policy FILE', 'a policy file other than the shipped one')
+    .requiredOption('--phase <P>', 'the phase whose gates apply')
+    .option('--policy <FILE>', 'a policy file other than the shipped one')
     .addOption(
-      new Option('--format F', 'how to print it')
+      new Option('--format <F>', 'how to print it')
         .choices(['table', 'json', 'junit', 'sarif', 'markdown', 'html'])
         .default('table'),
     )
@@ -223,9 +223,9 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
   gates
     .command('eval')
     .description('judge given values, with no files and no collectors')
-    .requiredOption('--phase P', 'the phase whose gates apply')
-    .requiredOption('--metrics FILE', '{"metrics": {...}, "artifacts": [...]}')
-    .option('--policy FILE', 'a policy file other than the shipped one')
+    .requiredOption('--phase <P>', 'the phase whose gates apply')
+    .requiredOption('--metrics <FILE>', '{"metrics": {...}, "artifacts": [...]}')
+    .option('--policy <FILE>', 'a policy file other than the shipped one')
     .option('--json', 'one JSON document on stdout')
     .action((flags) => set(gatesEvalCommand(context(), flags)));
   program
