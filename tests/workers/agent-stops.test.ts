@@ -97,6 +97,13 @@ describe('when the call fails', () => {
     await expect(failure).rejects.toThrow('silent for 200 ms');
   });
 
+  test('is not what happens to a stream that is slow and steady', async () => {
+    const server = await playing([{ say: 'slow', tools: [HAND_OFF], pace_ms: 100 }]);
+    const before = Date.now();
+    await runWith(server.url, { idleTimeoutMs: 400 });
+    expect(Date.now() - before).toBeGreaterThan(500);
+  });
+
   test('because nobody listens there, the address is named', async () => {
     const server = await playing([{ tools: [HAND_OFF] }]);
     await server.close();

@@ -121,13 +121,14 @@ describe('paths', () => {
     const { root } = await folder();
     await mkdir(join(root, '.git'));
     await writeFile(join(root, '.git/config'), 'x');
-    await symlink('.git', join(root, 'src/g'));
+    await symlink('../.git', join(root, 'src/g'));
     const { call } = await toolsOn({ root });
-    for (const path of ['.git/config', '.GIT/config', 'src/../.git/hooks/x']) {
+    for (const path of ['.git/config', '.GIT/config', 'src/../.git/hooks/x', 'src/g/config']) {
       expect(await call('write_file', { path, content: 'y' })).toMatchObject({ isError: true });
       expect(await call('delete_file', { path })).toMatchObject({ isError: true });
       expect(await call('read_file', { path })).toMatchObject({ isError: true });
     }
+    expect(await call('delete_file', { path: 'src/g/config' })).toMatchObject({ isError: true });
     expect(await readFile(join(root, '.git/config'), 'utf8')).toBe('x');
     expect((await call('list_files', {})).text).not.toContain('.git/');
   });

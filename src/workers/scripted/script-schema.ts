@@ -46,7 +46,9 @@ export const ScriptTurn = z.strictObject({
       'model_context_window_exceeded',
     ])
     .optional(),
+  /** Before the answer begins, and between its events. */
   delay_ms: z.number().int().nonnegative().max(600_000).default(0),
+  pace_ms: z.number().int().nonnegative().max(60_000).default(0),
   fault: ScriptFault.optional(),
 });
 export type ScriptTurn = z.infer<typeof ScriptTurn>;

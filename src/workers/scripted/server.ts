@@ -157,7 +157,10 @@ class Stage {
       return;
     }
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
-    for (const event of replyEvents(reply, fault !== undefined)) await sendEvent(response, event);
+    for (const event of replyEvents(reply, fault !== undefined)) {
+      await sendEvent(response, event);
+      if (turn.pace_ms > 0) await delay(turn.pace_ms);
+    }
     if (fault === undefined) response.end();
     else if (fault.mid_stream === 'cut') response.destroy();
     else if (fault.mid_stream === 'error') {

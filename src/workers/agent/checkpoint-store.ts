@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { type BlobStore, getJson, putJson } from '../../shared/blob-store.ts';
+import type { Redis } from '../../shared/redis.ts';
+import { BlobRef } from '../../shared/run-record.ts';
+import { AgentCheckpoint, type CheckpointStore } from './checkpoint.ts';
+
+/** A work tree that any worker can fetch. */
+export const SavedTree = z.strictObject({ commit: z.string(), bundle: BlobRef });
+export type SavedTree = z.infer<typeof SavedTree>;
+
+/** Conversation and work tree belong together, so they are pointed at by one value that changes in one step. */
+const Pointer = z.strictObject({ checkpoint: BlobRef, tree: SavedTree.nullable() });
+
+export interface SavedWork extends CheckpointStore {
+  /** The tree to start from: as it was when the conversation was last saved. Null: as the job begins. */
+  readonly tree: SavedTree | null;
+  /** Forgets the conversation, once its result is recorded or when the job is to begin anew. */
+  clear(): Promise<void>;
+}
+
+/**
+ * Keeps the conversation of one job where every worker finds it: the text in the blob store, a pointer in Redis.
+ * `snapshot` stores the work tree; it is called after a turn whose tools have run, and not when the model has only
+ * answered, because the tree has not changed since then.
+ */
+export async function openSavedWork(options: {
+  redis: Redis;
+  prefix: string;
+  runId: string;
+  jobId: string;
+  blobs: BlobStore;
+  snapshot: () => Promise<SavedTree>;
+}): Promise<SavedWork> {
+  const { redis, blobs, jobId } = options;
+  const key = `${options.prefix}:maestro:run:${options.runId}:conversations`;
+  const found = await redis.hget(key, jobId);
+  const pointer = found === null ? null : Pointer.parse(JSON.parse(found));
+  let tree = pointer?.tree ?? null;
+  return {
+    tree,
+    load: () => (pointer === null ? Promise.resolve(null) : getJson(blobs, pointer.checkpoint, AgentCheckpoint)),
+    async save(checkpoint) {
+      if (checkpoint.stage === 'completed' && checkpoint.turns > 0) tree = await options.snapshot();
+      const saved: z.infer<typeof Pointer> = { checkpoint: await putJson(blobs, checkpoint), tree };
+      await redis.hset(key, jobId, JSON.stringify(saved));
+    },
+    async clear() {
+      await redis.hdel(key, jobId);
+    },
+  };
+}
