@@ -32,7 +32,14 @@ const findProperty = (node, key) =>
     ? node.properties.find((property) => property.type === 'Property' && nameOf(property.key) === key)
     : undefined;
 
-const SQL = /^\s*(?:select\b[\s\S]*\bfrom\b|insert\s+into\b|update\b[\s\S]*\bset\b|delete\s+from\b|drop\s+table\b|alter\s+table\b|replace\s+into\b)/i;
+const STATEMENT = String.raw`^\s*(?:select\b[\s\S]*\bfrom\b|insert\s+into\b|update\b[\s\S]*\bset\b|delete\s+from\b|drop\s+table\b|alter\s+table\b|replace\s+into\b)`;
+const SQL = new RegExp(STATEMENT, 'i');
+const SHOUTED_SQL = new RegExp(STATEMENT.replaceAll(/(?<![\\\w])[a-z]{2,}/g, (word) => word.toUpperCase()));
+const DATABASE_CALLS = /^(?:query|exec|execute|prepare|run|all|get|each|raw|sql|\$queryRawUnsafe)$/i;
+/** SQL in its usual spelling anywhere, or in any spelling where it is handed to a database; plain words are neither. */
+const isSql = (node) =>
+  SHOUTED_SQL.test(textOf(node)) ||
+  (SQL.test(textOf(node)) && node.parent.type === 'CallExpression' && DATABASE_CALLS.test(nameOf(node.parent.callee)));
 const SECRET_NAME = /token|secret|passw|session|nonce|api_?key|csrf|otp|salt|credential/i;
 const FILE_CALLS = /^(?:readFile|readFileSync|writeFile|writeFileSync|createReadStream|createWriteStream|unlink|unlinkSync|rm|rmSync|open|openSync|appendFile|appendFileSync|readdir|readdirSync|sendFile|download|join|resolve)$/;
 const REQUEST = /^(?:req|request|ctx|context)$/;
@@ -81,10 +88,10 @@ export const securityRules = {
   })),
   'no-sql-from-data': rule('Do not build SQL from data: use bound parameters', (report) => ({
     TemplateLiteral(node) {
-      if (isComposed(node) && node.parent.type !== 'TaggedTemplateExpression' && SQL.test(textOf(node))) report(node);
+      if (isComposed(node) && node.parent.type !== 'TaggedTemplateExpression' && isSql(node)) report(node);
     },
     BinaryExpression(node) {
-      if (node.parent.type !== 'BinaryExpression' && isComposed(node) && SQL.test(textOf(node))) report(node);
+      if (node.parent.type !== 'BinaryExpression' && isComposed(node) && isSql(node)) report(node);
     },
   })),
   'no-path-from-request': rule('Do not make a file path from request data: check it against an allow list or a base folder', (report) => ({

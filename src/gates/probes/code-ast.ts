@@ -9,6 +9,7 @@ import { exportsOf } from './code-exports.ts';
 /** Reads every file as a syntax tree: functions and stubs, exports and their comments, lines of code. */
 const PLACEHOLDER =
   /lorem ipsum|coming soon|under construction|not (?:yet )?implemented|\bTODO\b|\bTBD\b|\bplaceholder\b/i;
+const blank = (match: string): string => match.replaceAll(/[^\n]/g, ' ');
 const input = readInput(AstInput);
 const report: AstReport = {
   version: ts.version,
@@ -96,7 +97,6 @@ function readUiString(node: ts.Node, at: (offset: number) => { file: string; lin
 
 /** Text nodes of a page; the `placeholder` attribute is no text. */
 function readPage(file: string): void {
-  const blank = (match: string): string => match.replaceAll(/[^\n]/g, ' ');
   const text = readFileSync(join(projectFolder, file), 'utf8')
     .replaceAll(/<!--[\s\S]*?-->/g, blank)
     .replaceAll(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, blank);

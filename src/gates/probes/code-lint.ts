@@ -19,9 +19,9 @@ const Copies = z.custom<Pick<typeof jscpd, 'detectClonesAndStatistic'>>(
   (value) => typeof value === 'object' && value !== null && 'detectClonesAndStatistic' in value,
 );
 const versionOf = (name: string): string =>
-  z.object({ version: z.string() }).parse(
-    JSON.parse(readFileSync(join(fleetFolder, 'node_modules', name, 'package.json'), 'utf8')),
-  ).version;
+  z
+    .object({ version: z.string() })
+    .parse(JSON.parse(readFileSync(join(fleetFolder, 'node_modules', name, 'package.json'), 'utf8'))).version;
 
 const input = readInput(LintInput);
 const settings = Settings.parse(

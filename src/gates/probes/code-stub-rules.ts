@@ -15,7 +15,7 @@ export function stubOf(node: WithBody, source: ts.SourceFile): { rule: string; m
     return { rule: 'stub/not-implemented', message: `${name} throws that it is not implemented` };
   if (own.some((part) => isRoute501(part, source)))
     return { rule: 'stub/route-501', message: `${name} answers 501 Not Implemented` };
-  if (isTrivial(node.body) && TODO.test(node.getFullText(source).slice(leadingSlack(node, source))))
+  if (isTrivial(node.body) && notesOf(node, source).some((note) => TODO.test(note)))
     return { rule: 'stub/todo-only', message: `${name} does nothing but hold a note that it is still to be done` };
   return undefined;
 }
@@ -93,10 +93,28 @@ function isConstant(node: ts.Expression): boolean {
   );
 }
 
-/** Only the comment right above a function is about it. */
-function leadingSlack(node: ts.Node, source: ts.SourceFile): number {
-  const comments = ts.getLeadingCommentRanges(source.text, node.getFullStart()) ?? [];
-  return (comments.at(-1)?.pos ?? node.getStart(source)) - node.getFullStart();
+/** The comments inside a function and right above it, and what it prints. */
+function notesOf(node: WithBody, source: ts.SourceFile): string[] {
+  const holder = holderOf(node);
+  const above = ts.getLeadingCommentRanges(source.text, holder.getFullStart())?.at(-1);
+  const text = source.text.slice(above?.pos ?? holder.getStart(source), node.getEnd());
+  const scanner = ts.createScanner(ts.ScriptTarget.ESNext, false, ts.LanguageVariant.Standard, text);
+  const notes: string[] = [];
+  for (let token = scanner.scan(); token !== ts.SyntaxKind.EndOfFileToken; token = scanner.scan())
+    if (token === ts.SyntaxKind.SingleLineCommentTrivia || token === ts.SyntaxKind.MultiLineCommentTrivia)
+      notes.push(scanner.getTokenText());
+  const printed = ownNodes(node.body).filter(
+    (part) => ts.isStringLiteralLike(part) && ts.isCallExpression(part.parent),
+  );
+  return [...notes, ...printed.map((part) => part.getText(source))];
+}
+
+/** What a comment about the function stands above: its declaration, where it is given a name. */
+function holderOf(node: WithBody): ts.Node {
+  const { parent } = node;
+  if (ts.isPropertyAssignment(parent) || ts.isExportAssignment(parent)) return parent;
+  const list = ts.isVariableDeclaration(parent) ? parent.parent : undefined;
+  return list && ts.isVariableDeclarationList(list) && list.declarations.length === 1 ? list.parent : node;
 }
 
 function nameOf(node: WithBody, source: ts.SourceFile): string {

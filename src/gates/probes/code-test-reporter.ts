@@ -52,7 +52,7 @@ function messageOf(failure: unknown): string {
   if (failure === undefined) return '';
   const cause = field(failure, 'cause');
   const inner = field(cause, 'message') ?? field(failure, 'message') ?? failure;
-  return String(inner);
+  return typeof inner === 'string' ? inner : (JSON.stringify(inner) ?? 'failed');
 }
 
 // Node takes a reporter from the default export.

@@ -1,18 +1,20 @@
+import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import ts from 'typescript';
+import { z } from 'zod';
 import { TypesInput, TypesReport } from '../collectors/code/probe-reports.ts';
 import { answer, fleetFolder, projectFolder, readInput } from './code-probe-io.ts';
 
 /** Type checks each group of files with the fleet's settings; the project's own tsconfig is never read. */
 const input = readInput(TypesInput);
-const settings = ts.readConfigFile(join(fleetFolder, 'config', 'lint', 'tsconfig.measure.json'), (path) =>
-  ts.sys.readFile(path),
-);
+const settings = z
+  .object({ compilerOptions: z.record(z.string(), z.unknown()) })
+  .parse(JSON.parse(readFileSync(join(fleetFolder, 'config', 'lint', 'tsconfig.measure.json'), 'utf8')));
 const problems: TypesReport['problems'] = [];
 let filesChecked = 0;
 
 for (const group of input.groups) {
-  const { options } = ts.convertCompilerOptionsFromJson(settings.config?.compilerOptions, fleetFolder);
+  const { options } = ts.convertCompilerOptionsFromJson(settings.compilerOptions, fleetFolder);
   const isTyped = group.files.some((file) => /\.[cm]?tsx?$/.test(file));
   const program = ts.createProgram(
     group.files.map((file) => join(projectFolder, file)),

@@ -154,10 +154,11 @@ const tail = (log: string): string =>
     .join(' | ')
     .slice(-600);
 
+const isPage = (path: string): boolean => path.startsWith('src/frontend/');
+
 async function typeStep(context: CollectContext, scope: CodeScope): Promise<Step> {
   const copy = await defusedCopy(context, scope);
   const mounts = await modulesMount(context, copy.folder);
-  const isPage = (path: string): boolean => path.startsWith('src/frontend/');
   const groups = [
     { name: 'service', files: scope.sources.filter((path) => !isPage(path)), browser: false },
     { name: 'page', files: scope.sources.filter(isPage), browser: true },

@@ -27,15 +27,21 @@ const DIRECTIVES: readonly Directive[] = [
 const IN_COMMENT = /\/\/|\/\*|^\s*\*/;
 
 /** The text without effective tool switches, of equal length, and a finding for each that stood in a comment. */
-export function defuse(text: string, file: string): { text: string; changed: boolean; findings: Finding[] } {
+export function defuse(
+  text: string,
+  file: string,
+  kind: 'code' | 'text',
+): { text: string; changed: boolean; findings: Finding[] } {
   const findings: Finding[] = [];
   let result = text;
   for (const directive of DIRECTIVES) {
+    if (kind === 'text' && directive.rule !== 'tamper/secretlint-disable') continue;
     result = result.replace(directive.pattern, (match, ...rest) => {
       const offset = rest.find((value) => typeof value === 'number') ?? 0;
       const before = text.slice(0, offset);
       const lineStart = before.lastIndexOf('\n') + 1;
       if (
+        kind === 'text' ||
         IN_COMMENT.test(text.slice(lineStart, offset + match.length)) ||
         before.lastIndexOf('/*') > before.lastIndexOf('*/')
       )

@@ -87,12 +87,20 @@ export async function copyProject(
     bytes += original.length;
     if (bytes > MAX_COPY_BYTES)
       throw new FleetError('BAD_INPUT', `The project holds more than ${MAX_COPY_BYTES / 1024 ** 2} MiB of files`);
-    const defused = !target.plain && isCode(path) ? defuse(original.toString('utf8'), path) : undefined;
+    const defused = target.plain ? undefined : defuseFile(original, path);
     if (defused) directives.push(...defused.findings);
-    const content = defused?.changed === true ? Buffer.from(defused.text, 'utf8') : original;
+    const content = defused ? defused.content : original;
     hash.update(`${path}\0${content.length}\0`).update(content);
     await mkdir(join(target.folder, dirname(path)), { recursive: true });
     await writeFile(join(target.folder, path), content, { flag: 'wx' });
   }
   return { folder: target.folder, digest: hash.digest('hex'), directives };
+}
+
+/** Other files than code are only kept from hiding secrets, and keep every other byte, whatever their encoding. */
+function defuseFile(original: Buffer, path: string): { content: Buffer; findings: Finding[] } | undefined {
+  if (!isCode(path) && !original.includes('secretlint-disable')) return undefined;
+  const encoding = isCode(path) ? 'utf8' : 'latin1';
+  const { text, changed, findings } = defuse(original.toString(encoding), path, isCode(path) ? 'code' : 'text');
+  return changed ? { content: Buffer.from(text, encoding), findings } : undefined;
 }

@@ -1,8 +1,7 @@
-import { createRequire } from 'node:module';
-import { access, mkdtemp, realpath } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import { access, mkdtemp, realpath, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { writeFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { FleetError } from '../../../shared/errors.ts';
 import { packagePath } from '../../../shared/package-root.ts';
@@ -14,8 +13,14 @@ import type { CollectContext } from '../../collector.ts';
 export const INSIDE = { project: '/project', fleet: '/fleet', out: '/out', raw: '/raw' } as const;
 const probePath = (name: string): string => `${INSIDE.fleet}/dist/gates/probes/${name}.js`;
 
+const readOnly = async (host: string, name: string): Promise<SandboxMount> => ({
+  host: await realpath(host),
+  inside: `${INSIDE.fleet}/${name}`,
+  writable: false,
+});
+
 /** The fleet's own tools, read-only: its packages, its built probes and its settings, none of them the author's. */
-export async function fleetMounts(): Promise<SandboxMount[]> {
+async function fleetMounts(): Promise<SandboxMount[]> {
   const probes = packagePath('dist', 'gates', 'probes');
   await access(probes).catch((cause: unknown) => {
     throw new FleetError('TOOL_UNAVAILABLE', 'The measuring probes are not built', {
@@ -24,11 +29,6 @@ export async function fleetMounts(): Promise<SandboxMount[]> {
     });
   });
   const modules = dirname(dirname(createRequire(packagePath('package.json')).resolve('typescript/package.json')));
-  const readOnly = async (host: string, name: string): Promise<SandboxMount> => ({
-    host: await realpath(host),
-    inside: `${INSIDE.fleet}/${name}`,
-    writable: false,
-  });
   return Promise.all([
     readOnly(modules, 'node_modules'),
     readOnly(packagePath('dist'), 'dist'),

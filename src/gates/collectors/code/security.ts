@@ -3,8 +3,8 @@ import { errorMessage } from '../../../shared/errors.ts';
 import type { Evidence, Finding } from '../../../shared/verdict.ts';
 import type { CollectContext, CollectedValue } from '../../collector.ts';
 import { codeCollector, defusedCopy, directivesOf, lint } from './measurement.ts';
-import { readProjectText } from './project-files.ts';
-import { SecretsReport } from './probe-reports.ts';
+import { type ProjectCopy, readProjectText } from './project-files.ts';
+import { type LintMessage, type LintReport, SecretsReport } from './probe-reports.ts';
 import { lintFinding, unparsable } from './quality.ts';
 import { failureFindings, junit, runTests } from './run-tests.ts';
 import { keepReport, runProbe } from './run-tool.ts';
@@ -42,6 +42,75 @@ async function dependencyFault(context: CollectContext, scope: CodeScope): Promi
   return undefined;
 }
 
+interface Scan {
+  secrets: z.infer<typeof SecretsReport>;
+  lint: LintReport;
+  statics: readonly LintMessage[];
+  /** Why the dependencies could not be judged; undefined when there are none. */
+  dependencies: string | undefined;
+}
+
+async function scanProject(
+  context: CollectContext,
+  scope: CodeScope,
+): Promise<{ scan: Scan; copy: ProjectCopy; evidence: Evidence[] }> {
+  const copy = await defusedCopy(context, scope);
+  const found = await runProbe(context, {
+    name: 'code-secrets',
+    project: copy.folder,
+    input: { files: scope.files },
+    report: SecretsReport,
+  });
+  const linted = await lint(context, scope, copy);
+  const scan: Scan = {
+    secrets: found.report,
+    lint: linted.report,
+    statics: linted.report.messages.filter(({ isSecurity, severity }) => isSecurity && severity === 'error'),
+    dependencies: await dependencyFault(context, scope),
+  };
+  const { secrets, statics } = scan;
+  const report = { secrets, static: statics, dependencies: scan.dependencies ?? 'none declared, none locked' };
+  const kept = await keepReport(context, 'security-scan.json', JSON.stringify(report, null, 2));
+  const evidence: Evidence[] = [
+    {
+      ...found.evidence,
+      tool: 'secretlint',
+      toolVersion: secrets.version,
+      summary: `${secrets.secrets.length} secrets in ${secrets.filesScanned} text files; ${secrets.binarySkipped.length} binary files were not read`,
+      ...kept,
+    },
+    {
+      ...linted.evidence,
+      summary: `${statics.length} static findings of error level by ${scan.lint.securityRules} rules in ${scan.lint.filesScanned} files`,
+    },
+    {
+      kind: 'file',
+      summary: scan.dependencies ?? 'package.json and the lock file declare no dependency: 0 of 0 are vulnerable',
+      tree: context.tree,
+    },
+  ];
+  return { scan, copy, evidence };
+}
+
+const scanFault = ({ secrets, lint: report, dependencies }: Scan): string | undefined => {
+  if (secrets.bytesScanned === 0) return 'The secret scan read nothing';
+  if (report.filesScanned === 0) return 'The static scan read nothing';
+  return unparsable(report) ?? dependencies;
+};
+
+const scanFindings = ({ secrets, statics }: Scan): Finding[] => [
+  ...secrets.secrets.map((secret) => ({
+    metric: 'security_vulnerabilities',
+    rule: `secretlint/${secret.rule}`,
+    message: 'A secret stands in this file: remove it and make it invalid where it is used',
+    severity: 'error' as const,
+    file: secret.file,
+    line: secret.line,
+    column: secret.column,
+  })),
+  ...statics.map((message) => lintFinding('security_vulnerabilities', message)),
+];
+
 /**
  * security_vulnerabilities = secrets in any file + static findings of error level + known-vulnerable dependencies.
  * security_scan_complete = 1 when all three scans looked at something and ended.
@@ -53,82 +122,33 @@ export const security = codeCollector({
   metrics: METRICS,
   timeoutMs: 240_000,
   measure: async (context, scope) => {
-    const copy = await defusedCopy(context, scope);
-    const [secrets, { report, evidence: linted }] = [
-      await runProbe(context, {
-        name: 'code-secrets',
-        project: copy.folder,
-        input: { files: scope.files },
-        report: SecretsReport,
-      }),
-      await lint(context, scope, copy),
-    ];
-    const dependencies = await dependencyFault(context, scope);
-    const statics = report.messages.filter(({ isSecurity, severity }) => isSecurity && severity === 'error');
-    const kept = await keepReport(
-      context,
-      'security-scan.json',
-      JSON.stringify(
-        { secrets: secrets.report, static: statics, dependencies: dependencies ?? 'none declared, none locked' },
-        null,
-        2,
-      ),
-    );
-    const evidence: Evidence[] = [
-      {
-        ...secrets.evidence,
-        tool: 'secretlint',
-        toolVersion: secrets.report.version,
-        summary: `${secrets.report.secrets.length} secrets in ${secrets.report.filesScanned} text files; ${secrets.report.binarySkipped.length} binary files were not read`,
-        ...kept,
-      },
-      {
-        ...linted,
-        summary: `${statics.length} static findings of error level by ${report.securityRules} rules in ${report.filesScanned} files`,
-      },
-      {
-        kind: 'file',
-        summary: dependencies ?? 'package.json and the lock file declare no dependency: 0 of 0 are vulnerable',
-        tree: context.tree,
-      },
-    ];
-    const fault =
-      unparsable(report) ??
-      (secrets.report.bytesScanned === 0 ? 'The secret scan read nothing' : undefined) ??
-      (report.filesScanned === 0 ? 'The static scan read nothing' : undefined) ??
-      dependencies;
-    const findings: Finding[] = [
-      ...secrets.report.secrets.map((secret) => ({
-        metric: 'security_vulnerabilities',
-        rule: `secretlint/${secret.rule}`,
-        message: 'A secret stands in this file: remove it and make it invalid where it is used',
-        severity: 'error' as const,
-        file: secret.file,
-        line: secret.line,
-        column: secret.column,
-      })),
-      ...statics.map((message) => lintFinding('security_vulnerabilities', message)),
-      ...directivesOf(copy, scope.files, ['tamper/eslint-disable', 'tamper/secretlint-disable']).map((finding) => ({
-        ...finding,
-        metric: 'security_vulnerabilities',
-      })),
-    ];
-    const examined = report.filesScanned + secrets.report.filesScanned;
-    const scan: CollectedValue = fault === undefined ? { value: 1, examined: 3 } : { notEvaluable: fault };
-    const testing = await securityTests(context, scope, scan);
+    const { scan, copy, evidence } = await scanProject(context, scope);
+    const fault = scanFault(scan);
+    const vulnerabilities = scan.secrets.secrets.length + scan.statics.length;
+    const examined = scan.lint.filesScanned + scan.secrets.filesScanned;
+    const complete: CollectedValue = fault === undefined ? { value: 1, examined: 3 } : { notEvaluable: fault };
+    const testing = await securityTests(context, scope, complete);
+    const tamper = directivesOf(copy, scope.files, ['tamper/eslint-disable', 'tamper/secretlint-disable']);
     return {
       values: {
-        security_vulnerabilities:
-          fault === undefined
-            ? { value: secrets.report.secrets.length + statics.length, examined }
-            : { notEvaluable: fault },
-        security_scan_complete: scan,
+        security_vulnerabilities: fault === undefined ? { value: vulnerabilities, examined } : { notEvaluable: fault },
+        security_scan_complete: complete,
         security_testing_complete: testing.value,
       },
-      findings: [...findings, ...testing.findings],
+      findings: [
+        ...scanFindings(scan),
+        ...tamper.map((finding) => ({ ...finding, metric: 'security_vulnerabilities' })),
+        ...testing.findings,
+      ],
       evidence: [...evidence, ...testing.evidence],
     };
   },
+});
+
+const none = (reason: string): { value: CollectedValue; findings: Finding[]; evidence: Evidence[] } => ({
+  value: { notEvaluable: reason },
+  findings: [],
+  evidence: [],
 });
 
 async function securityTests(
@@ -137,11 +157,6 @@ async function securityTests(
   scan: CollectedValue,
 ): Promise<{ value: CollectedValue; findings: Finding[]; evidence: Evidence[] }> {
   const metric = 'security_testing_complete';
-  const none = (reason: string): { value: CollectedValue; findings: Finding[]; evidence: Evidence[] } => ({
-    value: { notEvaluable: reason },
-    findings: [],
-    evidence: [],
-  });
   if (!(metric in context.metrics)) return none('not wanted here');
   if ('notEvaluable' in scan) return none(`The security scan is not complete: ${scan.notEvaluable}`);
   const candidates = scope.files.filter((path) => /^tests\/.*\.test\.(?:[cm]?js|ts)$/.test(path));

@@ -1,0 +1,226 @@
+import { describe, expect, test } from 'vitest';
+import { measure, project } from './code-support.ts';
+
+/** The good project with only these source files. */
+const source = (text: string, file = 'src/shared/a.js'): Promise<string> => project({ src: null, [file]: text });
+
+describe('the stub collector', () => {
+  test('finds nothing in a finished project', async () => {
+    expect((await measure('stubs', await project())).of('stub_rate')).toEqual({ value: 0, examined: 11 });
+  });
+
+  test.each([
+    ['an empty body', 'export function save() {}', 'stub/empty-body'],
+    ['a body of comments alone', 'export const save = () => {\n  // later\n};', 'stub/empty-body'],
+    ['an empty method', 'export class A { save() {} }', 'stub/empty-body'],
+    ['an empty event handler', "document.addEventListener('click', () => {});", 'stub/empty-body'],
+    [
+      'a not-implemented throw',
+      "export function save() { throw new Error('Not implemented'); }",
+      'stub/not-implemented',
+    ],
+    [
+      'a class for it',
+      'class NotImplementedError extends Error {}\nexport const save = () => { throw new NotImplementedError(); };',
+      'stub/not-implemented',
+    ],
+    ['a 501 by writeHead', 'export function route(req, res) { res.writeHead(501); res.end(); }', 'stub/route-501'],
+    ['a 501 by status', 'export const route = (req, res) => res.status(501).end();', 'stub/route-501'],
+    ['a 501 by assignment', 'export function route(req, res) { res.statusCode = 501; res.end(); }', 'stub/route-501'],
+    ['a 501 by an own helper', "export function route(res) { reply(res, 501, 'none'); }", 'stub/route-501'],
+    [
+      'a constant with a note',
+      'export function find() {\n  // TODO: ask the database\n  return [];\n}',
+      'stub/todo-only',
+    ],
+    ['a note above a constant', '/** FIXME: real check */\nexport const isValid = () => true;', 'stub/todo-only'],
+    ['a note that is printed', "export function send() { console.log('TODO send mail'); }", 'stub/todo-only'],
+  ])('finds %s', async (_name, text, rule) => {
+    const run = await measure('stubs', await source(`${text}\n`));
+    expect(run.findings.map((finding) => finding.rule)).toEqual([rule]);
+    expect(run.read('stub_rate')).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['a default that does nothing', 'export const run = (done = () => {}) => done();'],
+    ['a swallowed rejection', 'export const run = (job) => job().catch(() => {});'],
+    ['a constant without a note', 'export const version = () => 1;'],
+    ['a note in a function that works', 'export function add(a, b) {\n  // TODO: carry\n  return a + b;\n}'],
+    ['a number 501 that is no status', 'export const limit = (list) => list.slice(501);'],
+    ['a status among others', 'export const isFault = (status) => status === 501;'],
+  ])('takes %s for what it is', async (_name, text) => {
+    expect((await measure('stubs', await source(`${text}\n`))).findings).toEqual([]);
+  });
+
+  test('finds placeholder text in pages and their scripts, not the placeholder attribute', async () => {
+    const root = await project({
+      'src/frontend/index.html':
+        '<h1>Shelf</h1>\n<!-- lorem ipsum -->\n<p>Lorem ipsum dolor</p>\n<p>Coming\n soon</p><p>Coming soon!</p><input placeholder="Code">\n',
+      'src/frontend/app.js':
+        "export const label = () => 'This is a placeholder';\nexport const field = () => '<input placeholder=\"a code\">';\n",
+    });
+    const run = await measure('stubs', root);
+    expect(run.findings.map(({ file, line }) => `${file}:${line}`).toSorted()).toEqual([
+      'src/frontend/app.js:1',
+      'src/frontend/index.html:3',
+      'src/frontend/index.html:5',
+    ]);
+  });
+
+  test('gives stubs as a share of functions', async () => {
+    const work = Array.from({ length: 19 }, (_, at) => `export const f${at} = (n) => n + ${at};`).join('\n');
+    const run = await measure('stubs', await source(`${work}\nexport function save() {}\n`));
+    expect(run.of('stub_rate')).toEqual({ value: 0.05, examined: 20 });
+  });
+
+  test.each([
+    ['code without a function', 'export const one = 1;\n', /no function and no text/],
+    ['a file that does not parse', 'export const = 1;\n', /cannot be parsed/],
+  ])('does not rate %s', async (_name, text, reason) => {
+    expect((await measure('stubs', await source(text))).read('stub_rate')).toMatch(reason);
+  });
+});
+
+describe('the documentation coverage collector', () => {
+  test('counts exported functions and classes with a doc comment', async () => {
+    const text = `
+      /** Adds. */
+      export function add(a, b) { return a + b; }
+      export class Bare {}
+      /** */
+      export const empty = () => 1;
+      // A plain comment is no doc comment.
+      export const plain = () => 2;
+      /** @param {number} n */
+      const named = (n) => n;
+      export { named };
+      export const value = 3;
+      function inner() { return 4; }
+      inner();
+    `;
+    const run = await measure('docs-coverage', await source(text));
+    expect(run.of('documentation_coverage')).toEqual({ value: 0.4, examined: 5 });
+    expect(run.findings.map(({ message }) => message.split(' ')[0])).toEqual(['Bare', 'empty', 'plain']);
+  });
+
+  test('counts the exports of CommonJS files', async () => {
+    const run = await measure(
+      'docs-coverage',
+      await source(
+        '/** Adds. */\nexports.add = (a, b) => a + b;\nmodule.exports.sub = (a, b) => a - b;\n',
+        'src/shared/a.cjs',
+      ),
+    );
+    expect(run.of('documentation_coverage')).toEqual({ value: 0.5, examined: 2 });
+  });
+
+  test.each([
+    ['nothing is exported', 'const one = 1;\nconsole.log(one);\n', /Nothing is exported/],
+    ['a file does not parse', 'export function (\n', /cannot be parsed/],
+  ])('is not evaluable where %s', async (_name, text, reason) => {
+    expect((await measure('docs-coverage', await source(text))).read('documentation_coverage')).toMatch(reason);
+  });
+});
+
+describe('the bundle collector', () => {
+  test('adds minified scripts, styles and pages', async () => {
+    const run = await measure('bundle', await project());
+    expect(run.of('bundle_size_kb')).toEqual({ value: 480 / 1024, examined: 3 });
+  });
+
+  test('counts what a script imports, once', async () => {
+    const big = `export const words = ${JSON.stringify('x'.repeat(100 * 1024))};\n`;
+    const root = await project({
+      'src/frontend/words.js': big,
+      'src/frontend/app.js': "import { words } from './words.js';\ndocument.title = words;\n",
+    });
+    expect((await measure('bundle', root)).read('bundle_size_kb')).toBeCloseTo(100.4, 0);
+  });
+
+  test.each([
+    ['there is no front end', { 'src/frontend': null }, /no script/],
+    ['an import is missing', { 'src/frontend/app.js': "import './none.js';\n" }, /cannot be bundled/],
+    [
+      'the page loads a script that is not there',
+      { 'src/frontend/index.html': '<script src="none.js"></script>' },
+      /not in the project/,
+    ],
+    [
+      'the page loads a script from elsewhere',
+      { 'src/frontend/index.html': '<script src="https://cdn.example/x.js"></script>' },
+      /from elsewhere/,
+    ],
+  ])('is not evaluable where %s', async (_name, changes, reason) => {
+    expect((await measure('bundle', await project(changes))).read('bundle_size_kb')).toMatch(reason);
+  });
+});
+
+describe('the size collector', () => {
+  test('counts lines that hold code, dependencies, and defects for each 100 lines', async () => {
+    const manifest = {
+      name: 'x',
+      dependencies: { a: '1', b: '1' },
+      optionalDependencies: { b: '1' },
+      devDependencies: { c: '1' },
+    };
+    const root = await project({
+      src: null,
+      'package.json': JSON.stringify(manifest),
+      'src/shared/a.js':
+        '// one\n\n/* two\n three */\nconst unused = `a\nb`;\nexport const add = (a, b) =>\n  a + b; // four\n',
+    });
+    const run = await measure('size', root);
+    expect(run.values).toEqual({
+      lines_of_code: { value: 4, examined: 1 },
+      service_dependencies: { value: 2, examined: 1 },
+      defect_density: { value: 25, examined: 4 },
+    });
+  });
+
+  test('is not evaluable where a file does not parse', async () => {
+    const run = await measure('size', await source('export const = 1;\n'));
+    expect(run.read('lines_of_code')).toMatch(/cannot be parsed/);
+  });
+});
+
+describe('the regression collector', () => {
+  test('counts the ids that passing regression and acceptance tests name', async () => {
+    const run = await measure('regression', await project());
+    expect(run.of('regression_test_coverage')).toEqual({ value: 1, examined: 3 });
+  });
+
+  const regressions = (text: string): Promise<string> =>
+    project({
+      'tests/acceptance': null,
+      'tests/regression/codes.test.js': `import assert from 'node:assert/strict';\nimport { test } from 'node:test';\n${text}\n`,
+    });
+
+  test('does not count a test that fails or is skipped, nor an id that only begins alike', async () => {
+    const root = await regressions(
+      "test('BUG-1: a', () => { assert.fail('no'); });\ntest.skip('FR-1: b', () => {});\ntest('FR-22: c', () => {});",
+    );
+    const run = await measure('regression', root);
+    expect(run.of('regression_test_coverage')).toEqual({ value: 0, examined: 3 });
+    expect(run.findings.filter(({ rule }) => rule === 'regression/unguarded').map(({ file }) => file)).toEqual([
+      'docs/testing/bugs.yaml',
+      'docs/requirements/prd.md',
+      'docs/requirements/prd.md',
+    ]);
+  });
+
+  test.each([
+    ['no id', { 'docs/requirements': null, 'docs/testing': null }, /no FR id/],
+    ['no regression or acceptance test', { 'tests/regression': null, 'tests/acceptance': null }, /no test file in/],
+    ['a bug list that does not parse', { 'docs/testing/bugs.yaml': 'bugs: 3\n' }, /bugs.yaml/],
+    [
+      'a test file that ends itself',
+      {
+        'tests/regression/codes.test.js':
+          "import { test } from 'node:test';\ntest('BUG-1', () => { process.exit(0); });\n",
+      },
+      /ended its own process/,
+    ],
+  ])('is not evaluable with %s', async (_name, changes, reason) => {
+    expect((await measure('regression', await project(changes))).read('regression_test_coverage')).toMatch(reason);
+  });
+});
