@@ -55,7 +55,7 @@ const noRun: RunContext = { approvals: [], judgements: [], phaseStartedAt: undef
 const sandbox: Sandbox = {
   kind: 'off',
   description: 'none',
-  pathOf: (host) => host,
+  pathOf: (_mounts, inside) => inside,
   run: () => Promise.reject(new FleetError('SANDBOX_UNAVAILABLE', 'there is no sandbox here')),
 };
 

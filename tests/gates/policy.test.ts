@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
   findPolicy,
@@ -6,6 +7,7 @@ import {
   policyJsonSchema,
   requiredMetrics,
 } from '../../src/gates/load-policy.ts';
+import { packagePath } from '../../src/shared/package-root.ts';
 import { placeOf, problemsOf, shippedPolicies, shippedText, shippedWith } from './support.ts';
 
 const policies = [...shippedPolicies.policies.values()];
@@ -153,6 +155,43 @@ describe('a policy file is refused at load, with the place,', () => {
     const end = shippedText().indexOf('# Rules over several phases');
     const text = shippedText().slice(0, start) + shippedText().slice(end);
     expect(problemsOf(() => load(text))[0]).toMatch(/custom_component/);
+  });
+});
+
+describe('the persona contracts', () => {
+  const file = 'policies/persona_contracts.yaml';
+  const text = readFileSync(packagePath('policies', 'persona_contracts.yaml'), 'utf8');
+  const loadBoth = (contracts: string) =>
+    loadPolicySet([
+      { file: 'p.yaml', text: shippedText() },
+      { file, text: contracts },
+    ]);
+
+  test('are loaded beside the phase policies', () => {
+    const { contracts } = loadBoth(text);
+    expect(Object.keys(contracts?.personas ?? {})).toEqual([
+      'backend_developer',
+      'frontend_developer',
+      'qa_engineer',
+      'project_reviewer',
+    ]);
+    expect(contracts?.personas['qa_engineer']?.quality_gates['complexity']).toEqual({
+      threshold: 8,
+      direction: 'max',
+      severity: 'WARNING',
+    });
+  });
+
+  test('are refused with an unknown key, with the place', () => {
+    const wrong = text.replace('max_bypass_rate', 'max_bypas_rate');
+    expect(problemsOf(() => loadBoth(wrong))).toEqual(
+      expect.arrayContaining([expect.stringMatching(/persona_contracts.yaml:\d+:3: .*did you mean "max_bypass_rate"/)]),
+    );
+  });
+
+  test('change the digest of the policies', () => {
+    expect(loadBoth(text).digest).not.toBe(shippedPolicies.digest);
+    expect(loadBoth(text).digest).toBe(loadBoth(text).digest);
   });
 });
 
