@@ -22,6 +22,8 @@ import type { Sandbox, SandboxCommand } from '../../src/shared/sandbox/sandbox.t
 import { readFileInside } from '../../src/shared/workspace-path.ts';
 
 const CACHE = join(homedir(), '.cache', 'maestro-fleet');
+/** Durations of sleeps, which tell the processes of this test run from any other's. */
+const [BOMB, LATE, LEFT, ORPHAN] = [1, 2, 3, 4].map((digit) => `4${digit}${process.pid}${Date.now() % 10_000}`);
 let sandbox: Sandbox;
 let scratch: string;
 let out: string;
@@ -169,11 +171,11 @@ describe('a command in the sandbox', () => {
   });
 
   test('survives next to a fork bomb, which ends with it', async () => {
-    const bomb = sh('bomb() { bomb | bomb & }; bomb; sleep 424243', { limits: { processes: 64, wallMs: 1500 } });
+    const bomb = sh(`bomb() { bomb | bomb & }; bomb; sleep ${BOMB}`, { limits: { processes: 64, wallMs: 1500 } });
     const neighbour = await sh('i=0; while [ $i -lt 30 ]; do true & i=$((i+1)); done; wait; echo fine');
     expect(neighbour).toMatchObject({ exitCode: 0, stdout: 'fine\n' });
     expect((await bomb).exitCode).not.toBe(0);
-    await expect.poll(() => processesWith('424243')).toEqual([]);
+    await expect.poll(() => processesWith(`sleep ${BOMB}`)).toEqual([]);
   });
 
   test('cannot write a file larger than allowed', async () => {
@@ -207,20 +209,20 @@ describe('a command in the sandbox', () => {
   });
 
   test('ends at its time limit with everything it started, even in sessions of their own', async () => {
-    const script = `trap '' TERM; setsid sleep 424242 & (setsid sh -c 'trap "" TERM HUP; sleep 424242' &) ; sleep 424242`;
+    const script = `trap '' TERM; setsid sleep ${LATE} & (setsid sh -c 'trap "" TERM HUP; sleep ${LATE}' &) ; sleep ${LATE}`;
     const result = await sh(script, { limits: { wallMs: 400 } });
     expect(result).toMatchObject({ endedBy: 'timeout', exitCode: null });
     expect(result.durationMs).toBeLessThan(4000);
-    await expect.poll(() => processesWith('424242')).toEqual([]);
+    await expect.poll(() => processesWith(`sleep ${LATE}`)).toEqual([]);
   });
 
   test('leaves nothing running when it ends by itself or is aborted', async () => {
-    await sh('setsid sleep 424244 >/dev/null 2>&1 & echo left');
+    await sh(`setsid sleep ${LEFT} >/dev/null 2>&1 & echo left`);
     const abort = new AbortController();
-    const running = sh('sleep 424244', { signal: abort.signal });
+    const running = sh(`sleep ${LEFT}`, { signal: abort.signal });
     setTimeout(() => abort.abort(), 200);
     expect(await running).toMatchObject({ endedBy: 'aborted' });
-    await expect.poll(() => processesWith('424244')).toEqual([]);
+    await expect.poll(() => processesWith(`sleep ${LEFT}`)).toEqual([]);
   });
 
   test('dies with the process that started it', async () => {
@@ -228,15 +230,15 @@ describe('a command in the sandbox', () => {
     const source = `import { openSandbox } from './src/shared/sandbox/open-sandbox.ts';
       const logger = { info() {}, debug() {} };
       const sandbox = await openSandbox({ mode: 'bwrap', cache: ${JSON.stringify(CACHE)}, logger });
-      await sandbox.run({ argv: ['sh', '-c', 'echo up; sleep 424245'], mounts: [], cwd: '/',
+      await sandbox.run({ argv: ['sh', '-c', 'echo up; sleep ${ORPHAN}'], mounts: [], cwd: '/',
         onOutput: (_stream, text) => process.stdout.write(text) });`;
     const stdin = { contents: source, resolveDir: process.cwd() };
     await build({ stdin, bundle: true, platform: 'node', format: 'esm', outfile: program, logLevel: 'error' });
     const starter = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(starter.stdout, 'data');
-    expect(processesWith('424245')).not.toEqual([]);
+    expect(processesWith(`sleep ${ORPHAN}`)).not.toEqual([]);
     starter.kill('SIGKILL');
-    await expect.poll(() => processesWith('424245')).toEqual([]);
+    await expect.poll(() => processesWith(`sleep ${ORPHAN}`)).toEqual([]);
   });
 
   test('is told from one that a signal ended', async () => {

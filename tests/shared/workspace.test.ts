@@ -291,6 +291,9 @@ describe('a bundle', () => {
     const [one, two] = [await phase('one', [], { a: '1' }), await phase('two', [], { a: '2' })];
     const forged = { ...one, commit: two.commit };
     await expect(open('w', [forged])).rejects.toMatchObject({ code: 'GIT_FAILED' });
+    const later = await phase('later', [one], { b: '2' });
+    const stale = { ...later, commit: one.commit };
+    await expect(open('w', [stale])).rejects.toThrow(`holds commit ${later.commit}, not ${one.commit}`);
   });
 
   test('that is no bundle, or is missing, is an error', async () => {
