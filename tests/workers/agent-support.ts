@@ -22,7 +22,7 @@ export const JOB = {
 
 export const HAND_OFF = { tool: 'hand_off', input: { summary: 'done' } };
 
-export const scriptOf = (turns: readonly unknown[]): Script =>
+const scriptOf = (turns: readonly unknown[]): Script =>
   Script.parse({ workflow: 'demo', jobs: [{ phase: 'backend', persona: 'backend_developer', turns }] });
 
 /** The stand-in on a free port, playing these turns; stopped when the test has ended. */
@@ -37,7 +37,7 @@ export const NO_KEYS = {
   scriptedUrl: undefined,
 };
 
-export const providerAt = (url: string): ModelProvider =>
+const providerAt = (url: string): ModelProvider =>
   openProvider({ name: 'scripted', config: NO_KEYS, scriptedUrl: url });
 
 /** For tools that run no command: running one is a mistake of the test. */

@@ -131,7 +131,7 @@ describe('choosing the job to play', () => {
   });
 
   test('is told by a job line that is read as it was written', () => {
-    const line = { ...JOB, scenario: 'main' };
+    const line = { ...JOB, scenario: 'sabotage:build_success' };
     expect(parseJobLine(`${formatJobLine(line)}\nrest`)).toEqual(line);
     expect(parseJobLine(`x${formatJobLine(line)}`)).toBeUndefined();
     expect(parseJobLine('<job run="a"/>')).toBeUndefined();

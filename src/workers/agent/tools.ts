@@ -12,14 +12,14 @@ import type { AgentTool, ToolContext } from './tool.ts';
 
 const ALL_TOOLS: readonly AgentTool[] = [...FILE_TOOLS, ...SEARCH_TOOLS, ...COMMAND_TOOLS];
 
-export interface ToolCall {
+interface ToolCall {
   id: string;
   name: string;
   input: unknown;
   messageId: string;
 }
 
-export interface ToolOutcome {
+interface ToolOutcome {
   text: string;
   isError: boolean;
   lineage: LineageEntry[];

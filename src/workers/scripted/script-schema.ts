@@ -26,7 +26,6 @@ export const ScriptFault = z.union([
     only_first: onlyFirst,
   }),
 ]);
-export type ScriptFault = z.infer<typeof ScriptFault>;
 
 /** What the stand-in answers to one request. */
 export const ScriptTurn = z.strictObject({
