@@ -7,6 +7,7 @@ import {
   policyJsonSchema,
   requiredMetrics,
 } from '../../src/gates/load-policy.ts';
+import { AGREED_CRITERIA, AGREED_GATES } from './agreed-numbers.ts';
 import { packagePath } from '../../src/shared/package-root.ts';
 import { placeOf, problemsOf, shippedPolicies, shippedText, shippedWith } from './support.ts';
 
@@ -29,6 +30,19 @@ describe('the shipped policies', () => {
     expect(criteria).toHaveLength(78);
     expect(criteria.filter((criterion) => criterion.severity === 'BLOCKING')).toHaveLength(66);
     expect(criteria.filter((criterion) => criterion.severity === 'WARNING')).toHaveLength(12);
+  });
+
+  test('hold exactly the agreed numbers', () => {
+    const gates = policies.flatMap(({ name, gates: own }) =>
+      own.map(({ gate, condition, severity }) => `${name} ${gate}: ${condition.text} ${severity}`),
+    );
+    expect(gates).toEqual(AGREED_GATES.trim().split('\n'));
+    const criteria = policies.flatMap(({ name, policy }) =>
+      Object.entries(policy.success_criteria).map(
+        ([metric, { direction, threshold, severity }]) => `${name} ${metric} ${direction} ${threshold} ${severity}`,
+      ),
+    );
+    expect(criteria).toEqual(AGREED_CRITERIA.trim().split('\n'));
   });
 
   test('name 44 distinct required artifacts and 32 metric targets', () => {
