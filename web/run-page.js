@@ -54,7 +54,7 @@ function render(state, refresh) {
   show(
     h('p', { class: 'crumb' }, h('a', { href: '#/' }, 'Runs'), ' / ', h('code', {}, run.runId)),
     h('div', { class: 'title' }, h('h1', {}, run.workflow), pill(run.status), run.simulated && simulatedMark(), run.finishedAt === null && cancelButton(run, refresh)),
-    run.simulated && h('p', { class: 'banner simulated' }, h('strong', {}, 'Simulated. '), run.provider === 'scripted' ? 'No real model had a part in this run: a script played the personas. What was measured was really measured.' : 'A script stood in for a model or a person in a part of this run.'),
+    run.simulated && h('p', { class: 'banner simulated' }, h('strong', {}, 'Simulated. '), run.provider === 'scripted' ? 'No real model had a part in this run: a script played the personas and spoke their judgements. Values from collectors were measured on the files.' : 'A script stood in for a model or a person in a part of this run.'),
     run.reason !== '' && h('p', { class: `banner ${run.status}` }, run.reason),
     facts(run, inputs),
     ...phases.filter(({ status }) => status === 'awaiting_approval').map((record) => approvalForm(state, record, refresh)),
