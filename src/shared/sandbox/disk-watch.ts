@@ -13,22 +13,26 @@ export interface DiskWatch {
 }
 
 /**
- * Ends a command whose writable mounts grow by more than a number of bytes. Free space is looked at often, because that
- * is cheap; files are only counted once enough of it is gone, since others write to the same disk.
+ * Ends a command that fills the disk: so many bytes of it are gone since the start, and the writable mounts hold more
+ * than that. Free space is looked at often, because that is cheap; files are only counted once enough of it is gone.
  */
 export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, caller?: AbortSignal): DiskWatch {
   const full = new AbortController();
   const hosts = mounts.filter((mount) => mount.writable).map((mount) => mount.host);
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
+  // A disk that cannot be watched any more ends the command as well.
+  const later = (freeAtStart: number): void => {
+    timer = setTimeout(() => void look(freeAtStart).catch(() => full.abort()), INTERVAL_MS);
+  };
   const look = async (freeAtStart: number): Promise<void> => {
     const isSuspicious = freeAtStart - (await freeBytes(hosts)) > limitBytes;
     if (isSuspicious && (await totalBytes(hosts)) > limitBytes) full.abort();
-    else if (!isStopped) timer = setTimeout(() => void look(freeAtStart), INTERVAL_MS);
+    else if (!isStopped) later(freeAtStart);
   };
   const begin = async (): Promise<void> => {
     const freeAtStart = await freeBytes(hosts);
-    if (!isStopped) timer = setTimeout(() => void look(freeAtStart), INTERVAL_MS);
+    if (!isStopped) later(freeAtStart);
   };
   if (hosts.length > 0) void begin();
   return {
