@@ -44,7 +44,7 @@ function describe(db: Database): Map<string, string> {
 /** The text up to the bracket that closes what was open before it. */
 function upToClosing(text: string): string {
   let depth = 1;
-  const end = [...text].findIndex((letter) => {
+  const end = text.split('').findIndex((letter) => {
     if (letter === '(') depth += 1;
     if (letter === ')') depth -= 1;
     return depth === 0;

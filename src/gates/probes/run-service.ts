@@ -6,7 +6,9 @@ import { type ApiOperation, Contract, buildCall } from './run-contract.ts';
 import { type Answer, type Call, HttpClient, waitForService } from './run-http.ts';
 
 const READY_MS = 90_000;
-const PROMETHEUS_LINE = /^[a-zA-Z_:][\w:]*(?:\{[^}]*\})?\s+(?:[-+]?(?:\d[\d.eE+-]*|Inf)|NaN)(?:\s+\d+)?$/;
+const LABELS = /\{(?:[a-zA-Z_]\w*="(?:[^"\\]|\\.)*",?)*\}/.source;
+const VALUE = /(?:[-+]?(?:\d[\d.eE+-]*|Inf)|NaN)(?:\s+-?\d+)?/.source;
+const PROMETHEUS_LINE = new RegExp(`^[a-zA-Z_:][\\w:]*(?:${LABELS})?\\s+${VALUE}$`);
 
 const input = ServiceInput.parse(JSON.parse(readFileSync(0, 'utf8')));
 const client = new HttpClient(input.socket, input.load.concurrency);
@@ -170,7 +172,7 @@ async function exercise(): Promise<ServiceReport> {
     (entry) => entry.operation.method === 'get' && entry.operation.parameters.length === 0,
   )) {
     const answer = await client.send({ method: 'GET', path: operation.path });
-    smoke.push({ name: `GET ${operation.path}`, ok: answer.status > 0 && answer.status < 500, seen: seenOf(answer) });
+    smoke.push({ name: `GET ${operation.path}`, ok: answer.status > 0 && answer.status < 400, seen: seenOf(answer) });
   }
   const loaded = await load();
   for (const { operation, report } of sorted.filter((entry) => entry.operation.method === 'delete')) {

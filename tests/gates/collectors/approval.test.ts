@@ -7,6 +7,7 @@ const METRIC = 'stakeholder_approval';
 const decision = (own: Partial<Approval>): Approval => ({
   phase: 'requirements',
   role: 'stakeholder',
+  round: 0,
   by: 'R. Reader',
   decision: 'approved',
   note: '',
@@ -32,8 +33,8 @@ describe('the approval collector', () => {
     expect((await collected([rejected])).findings).toMatchObject([{ rule: 'approval/rejected' }]);
   });
 
-  it('takes no decision of another role or on another phase', async () => {
-    for (const other of [decision({ role: 'tech_lead' }), decision({ phase: 'design' })]) {
+  it('takes no decision of another role, on another phase or on an earlier round', async () => {
+    for (const other of [decision({ role: 'tech_lead' }), decision({ phase: 'design' }), decision({ round: 1 })]) {
       expect(await reading([other])).toContain('no recorded approval: a stakeholder has to decide');
     }
     expect(await reading([])).toContain('no recorded approval');

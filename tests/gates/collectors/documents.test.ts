@@ -22,15 +22,15 @@ describe('the documents collector', () => {
       // Six headings, two kinds of requirement, four requirements.
       documentation_completeness: { value: 1, examined: 12 },
       clarity_score: { value: 1, examined: 4 },
-      requirements_count: { value: 4, examined: 4 },
-      user_stories_count: { value: 2, examined: 2 },
+      requirements_count: { value: 4, examined: 1 },
+      user_stories_count: { value: 2, examined: 1 },
       architecture_documentation: { value: 1, examined: 7 },
       architecture_document_complete: { value: 1, examined: 7 },
       scalability_assessment: { value: 1, examined: 3 },
       scalability_assessment_complete: { value: 1, examined: 3 },
       adr_count: { value: 1, examined: 1 },
       retrospective_completed: { value: 1, examined: 4 },
-      improvement_actions: { value: 3, examined: 3 },
+      improvement_actions: { value: 3, examined: 1 },
       lessons_documented: { value: 1, examined: 1 },
       rollback_plan_ready: { value: 1, examined: 4 },
       documentation_updated: { value: 1, examined: 6 },
@@ -89,7 +89,7 @@ describe('the documents collector', () => {
       'documentation_completeness',
     ]);
     expect(collected.findings).toMatchObject([
-      { rule: 'document/missing-heading', message: expect.stringContaining('"Users"') as unknown },
+      { rule: 'document/missing-heading', message: 'add a heading "Users" with text under it' },
     ]);
   });
 
@@ -139,7 +139,7 @@ describe('the documents collector', () => {
   it('wants three actions in the retrospective', async () => {
     const project = new Project().edit(RETROSPECTIVE, '- Keep examples in the API document.\n', '');
     expect(await measure(project, 'retrospective_completed')).toEqual({ value: 0, examined: 4 });
-    expect(await measure(project, 'improvement_actions')).toEqual({ value: 2, examined: 2 });
+    expect(await measure(project, 'improvement_actions')).toEqual({ value: 2, examined: 1 });
   });
 
   it('finds an operation that the documentation leaves out', async () => {

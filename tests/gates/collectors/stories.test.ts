@@ -14,7 +14,7 @@ describe('the stories collector', () => {
 
   it('points at a story without a scenario', async () => {
     const collected = await collect(storiesCollector, new Project().edit(FEATURE, '@US-2', '@US-9'), [METRIC]);
-    expect(readingOf(collected, METRIC)).toEqual({ value: 0, examined: 2 });
+    expect(readingOf(collected, METRIC)).toEqual({ value: 0.5, examined: 2 });
     expect(collected.findings).toMatchObject([
       { rule: 'stories/acceptance', message: 'US-2 has no scenario; tag one with @US-2', file: STORIES },
       { rule: 'stories/untagged', severity: 'warning', file: FEATURE },
@@ -27,7 +27,7 @@ describe('the stories collector', () => {
       new Project().edit(FEATURE, 'Then a code comes back', 'And a code comes back'),
       [METRIC],
     );
-    expect(readingOf(collected, METRIC)).toEqual({ value: 0, examined: 2 });
+    expect(readingOf(collected, METRIC)).toEqual({ value: 0.5, examined: 2 });
     expect(collected.findings).toMatchObject([
       { message: 'no scenario of US-1 has Given, When and Then', file: FEATURE, line: 7 },
     ]);

@@ -50,11 +50,13 @@ const noDecision = (metric: string, role: string): Reading =>
     `no recorded approval: a ${role} has to decide, with "maestro approve RUN PHASE --role ${role} --by NAME"`,
   );
 
-/** 1 only when the latest decision of the role on this phase is an approval. */
+/** 1 only when the latest decision of the role on this round of this phase is an approval. */
 function approved(context: CollectContext, metric: string): Reading {
   const role = roleOf(context, metric);
   const [latest] = latestPerPhase(
-    context.run.approvals.filter((approval) => approval.role === role && approval.phase === context.phase),
+    context.run.approvals.filter(
+      (approval) => approval.role === role && approval.phase === context.phase && approval.round === context.run.round,
+    ),
   );
   return latest === undefined
     ? noDecision(metric, role)

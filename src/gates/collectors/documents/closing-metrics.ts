@@ -60,7 +60,7 @@ export async function improvementActions(context: CollectContext, metric: string
   const file = await readMarkdown(context, 'retrospective_notes', RETROSPECTIVE);
   if (file === undefined) return missing(metric, RETROSPECTIVE, RETROSPECTIVE_ASK);
   const count = realItems(file, 'Actions').length;
-  return measured(count, count, `${count} actions in ${file.path}`);
+  return measured(count, 1, `${count} actions in ${file.path}`);
 }
 
 /** At least one lesson is written down. */
@@ -84,9 +84,9 @@ export async function lessonsDocumented(context: CollectContext, metric: string)
 export async function rollbackPlanReady(context: CollectContext, metric: string): Promise<Reading> {
   const file = await readMarkdown(context, 'rollback_plan', ROLLBACK);
   if (file === undefined) {
-    return missing(metric, ROLLBACK, 'write the headings Trigger, Steps and Verification, with the steps as a list');
+    return missing(metric, ROLLBACK, 'write the headings Triggers, Steps and Verification, with the steps as a list');
   }
-  const titles = requiredHeadings(context, 'rollback_plan', ['Trigger', 'Steps', 'Verification']);
+  const titles = requiredHeadings(context, 'rollback_plan', ['Triggers', 'Steps', 'Verification']);
   const steps: Check = {
     ok: realItems(file, 'Steps').length >= 2,
     finding: finding(metric, 'document/rollback-steps', 'list at least two steps under "Steps"', {

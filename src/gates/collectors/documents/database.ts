@@ -39,11 +39,12 @@ interface Database {
   evidence: Evidence[];
 }
 
+const downOf = (up: ProjectText): string => up.path.replace(/\.up\.sql$/, '.down.sql');
+
 async function prepare(context: CollectContext): Promise<Database> {
   const schema = await readDocument(context, 'database_schema', SCHEMA_PATH);
   const migrations = await readProjectFiles(context.root, [MIGRATIONS]);
   const ups = migrations.filter((file) => UP.test(basename(file.path)));
-  const downOf = (up: ProjectText): string => up.path.replace(/\.up\.sql$/, '.down.sql');
   const downs = migrations.filter((file) => ups.some((up) => downOf(up) === file.path));
   const strays = migrations.filter((file) => !ups.includes(file) && !downs.includes(file)).map((file) => file.path);
   const base = { schema, ups, downs, strays };
@@ -122,7 +123,7 @@ const DROPS = /\b(?:drop\s+table|drop\s+column|delete\s+from|truncate)\b/i;
 
 function migrationFindings(data: Database, metric: string): Finding[] {
   const withoutDown = data.ups
-    .filter((up) => !data.downs.some((down) => down.path === up.path.replace(/\.up\.sql$/, '.down.sql')))
+    .filter((up) => !data.downs.some((down) => down.path === downOf(up)))
     .map((up) =>
       finding(
         metric,

@@ -1,5 +1,5 @@
 import type { CollectContext } from '../../collector.ts';
-import { type Check, type Reading, allOf, finding, measured, notEvaluable, shareOf } from './define-collector.ts';
+import { type Check, type Reading, finding, measured, notEvaluable } from './define-collector.ts';
 import {
   type MarkdownFile,
   codeBlocks,
@@ -51,7 +51,7 @@ async function diagramCheck(context: CollectContext, metric: string): Promise<Ch
 export async function architectureDocumentation(
   context: CollectContext,
   metric: string,
-  judge: typeof shareOf | typeof allOf,
+  judge: (checks: readonly Check[], subject: string) => Reading,
 ): Promise<Reading> {
   const design = await readDesign(context);
   if (design === undefined) return noDesign(metric);
@@ -83,7 +83,7 @@ const SCALABILITY_POINTS = [
 export async function scalability(
   context: CollectContext,
   metric: string,
-  judge: typeof shareOf | typeof allOf,
+  judge: (checks: readonly Check[], subject: string) => Reading,
 ): Promise<Reading> {
   const ownFile = await readDocument(context, 'scalability_analysis', 'docs/design/scalability.md');
   const file = ownFile === undefined ? await readDesign(context) : parseMarkdown(ownFile);

@@ -43,10 +43,11 @@ const plain = (title: string): string =>
     .replace(/:$/, '')
     .toLowerCase();
 
+const isHeading = (node: RootContent): node is Heading => node.type === 'heading';
+
 /** Parses a Markdown file into its sections. */
 export function parseMarkdown(file: ProjectText): MarkdownFile {
   const root = fromMarkdown(file.text);
-  const isHeading = (node: RootContent): node is Heading => node.type === 'heading';
   const sections = root.children.flatMap((node, index): Section[] => {
     if (!isHeading(node)) return [];
     const rest = root.children.slice(index + 1);

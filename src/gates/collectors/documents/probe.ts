@@ -1,5 +1,6 @@
+import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { FleetError } from '../../../shared/errors.ts';
 import { packagePath } from '../../../shared/package-root.ts';
@@ -22,6 +23,11 @@ export const probeMounts = (): SandboxMount[] => [
 
 /** The command line of a built probe. */
 export const probeArgv = (script: string): string[] => ['node', `${INSIDE}/dist/gates/probes/${script}.js`];
+
+/** The probe's report, kept as evidence. */
+export const REPORT = 'report.json';
+export const keepReport = (context: CollectContext, report: unknown): Promise<void> =>
+  writeFile(join(context.outDir, REPORT), `${JSON.stringify(report, null, 2)}\n`);
 
 export interface ProbeRun<T> {
   report: T;

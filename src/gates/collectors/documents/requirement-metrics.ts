@@ -121,7 +121,7 @@ export async function requirementsCount(context: CollectContext, metric: string)
   const prd = await readPrd(context);
   if (prd === undefined) return noPrd(metric);
   const ids = new Set(prd.requirements.map((item) => item.id));
-  return measured(ids.size, ids.size, `${ids.size} requirements with ids in ${prd.file.path}`);
+  return measured(ids.size, 1, `${ids.size} requirements with ids in ${prd.file.path}`);
 }
 
 const STORY_FORM = /\bas an?\b[\s\S]+\bI want\b[\s\S]+\bso that\b/i;
@@ -146,7 +146,7 @@ export async function userStoriesCount(context: CollectContext, metric: string):
       ),
     );
   const ids = new Set(told.map((story) => story.id));
-  return measured(ids.size, read.stories.length, `${ids.size} user stories in ${read.file.path}`, { findings });
+  return measured(ids.size, 1, `${ids.size} user stories in ${read.file.path}`, { findings });
 }
 
 /** What to write when there are no stories. */

@@ -2,7 +2,7 @@ import { AstBuilder, Errors, GherkinClassicTokenMatcher, Parser } from '@cucumbe
 import { type Background, type GherkinDocument, IdGenerator, type Scenario, StepKeywordType } from '@cucumber/messages';
 import { InvalidInputError, type Problem, errorMessage } from '../../../shared/errors.ts';
 import type { CollectContext } from '../../collector.ts';
-import { type Check, type Reading, allOf, defineCollector, finding, notEvaluable } from './define-collector.ts';
+import { type Check, type Reading, shareOf, defineCollector, finding, notEvaluable } from './define-collector.ts';
 import { type ProjectText, documentPaths, readProjectFiles } from './project-files.ts';
 import { noStories } from './requirement-metrics.ts';
 import { readStories } from './requirements.ts';
@@ -106,7 +106,7 @@ async function acceptanceCriteriaDefined(context: CollectContext, metric: string
       }),
     };
   });
-  const reading = allOf(checks, `stories with a scenario of Given, When and Then (${scenarios.length} scenarios)`);
+  const reading = shareOf(checks, `stories with a scenario of Given, When and Then (${scenarios.length} scenarios)`);
   const strays = scenarios
     .filter((scenario) => !scenario.stories.some((id) => ids.has(id)))
     .map((scenario) =>

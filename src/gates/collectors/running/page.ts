@@ -17,7 +17,7 @@ import {
   notEvaluable,
   reasonOf,
 } from '../documents/define-collector.ts';
-import { runProbe } from '../documents/probe.ts';
+import { REPORT, keepReport, runProbe } from '../documents/probe.ts';
 import { documentPaths, readDocument } from '../documents/project-files.ts';
 import { type PageInput, PageReport } from './page-report.ts';
 import { withService } from './with-service.ts';
@@ -25,6 +25,8 @@ import { withService } from './with-service.ts';
 const COMPONENTS_PATH = 'docs/design/ui-components.yaml';
 const BROWSER = '/opt/chromium';
 const OUT = '/out';
+/** The only folder that anything beside the page can write to: the report stands above it. */
+const SCREENS = 'screens';
 const MAX_SCREENSHOT_BYTES = 20 * 1024 ** 2;
 const PNG = Buffer.from([0x89, 0x50, 0x4e, 0x47]);
 
@@ -65,7 +67,7 @@ async function screenshotEvidence(
     evidence.push({
       kind: 'browser',
       summary: `screenshot of the page, ${bytes.length} bytes`,
-      report: name,
+      report: `${SCREENS}/${name}`,
       reportSha256: createHash('sha256').update(bytes).digest('hex'),
       tree: context.tree,
     });
@@ -87,9 +89,11 @@ async function openPage(
   components: ComponentFile | undefined,
   browser: Chromium,
 ): Promise<Opened> {
-  const { mounts: own, move } = browserMount(browser);
+  const { mounts: browserMounts, move } = browserMount(browser);
+  const screens = join(context.outDir, SCREENS);
+  await mkdir(screens, { recursive: true });
   const opened = await withService(context, (service) => {
-    const mounts: SandboxMount[] = [...own, { host: context.outDir, inside: OUT, writable: true }, service.mount];
+    const mounts: SandboxMount[] = [...browserMounts, { host: screens, inside: OUT, writable: true }, service.mount];
     const inside = (path: string): string => context.sandbox.pathOf(mounts, path);
     const input: PageInput = {
       socket: inside(service.socket),
@@ -110,8 +114,10 @@ async function openPage(
       signal: service.signal,
     });
   });
-  const screenshots = await screenshotEvidence(context.outDir, opened.report.screenshots, context);
-  const evidence = [{ ...opened.evidence, tool: 'chromium', toolVersion: opened.report.browser }, ...screenshots];
+  const screenshots = await screenshotEvidence(screens, opened.report.screenshots, context);
+  await keepReport(context, opened.report);
+  const own: Evidence = { ...opened.evidence, tool: 'chromium', toolVersion: opened.report.browser };
+  const evidence = [{ ...own, report: REPORT }, ...screenshots];
   return { components, report: opened.report, problem: undefined, evidence };
 }
 
@@ -119,7 +125,6 @@ async function prepare(context: CollectContext, cache: string, executablePath: s
   // A machine without a browser is no fault of the author: it is thrown, and makes no finding.
   const browser = await findChromium({ cache, executablePath, logger: context.logger });
   const components = await readComponents(context);
-  await mkdir(context.outDir, { recursive: true });
   try {
     return await openPage(context, components, browser);
   } catch (err) {

@@ -13,7 +13,7 @@ import {
   reasonOf,
 } from '../documents/define-collector.ts';
 import { OPENAPI_PATH, type OpenApiFile, operationsOf, readOpenApi } from '../documents/openapi-document.ts';
-import { runProbe } from '../documents/probe.ts';
+import { REPORT, keepReport, runProbe } from '../documents/probe.ts';
 import { readProjectText } from '../documents/project-files.ts';
 import { type OperationReport, type ServiceInput, ServiceReport } from './service-report.ts';
 import { withService } from './with-service.ts';
@@ -73,7 +73,8 @@ async function prepare(context: CollectContext): Promise<Service> {
         limits: { wallMs: 150_000 },
       });
     });
-    return { ...base, report, problem: undefined, evidence: [evidence] };
+    await keepReport(context, report);
+    return { ...base, report, problem: undefined, evidence: [{ ...evidence, report: REPORT }] };
   } catch (err) {
     if (!(err instanceof FleetError) || err.code === 'SANDBOX_UNAVAILABLE') throw err;
     return { ...base, report: undefined, problem: reasonOf(err), evidence: [] };
@@ -208,7 +209,7 @@ const observability = withReport(({ report }, metric) =>
 const smoke = withReport(({ report }, metric) => {
   const failed = report.smoke.filter((check) => !check.ok);
   return measured(
-    failed.length === 0 ? 1 : 0,
+    (report.smoke.length - failed.length) / report.smoke.length,
     report.smoke.length,
     `${report.smoke.length - failed.length} of ${report.smoke.length} smoke checks hold`,
     {

@@ -22,11 +22,12 @@ export interface RunningService {
 
 const Manifest = z.looseObject({ scripts: z.record(z.string(), z.string()).optional() });
 
+const fail = (message: string): InvalidInputError =>
+  new InvalidInputError('package.json', [{ file: 'package.json', line: 1, column: 1, message }]);
+
 /** Throws, in words for the author, when there is nothing to start. */
 async function requireStartScript(context: CollectContext): Promise<void> {
   const ask = 'write package.json with a "start" script that listens on process.env.PORT at 127.0.0.1';
-  const fail = (message: string): InvalidInputError =>
-    new InvalidInputError('package.json', [{ file: 'package.json', line: 1, column: 1, message }]);
   const text = await readProjectText(context.root, 'package.json');
   if (text === undefined) throw fail(`does not exist: ${ask}`);
   let parsed: z.infer<typeof Manifest>;
