@@ -28,7 +28,7 @@ describe('the security collector', () => {
     const run = await measure('security', await project({ [file]: text, '.secretlintignore': '*\n' }));
     expect(run.read('security_vulnerabilities')).toBe(1);
     expect(run.findings.filter(({ severity }) => severity === 'error')).toMatchObject([{ file, line }]);
-    const report = await readFile(join(run.outDir, 'security-scan.json'), 'utf8');
+    const report = await readFile(join(run.outDir, 'scan.json'), 'utf8');
     expect(report + JSON.stringify(run.findings)).not.toMatch(/AKIAZ|ghp_a1/);
   });
 

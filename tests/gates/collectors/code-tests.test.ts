@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { measure, project } from './code-support.ts';
@@ -16,8 +16,9 @@ describe('the tests collector', () => {
       test_coverage: { value: 1, examined: 70 },
     });
     expect(run.findings).toEqual([]);
-    expect(await readFile(join(run.outDir, 'tests.junit.xml'), 'utf8')).toContain('tests="8" failures="0"');
-    expect(await readFile(join(run.outDir, 'tests.lcov'), 'utf8')).toContain('SF:src/backend/shelf.js');
+    expect((await readdir(run.outDir)).toSorted()).toEqual(['junit.xml', 'lcov.info']);
+    expect(await readFile(join(run.outDir, 'junit.xml'), 'utf8')).toContain('tests="8" failures="0"');
+    expect(await readFile(join(run.outDir, 'lcov.info'), 'utf8')).toContain('SF:src/backend/shelf.js');
   });
 
   test('takes only the files of the phase', async () => {

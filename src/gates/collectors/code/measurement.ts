@@ -3,7 +3,7 @@ import type { Evidence, Finding } from '../../../shared/verdict.ts';
 import type { CollectContext, Collected, Collector } from '../../collector.ts';
 import { type ProjectCopy, copyProject } from './project-files.ts';
 import { AstReport, LintReport } from './probe-reports.ts';
-import { freshFolder, notEvaluable, runProbe } from './run-tool.ts';
+import { freshFolder, notEvaluable, removeWork, runProbe } from './run-tool.ts';
 import { type CodeScope, readScope } from './scope.ts';
 
 /** Raised with every change of what the code collectors measure, or how. */
@@ -24,11 +24,13 @@ export const codeCollector = (spec: {
     const wanted = spec.metrics.filter((metric) => metric in context.metrics);
     const reading = await readScope(context.root, context.phase);
     if ('notEvaluable' in reading) return notEvaluable(wanted, reading.notEvaluable);
-    const collected = await spec.measure(context, reading.scope);
-    return {
-      ...collected,
-      values: Object.fromEntries(Object.entries(collected.values).filter(([name]) => wanted.includes(name))),
-    };
+    try {
+      const collected = await spec.measure(context, reading.scope);
+      const values = Object.entries(collected.values).filter(([name]) => wanted.includes(name));
+      return { ...collected, values: Object.fromEntries(values) };
+    } finally {
+      await removeWork(context);
+    }
   },
 });
 

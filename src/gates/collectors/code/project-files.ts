@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { mkdir, open, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FleetError } from '../../../shared/errors.ts';
 import type { Finding } from '../../../shared/verdict.ts';
+import { readRegularFile } from '../../hostile-files.ts';
 import { defuse } from './directives.ts';
 
 const MAX_FILES = 20_000;
@@ -41,17 +41,11 @@ export async function listProject(root: string): Promise<ProjectFiles> {
 }
 
 /** Reads a regular file of the measured tree; never a link, a pipe, or more than the limit. */
-export async function readProjectFile(root: string, path: string): Promise<Buffer> {
-  const handle = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw new FleetError('BAD_INPUT', `${path} is not a regular file`);
-    if (stat.size > MAX_FILE_BYTES)
-      throw new FleetError('BAD_INPUT', `${path} is larger than ${MAX_FILE_BYTES / 1024 ** 2} MiB`);
-    return await handle.readFile();
-  } finally {
-    await handle.close();
-  }
+async function readProjectFile(root: string, path: string): Promise<Buffer> {
+  const content = await readRegularFile(join(root, path), MAX_FILE_BYTES);
+  if (content === undefined)
+    throw new FleetError('BAD_INPUT', `${path} is no regular file of at most ${MAX_FILE_BYTES / 1024 ** 2} MiB`);
+  return content;
 }
 
 export const readProjectText = async (root: string, path: string): Promise<string> =>

@@ -61,7 +61,7 @@ export const regression = codeCollector({
       return run.cases.some(({ name, outcome }) => outcome === 'passed' && named.test(name));
     };
     const bare = ids.filter((id) => !isGuarded(id));
-    const kept = await keepReport(context, 'regression.junit.xml', junit(run, 'regression'));
+    const kept = await keepReport(context, 'junit.xml', junit(run, 'regression'));
     const summary = `${ids.length - bare.length} of ${ids.length} ids are named by a passing test; ${run.evidence.summary}`;
     return {
       values: { [METRIC]: { value: (ids.length - bare.length) / ids.length, examined: ids.length } },

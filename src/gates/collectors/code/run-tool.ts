@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access, mkdtemp, realpath, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { z } from 'zod';
@@ -66,9 +66,17 @@ export async function runTool(context: CollectContext, run: ToolRun): Promise<Sa
   });
 }
 
-/** A fresh folder of the collector's own, for the host or for one sandboxed command. */
-export const freshFolder = (context: CollectContext, name: string): Promise<string> =>
-  mkdtemp(join(context.outDir, `${name}-`));
+const workFolder = (context: CollectContext): string => join(context.outDir, '.work');
+
+/** A fresh folder for the host or for one sandboxed command; no report, and gone when the collector has ended. */
+export async function freshFolder(context: CollectContext, name: string): Promise<string> {
+  await mkdir(workFolder(context), { recursive: true });
+  return mkdtemp(join(workFolder(context), `${name}-`));
+}
+
+/** Leaves nothing in the collector's folder but the reports that the host wrote. */
+export const removeWork = (context: CollectContext): Promise<void> =>
+  rm(workFolder(context), { recursive: true, force: true, maxRetries: 3 });
 
 /** How a command that did not end by itself with `expected` ended, in words; nothing when it ended as it should. */
 export function faultOf(result: SandboxResult, what: string, expected: readonly number[]): string | undefined {

@@ -70,7 +70,7 @@ async function scanProject(
   };
   const { secrets, statics } = scan;
   const report = { secrets, static: statics, dependencies: scan.dependencies ?? 'none declared, none locked' };
-  const kept = await keepReport(context, 'security-scan.json', JSON.stringify(report, null, 2));
+  const kept = await keepReport(context, 'scan.json', JSON.stringify(report, null, 2));
   const evidence: Evidence[] = [
     {
       ...found.evidence,
@@ -173,7 +173,7 @@ async function securityTests(
     return { value: { notEvaluable: run.notEvaluable }, findings: run.findings, evidence: run.evidence };
   const own = run.cases.filter(({ name, file }) => file.startsWith('tests/security/') || /^security:/i.test(name));
   if (own.length === 0) return none('No security test ran');
-  const kept = await keepReport(context, 'security-tests.junit.xml', junit(run, 'security'));
+  const kept = await keepReport(context, 'junit.xml', junit(run, 'security'));
   const passed = own.filter(({ outcome }) => outcome === 'passed').length;
   return {
     value: { value: passed === own.length ? 1 : 0, examined: own.length },

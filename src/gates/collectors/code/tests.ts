@@ -31,7 +31,7 @@ export const tests = codeCollector({
     });
     if ('notEvaluable' in run)
       return { ...notEvaluable(METRICS, run.notEvaluable, run.evidence), findings: run.findings };
-    const kept = await keepReport(context, 'tests.junit.xml', junit(run, scope.description));
+    const kept = await keepReport(context, 'junit.xml', junit(run, scope.description));
     const total = run.cases.length;
     const count = { value: total, examined: scope.tests.length };
     const coverage = await coverageOf(context, scope, run, rawFolder);
@@ -80,7 +80,7 @@ async function coverageOf(
   const lines = files.reduce((sum, [, file]) => sum + file.lines, 0);
   const covered = files.reduce((sum, [, file]) => sum + file.covered, 0);
   if (lines === 0) return refuse('There is no line to cover');
-  const kept = await keepReport(context, 'tests.lcov', report.lcov);
+  const kept = await keepReport(context, 'lcov.info', report.lcov);
   const summary = `${covered} of ${lines} lines of ${files.length} files covered, ${report.loaded.length} of them loaded by a test (${scope.description})`;
   return {
     value: { value: covered / lines, examined: lines },
