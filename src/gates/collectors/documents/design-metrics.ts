@@ -27,7 +27,7 @@ const noDesign = (metric: string): Reading =>
   );
 
 /** The design document, parsed. */
-export async function readDesign(context: CollectContext): Promise<MarkdownFile | undefined> {
+async function readDesign(context: CollectContext): Promise<MarkdownFile | undefined> {
   const text = await readDocument(context, 'design_document', DESIGN_PATH);
   return text === undefined ? undefined : parseMarkdown(text);
 }

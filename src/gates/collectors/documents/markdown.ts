@@ -1,9 +1,13 @@
-import type { Heading, ListItem, Root, RootContent } from 'mdast';
 import { fromMarkdown } from 'mdast-util-from-markdown';
 import { toString } from 'mdast-util-to-string';
 import type { Finding } from '../../../shared/verdict.ts';
 import { type Check, finding } from './define-collector.ts';
 import type { ProjectText } from './project-files.ts';
+
+type Root = ReturnType<typeof fromMarkdown>;
+type RootContent = Root['children'][number];
+type Heading = Extract<RootContent, { type: 'heading' }>;
+type ListItem = Extract<RootContent, { type: 'list' }>['children'][number];
 
 /** A heading and everything below it, down to the next heading of the same depth or above. */
 export interface Section {

@@ -50,7 +50,7 @@ export async function readProjectText(root: string, path: string): Promise<Proje
 }
 
 /** Paths below `root` that match, sorted; links are not followed. */
-export async function listProjectFiles(root: string, patterns: readonly string[]): Promise<string[]> {
+async function listProjectFiles(root: string, patterns: readonly string[]): Promise<string[]> {
   const found = await glob([...patterns], {
     cwd: root,
     followSymbolicLinks: false,

@@ -6,7 +6,7 @@ export const PRD_PATH = 'docs/requirements/prd.md';
 export const STORIES_PATH = 'docs/requirements/user-stories.md';
 
 /** A requirement of the PRD: a list item that begins with an id. */
-export interface Requirement extends Item {
+interface Requirement extends Item {
   id: string;
 }
 

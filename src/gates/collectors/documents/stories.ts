@@ -1,5 +1,5 @@
+import { randomUUID } from 'node:crypto';
 import { AstBuilder, Errors, GherkinClassicTokenMatcher, Parser } from '@cucumber/gherkin';
-import { type Background, type GherkinDocument, IdGenerator, type Scenario, StepKeywordType } from '@cucumber/messages';
 import { InvalidInputError, type Problem, errorMessage } from '../../../shared/errors.ts';
 import type { CollectContext } from '../../collector.ts';
 import { type Check, type Reading, shareOf, defineCollector, finding, notEvaluable } from './define-collector.ts';
@@ -9,13 +9,18 @@ import { readStories } from './requirements.ts';
 
 const FEATURES = 'docs/requirements/acceptance/*.feature';
 
+type GherkinDocument = ReturnType<Parser<unknown>['parse']>;
+type FeatureChild = NonNullable<GherkinDocument['feature']>['children'][number];
+type Background = NonNullable<FeatureChild['background']>;
+type Scenario = NonNullable<FeatureChild['scenario']>;
+
 /** A scenario with the stories it is tagged with, and the kinds of step it has. */
 interface TaggedScenario {
   file: string;
   line: number;
   name: string;
   stories: string[];
-  kinds: Set<StepKeywordType>;
+  kinds: Set<string>;
 }
 
 function problemOf(file: string, err: unknown): Problem[] {
@@ -25,7 +30,7 @@ function problemOf(file: string, err: unknown): Problem[] {
 }
 
 function parseFeature(file: ProjectText): GherkinDocument {
-  const parser = new Parser(new AstBuilder(IdGenerator.incrementing()), new GherkinClassicTokenMatcher());
+  const parser = new Parser(new AstBuilder(() => randomUUID()), new GherkinClassicTokenMatcher());
   try {
     return parser.parse(file.text);
   } catch (err) {
@@ -33,7 +38,7 @@ function parseFeature(file: ProjectText): GherkinDocument {
   }
 }
 
-const kindsOf = (...parts: readonly (Background | Scenario)[]): Set<StepKeywordType> =>
+const kindsOf = (...parts: readonly (Background | Scenario)[]): Set<string> =>
   new Set(parts.flatMap((part) => part.steps.flatMap((step) => step.keywordType ?? [])));
 
 const tagsOf = (of: { tags: readonly { name: string }[] }): string[] => of.tags.map((tag) => tag.name.slice(1));
@@ -71,7 +76,7 @@ function scenariosOf(file: ProjectText): TaggedScenario[] {
 }
 
 const isComplete = (scenario: TaggedScenario): boolean =>
-  [StepKeywordType.CONTEXT, StepKeywordType.ACTION, StepKeywordType.OUTCOME].every((kind) => scenario.kinds.has(kind));
+  ['Context', 'Action', 'Outcome'].every((kind) => scenario.kinds.has(kind));
 
 async function acceptanceCriteriaDefined(context: CollectContext, metric: string): Promise<Reading> {
   const read = await readStories(context);
