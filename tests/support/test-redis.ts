@@ -32,7 +32,7 @@ export function testRedis(): TestRedis {
 }
 
 /** The names of all keys under a prefix. */
-export async function keysUnder(redis: Redis, prefix: string): Promise<string[]> {
+async function keysUnder(redis: Redis, prefix: string): Promise<string[]> {
   const keys: string[] = [];
   let cursor = '0';
   do {

@@ -1,4 +1,5 @@
 import { chmod, chown, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { FleetError } from '../errors.ts';
 import { runProcess } from '../process.ts';
 import type { SandboxMount } from './sandbox.ts';
@@ -12,6 +13,7 @@ export const SANDBOX_UID = 64_999;
  */
 export async function grantAccess(mounts: readonly SandboxMount[], uid: number): Promise<void> {
   for (const mount of mounts) {
+    await letThrough(mount.host, uid);
     if (mount.writable) await handOver(mount.host, uid);
     else await letIn(mount.host, uid);
   }
@@ -33,4 +35,15 @@ async function letIn(host: string, uid: number): Promise<void> {
   if ((info.mode & needed) === needed || info.uid === uid) return;
   await chown(host, info.uid, uid);
   await chmod(host, (info.mode & 0o7777) | (needed << 3));
+}
+
+/**
+ * Scratch folders lie in private ones, which commands that see the host's paths must pass. Passing is all they may:
+ * to list a folder takes more than this, and its name is random.
+ */
+async function letThrough(host: string, uid: number): Promise<void> {
+  for (let folder = dirname(host); folder !== dirname(folder); folder = dirname(folder)) {
+    const info = await stat(folder);
+    if ((info.mode & 0o001) === 0 && info.uid !== uid) await chmod(folder, (info.mode & 0o7777) | 0o001);
+  }
 }
