@@ -150,8 +150,16 @@ export class Workspace {
     });
   }
 
+  /** Replaces all files by those of a commit that began at this workspace's own. */
+  async adopt(saved: BundledCommit): Promise<void> {
+    await fetchBundle(this.#place, saved, this.#blobs, 'refs/sources/adopted');
+    await checkOut(this.#place, saved.commit);
+  }
+
   /** Commits every file that is not ignored. Returns null when nothing changed. */
   async commitAll(options: {
+    /** The commit to build on instead of the last one: what was committed since becomes one commit. */
+    onto?: string;
     message: string;
     trailers: Readonly<Record<string, string>>;
     author: { name: string; email: string };
@@ -162,12 +170,13 @@ export class Workspace {
     await removeNestedGit(this.dir);
     await git(this.#place, ['add', '--all', '--', '.']);
     const tree = (await git(this.#place, ['write-tree'])).trim();
-    if (tree === (await this.tree())) return null;
-    const parent = await this.head();
+    const head = await this.head();
+    const parent = options.onto ?? head;
+    if (tree === (await git(this.#place, ['rev-parse', '--verify', `${parent}^{tree}`])).trim()) return null;
     const env = identities(options.author, options.date);
     const made = await git(this.#place, ['commit-tree', tree, '-p', parent], { stdin: message, env });
     const commit = made.trim();
-    await git(this.#place, ['update-ref', 'refs/heads/main', commit, parent]);
+    await git(this.#place, ['update-ref', 'refs/heads/main', commit, head]);
     return commit;
   }
 

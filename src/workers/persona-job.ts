@@ -19,6 +19,7 @@ import { movePhase } from '../shared/transitions.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
 import { checkHandoff } from './agent/check-handoff.ts';
 import { type AncestorHandoff, reviewPrompt, workPrompt } from './agent/prompts.ts';
+import { type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
 import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
 import { createToolBox } from './agent/tools.ts';
 import { beginPhase } from './begin-phase.ts';
@@ -159,16 +160,18 @@ async function author(job: Job, workspace: Workspace, scratch: string): Promise<
     conflicts: [],
     policyText: describePolicy(loaded.policySet, phase.policy ?? 'none'),
   });
-  const measureNow = (signal: AbortSignal): Promise<string> => gatesNow(job, workspace, scratch, signal);
+  const saved = await savedWork(job, workspace);
   const result = await converse(job, {
     ...prompt,
     root: workspace.dir,
     tools: persona.tools,
     finalTool: HAND_OFF,
-    runGates: measureNow,
+    runGates: (signal) => gatesNow(job, workspace, scratch, signal),
+    saved,
   });
   const commit = await workspace.commitAll({
-    message: `${phase.name}: ${result.final.summary.split('\n')[0] ?? ''}`.slice(0, 200),
+    onto: before,
+    message: `${phase.name}: ${headline(result.final.summary)}`,
     trailers: {
       Run: plan.runId,
       Phase: phase.name,
@@ -178,21 +181,59 @@ async function author(job: Job, workspace: Workspace, scratch: string): Promise<
       'Model-Messages': result.calls.flatMap((call) => call.messageId ?? []).join(' '),
       ...(result.simulated ? { Simulated: 'true' } : {}),
     },
-    author: { name: persona.role, email: `${persona.name}@maestro-fleet.invalid` },
-    date: new Date().toISOString(),
+    ...signature(persona),
   });
-  if (commit === null && (await workspace.head()) === before) {
+  if (commit === null) {
+    await saved.clear();
     throw new FleetError('AGENT_STUCK', `${persona.name} handed off without changing a file: nothing was done`, {
       retry: true,
     });
   }
   const bundled = await workspace.bundle();
   const findings = await checkHandoff({ handoff: result.final, root: workspace.dir });
+  await saved.clear();
   return handOver(job, result, { ...bundled, findings, summary: result.final.summary });
 }
 
 /** Reviewers have no tool that would call this. */
 const noGates = (): Promise<string> => Promise.resolve('not available to a reviewer');
+
+/** The first line, cut where a word ends. */
+function headline(summary: string): string {
+  const line = summary.split('\n')[0] ?? '';
+  return line.length <= 72 ? line : `${line.slice(0, 72).replace(/\s+\S*$/, '')} ...`;
+}
+
+const signature = (persona: Persona): { author: { name: string; email: string }; date: string } => ({
+  author: { name: persona.role, email: `${persona.name}@maestro-fleet.invalid` },
+  date: new Date().toISOString(),
+});
+
+/**
+ * The conversation as it stood when the last worker was stopped, with the files that belong to it.
+ * A worker that is killed costs at most the call that was under way.
+ */
+async function savedWork(job: Job, workspace: Workspace): Promise<SavedWork> {
+  const { ctx, plan } = job;
+  const snapshot = async (): Promise<SavedTree> => {
+    await workspace.commitAll({ message: 'Checkpoint', trailers: {}, ...signature(job.persona) });
+    return workspace.bundle();
+  };
+  const saved = await openSavedWork({
+    redis: ctx.redis,
+    prefix: ctx.config.prefix,
+    runId: plan.runId,
+    jobId: conversationId(job),
+    blobs: ctx.blobs,
+    fence: job.fence,
+    snapshot,
+  });
+  if (saved.tree !== null) await workspace.adopt(saved.tree);
+  return saved;
+}
+
+const conversationId = ({ data, plan, phase }: Job): string =>
+  (data.kind === 'work' ? jobIds.work : jobIds.review)(plan.runId, phase.name, data.persona, data.round);
 
 async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
   const { data, phase, plan, persona, loaded } = job;
@@ -241,6 +282,7 @@ interface Conversation<F> {
   tools: Persona['tools'];
   finalTool: FinalTool<F>;
   runGates: (signal: AbortSignal) => Promise<string>;
+  saved?: SavedWork;
 }
 
 /** Holds the conversation; every turn is counted in the phase's record and told in the run's log. */
@@ -248,7 +290,6 @@ function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
   const { ctx, data, plan, phase, persona, signal, fence } = job;
   const { root, runGates, system, userMessage, finalTool } = talk;
   const provider = openProvider({ name: plan.provider, config: ctx.config });
-  const jobId = (data.kind === 'work' ? jobIds.work : jobIds.review)(plan.runId, phase.name, data.persona, data.round);
   return runAgent({
     provider,
     model: phase.model,
@@ -260,7 +301,8 @@ function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
     maxTokensPerTurn: persona.maxTokensPerTurn,
     price: priceOf(ctx.models, phase.model),
     budget: new RunAccount({ redis: ctx.redis, prefix: ctx.config.prefix, runId: plan.runId, budget: plan.budget }),
-    jobId,
+    jobId: conversationId(job),
+    ...(talk.saved === undefined ? {} : { checkpoint: talk.saved }),
     attempt: job.attempt.number,
     signal,
     idleTimeoutMs: IDLE_MS,

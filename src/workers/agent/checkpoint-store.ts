@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { type BlobStore, getJson, putJson } from '../../shared/blob-store.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { Fence } from '../../shared/run-store.ts';
 import type { Redis } from '../../shared/redis.ts';
 import { BlobRef } from '../../shared/run-record.ts';
 import { AgentCheckpoint, type CheckpointStore } from './checkpoint.ts';
@@ -10,6 +12,12 @@ export type SavedTree = z.infer<typeof SavedTree>;
 
 /** Conversation and work tree belong together, so they are pointed at by one value that changes in one step. */
 const Pointer = z.strictObject({ checkpoint: BlobRef, tree: SavedTree.nullable() });
+
+const MOVE = `
+if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'STALE' end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 'OK'
+`;
 
 export interface SavedWork extends CheckpointStore {
   /** The tree to start from: as it was when the conversation was last saved. Null: as the job begins. */
@@ -29,6 +37,8 @@ export async function openSavedWork(options: {
   runId: string;
   jobId: string;
   blobs: BlobStore;
+  /** The job's lock: an attempt that lost it may no longer move the pointer. */
+  fence: Fence;
   snapshot: () => Promise<SavedTree>;
 }): Promise<SavedWork> {
   const { redis, blobs, jobId } = options;
@@ -42,7 +52,13 @@ export async function openSavedWork(options: {
     async save(checkpoint) {
       if (checkpoint.stage === 'completed' && checkpoint.turns > 0) tree = await options.snapshot();
       const saved: z.infer<typeof Pointer> = { checkpoint: await putJson(blobs, checkpoint), tree };
-      await redis.hset(key, jobId, JSON.stringify(saved));
+      const { lockKey, token } = options.fence;
+      if ((await redis.eval(MOVE, 2, key, lockKey, jobId, JSON.stringify(saved), token)) === 'STALE') {
+        throw new FleetError(
+          'STALE_ATTEMPT',
+          `another attempt holds the job ${jobId}; this one may not write any more`,
+        );
+      }
     },
     async clear() {
       await redis.hdel(key, jobId);
