@@ -33,7 +33,7 @@ const Raw = z.object({
 });
 type Script = z.infer<typeof Raw>['result'][number];
 
-const rawFolder = process.argv[4] ?? '/raw';
+const rawFolder = process.argv[5] ?? '/raw';
 const input = readInput(CoverageInput);
 const sources = new Set(input.sources);
 const work = mkdtempSync(join(tmpdir(), 'coverage-'));

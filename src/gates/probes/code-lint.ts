@@ -6,7 +6,7 @@ import { Linter } from 'eslint';
 import type * as jscpd from 'jscpd';
 import { z } from 'zod';
 import { LintInput, type LintMessage, LintReport } from '../collectors/code/probe-reports.ts';
-import { answer, fleetFolder, projectFolder, readInput } from './code-probe-io.ts';
+import { answer, configFolder, modulesFolder, projectFolder, readInput } from './code-probe-io.ts';
 
 /** ESLint and jscpd over the files given, with the fleet's settings; no setting or comment of the project counts. */
 const Settings = z.object({
@@ -19,14 +19,11 @@ const Copies = z.custom<Pick<typeof jscpd, 'detectClonesAndStatistic'>>(
   (value) => typeof value === 'object' && value !== null && 'detectClonesAndStatistic' in value,
 );
 const versionOf = (name: string): string =>
-  z
-    .object({ version: z.string() })
-    .parse(JSON.parse(readFileSync(join(fleetFolder, 'node_modules', name, 'package.json'), 'utf8'))).version;
+  z.object({ version: z.string() }).parse(JSON.parse(readFileSync(join(modulesFolder, name, 'package.json'), 'utf8')))
+    .version;
 
 const input = readInput(LintInput);
-const settings = Settings.parse(
-  await import(pathToFileURL(join(fleetFolder, 'config', 'lint', 'eslint.config.mjs')).href),
-);
+const settings = Settings.parse(await import(pathToFileURL(join(configFolder, 'lint', 'eslint.config.mjs')).href));
 const security = new Set(settings.SECURITY);
 const measured = new Set(input.measured);
 const messages: LintMessage[] = [];

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 
-/** Arguments that every probe gets: the project's folder and the fleet's, as seen inside. */
+/** Arguments that every probe gets: the project's folder, the fleet's settings and its packages, as seen inside. */
 export const projectFolder = process.argv[2] ?? '/project';
-export const fleetFolder = process.argv[3] ?? '/fleet';
+export const configFolder = process.argv[3] ?? '/fleet/config';
+export const modulesFolder = process.argv[4] ?? '/fleet/node_modules';
 
 export const readInput = <S extends z.ZodType>(schema: S): z.infer<S> =>
   schema.parse(JSON.parse(readFileSync(0, 'utf8')));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createEngine } from '@secretlint/node';
 import { z } from 'zod';
 import { FileList, SecretsReport } from '../collectors/code/probe-reports.ts';
-import { answer, fleetFolder, projectFolder, readInput } from './code-probe-io.ts';
+import { answer, modulesFolder, projectFolder, readInput } from './code-probe-io.ts';
 
 /** Looks for secrets in every text file given, with the fleet's own rules; no configuration of the project is read. */
 const rules = {
@@ -28,7 +28,7 @@ const EngineOutput = z.array(
   }),
 );
 
-const engine = await createEngine({ cwd: fleetFolder, formatter: 'json', color: false, configFileJSON: rules });
+const engine = await createEngine({ cwd: modulesFolder, formatter: 'json', color: false, configFileJSON: rules });
 const report: z.infer<typeof SecretsReport> = {
   version: z.object({ version: z.string() }).parse(createRequire(import.meta.url)('@secretlint/node/package.json'))
     .version,

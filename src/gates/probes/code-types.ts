@@ -3,24 +3,24 @@ import { join, relative } from 'node:path';
 import ts from 'typescript';
 import { z } from 'zod';
 import { TypesInput, TypesReport } from '../collectors/code/probe-reports.ts';
-import { answer, fleetFolder, projectFolder, readInput } from './code-probe-io.ts';
+import { answer, configFolder, modulesFolder, projectFolder, readInput } from './code-probe-io.ts';
 
 /** Type checks each group of files with the fleet's settings; the project's own tsconfig is never read. */
 const input = readInput(TypesInput);
 const settings = z
   .object({ compilerOptions: z.record(z.string(), z.unknown()) })
-  .parse(JSON.parse(readFileSync(join(fleetFolder, 'config', 'lint', 'tsconfig.measure.json'), 'utf8')));
+  .parse(JSON.parse(readFileSync(join(configFolder, 'lint', 'tsconfig.measure.json'), 'utf8')));
 const problems: TypesReport['problems'] = [];
 let filesChecked = 0;
 
 for (const group of input.groups) {
-  const { options } = ts.convertCompilerOptionsFromJson(settings.compilerOptions, fleetFolder);
+  const { options } = ts.convertCompilerOptionsFromJson(settings.compilerOptions, configFolder);
   const isTyped = group.files.some((file) => /\.[cm]?tsx?$/.test(file));
   const program = ts.createProgram(
     group.files.map((file) => join(projectFolder, file)),
     {
       ...options,
-      typeRoots: [join(fleetFolder, 'node_modules', '@types')],
+      typeRoots: [join(modulesFolder, '@types')],
       types: ['node'],
       lib: group.browser ? ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'] : ['lib.es2023.d.ts'],
       // Plain JavaScript cannot say that something is never null; TypeScript can, so there it is asked for.

@@ -66,6 +66,8 @@ export async function runTool(context: CollectContext, run: ToolRun): Promise<Sa
   });
 }
 
+const FLEET_FOLDERS = [`${INSIDE.fleet}/config`, `${INSIDE.fleet}/node_modules`];
+
 const workFolder = (context: CollectContext): string => join(context.outDir, '.work');
 
 /** A fresh folder for the host or for one sandboxed command; no report, and gone when the collector has ended. */
@@ -112,7 +114,7 @@ export async function runProbe<S extends z.ZodType>(
     args?: readonly string[];
   },
 ): Promise<{ report: z.infer<S>; evidence: Evidence }> {
-  const argv = ['node', probePath(probe.name), INSIDE.project, INSIDE.fleet, ...(probe.args ?? [])];
+  const argv = ['node', probePath(probe.name), INSIDE.project, ...FLEET_FOLDERS, ...(probe.args ?? [])];
   const result = await runTool(context, {
     argv,
     project: probe.project,
