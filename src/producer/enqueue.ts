@@ -46,6 +46,13 @@ export async function approvePhase(
       `phase "${decision.phase}" has ended (${record.status}); there is nothing to approve`,
     );
   }
+  const plan = await target.store.getPlan(runId);
+  const roles = plan.phases.find((phase) => phase.name === decision.phase)?.approvalRoles ?? [];
+  if (!roles.includes(decision.role)) {
+    throw new FleetError('CONFLICT', `phase "${decision.phase}" does not ask the role "${decision.role}"`, {
+      remedy: roles.length === 0 ? 'It needs nobody to approve it.' : `It asks: ${roles.join(', ')}.`,
+    });
+  }
   const approval: Approval = { ...decision, round: record.round, at: new Date().toISOString() };
   await target.store.recordApproval(runId, approval);
   const queue = new Queue(QUEUES.approvals, { connection: target.redis, prefix: target.prefix });

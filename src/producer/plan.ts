@@ -1,4 +1,4 @@
-import { NO_POLICY, findPolicy, loadPolicySet } from '../gates/load-policy.ts';
+import { NO_POLICY, findPolicy, judgementMetrics, loadPolicySet } from '../gates/load-policy.ts';
 import type { Definitions } from '../shared/definitions.ts';
 import { FleetError } from '../shared/errors.ts';
 import { newRunId, type RunId } from '../shared/names.ts';
@@ -45,6 +45,12 @@ export function planRun(request: PlanRequest): RunPlan {
         policy: found?.policy ?? null,
         policyFallback: found?.fallback ?? false,
         approvalRole: phase.approval?.role ?? null,
+        approvalRoles: [
+          ...new Set([
+            ...(found === null ? [] : judgementMetrics(policySet, found.policy).approvals.map(({ role }) => role)),
+            ...(phase.approval === undefined ? [] : [phase.approval.role]),
+          ]),
+        ].toSorted(),
         model: provider === 'scripted' ? SCRIPTED_MODEL : modelOf(definitions, name, phase, personas),
         attempts: phase.attempts ?? workflow.defaults.attempts ?? DEFAULTS.attempts,
         rework: phase.rework ?? workflow.defaults.rework ?? DEFAULTS.rework,

@@ -24,6 +24,8 @@ export const PlannedPhase = z.strictObject({
   /** True when `custom_component` stands in for a phase that no policy names. */
   policyFallback: z.boolean(),
   approvalRole: Name.nullable(),
+  /** Everybody who must approve before the phase hands on: its own `approval` and the roles its policy asks. */
+  approvalRoles: z.array(Name),
   model: z.string(),
   attempts: z.number().int(),
   rework: z.number().int(),

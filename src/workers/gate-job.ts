@@ -1,9 +1,9 @@
 import { evaluatePhase } from '../gates/evaluate.ts';
-import { judgementMetrics } from '../gates/load-policy.ts';
+import { NO_POLICY, judgementMetrics } from '../gates/load-policy.ts';
 import type { RunContext } from '../gates/collector.ts';
 import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
-import { Review } from '../shared/handoff.ts';
+import { type Approval, Review } from '../shared/handoff.ts';
 import type { GateJob, GateJobResult } from '../shared/jobs.ts';
 import { jobIds } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
@@ -74,19 +74,15 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
 
 function judgedBy(phase: PlannedPhase, loaded: LoadedDefinitions): Gate['judged'] {
   const { policySet } = loaded;
-  const metrics = phase.policy === null ? { reviews: [], approvals: [] } : judgementMetrics(policySet, phase.policy);
-  const roles = [
-    ...metrics.approvals.map((approval) => approval.role),
-    ...(phase.approvalRole === null ? [] : [phase.approvalRole]),
-  ];
+  const metrics = judgementMetrics(policySet, phase.policy ?? NO_POLICY);
   const artifacts = Object.entries(policySet.artifacts).flatMap(([name, spec]) =>
     spec.source === 'reviews' || spec.source === 'approvals' ? [name] : [],
   );
   return {
-    metrics: new Set([...metrics.reviews, ...metrics.approvals].map((entry) => entry.metric)),
+    metrics: new Set([APPROVAL, ...[...metrics.reviews, ...metrics.approvals].map((entry) => entry.metric)]),
     artifacts: new Set(artifacts),
     reviews: metrics.reviews,
-    roles: [...new Set(roles)].toSorted(),
+    roles: phase.approvalRoles,
   };
 }
 
@@ -128,24 +124,29 @@ async function measureRound(gate: Gate, results: Parameters<typeof mergeWork>[2]
   return measured;
 }
 
+/** What the `approval` of a phase is called among the errors of its verdict. */
+const APPROVAL = 'approval';
+
+const refusal = (role: string, approval: Approval | undefined): string =>
+  approval === undefined ? `no ${role} has approved it` : `${approval.by} (${role}) rejected it: ${approval.note}`;
+
 /** The verdict on what is known. What the policy cannot see (merge conflicts, a refused approval) blocks beside it. */
 function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]): PhaseVerdict {
   const verdict = evaluatePhase({
     policySet: gate.loaded.policySet,
-    policy: gate.phase.policy ?? 'none',
+    policy: gate.phase.policy ?? NO_POLICY,
     phase: gate.phase.name,
     fallback: gate.phase.policyFallback,
     measurements: evidence.measurements,
     artifacts: evidence.artifacts,
   });
   const role = gate.phase.approvalRole;
-  const refused = evidence.approvals.filter((approval) => approval.role === role && approval.decision === 'rejected');
+  const approval = evidence.approvals.find((decision) => decision.role === role);
   const errors = [
     ...conflicts.map((reason) => ({ metric: 'merge_conflict', reason })),
-    ...refused.map((approval) => ({
-      metric: 'approval',
-      reason: `${approval.by} (${approval.role}) rejected it: ${approval.note}`,
-    })),
+    ...(role === null || approval?.decision === 'approved'
+      ? []
+      : [{ metric: APPROVAL, reason: refusal(role, approval) }]),
   ];
   const simulated = verdict.simulated || gate.plan.provider === 'scripted';
   return errors.length === 0

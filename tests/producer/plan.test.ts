@@ -38,7 +38,8 @@ describe('planning a run', () => {
       approvalRole: null,
     });
     expect(plan.phases[2]?.policy).toBeNull();
-    expect(plan.phases[4]?.approvalRole).toBe('tech_lead');
+    expect(plan.phases[4]?.approvalRoles).toContain('tech_lead');
+    expect(plan.phases[0]?.approvalRoles).toEqual(['stakeholder']);
   });
 
   it('orders phases that are written before what they need', async () => {

@@ -25,6 +25,7 @@ export function planOf(phases: readonly string[], extra: Partial<RunPlan> = {}):
       policy: 'backend',
       policyFallback: false,
       approvalRole: null,
+      approvalRoles: ['stakeholder', 'tech_lead'],
       model: 'scripted',
       attempts: 3,
       rework: 2,

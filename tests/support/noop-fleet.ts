@@ -45,6 +45,7 @@ export function noopPlan(
       policy: null,
       policyFallback: false,
       approvalRole: null,
+      approvalRoles: [],
       model: 'none',
       attempts: 3,
       rework: 0,
