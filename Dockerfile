@@ -9,8 +9,9 @@ COPY src src
 RUN npm run build && npm prune --omit=dev
 
 FROM node:20-bookworm-slim
+# Chromium for the page gates: the one that npm brings does not start without the libraries of a full system.
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends git bubblewrap ca-certificates \
+  && apt-get install --yes --no-install-recommends git bubblewrap chromium ca-certificates \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY package.json LICENSE* ./

@@ -52,7 +52,7 @@ for image in node:20-bookworm-slim redis:7-bookworm; do
 done
 note 'base images are there'
 
-docker build --quiet --tag maestro-fleet . >/dev/null
+docker build --quiet --tag maestro-fleet . >/dev/null 2>"$folder/build.log" || { cat "$folder/build.log"; exit 1; }
 note "image built: $(docker image inspect --format '{{.Size}}' maestro-fleet | awk '{printf "%.0f MB", $1 / 1e6}')"
 
 "${compose[@]}" up --detach --scale worker="$workers" >/dev/null 2>&1
