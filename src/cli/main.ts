@@ -3,19 +3,22 @@ import { readConfig } from '../shared/config.ts';
 import { EXIT, FleetError, errorMessage } from '../shared/errors.ts';
 import {
   approveCommand,
+  artifactsCommand,
   cancelCommand,
   eventsCommand,
-  resultCommand,
+  reportCommand,
   runsCommand,
   statusCommand,
 } from './commands/runs.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { gatesCommand, gatesEvalCommand } from './commands/gates.ts';
+import { logsCommand } from './commands/logs.ts';
 import { planCommand, validateCommand } from './commands/plan.ts';
 import { runCommand } from './commands/run.ts';
 import { serveCommand, upCommand } from './commands/serve.ts';
 import { workerCommand } from './commands/worker.ts';
+import { COMMAND_HELP, MAIN_HELP } from './help.ts';
 import type { CommandContext } from './session.ts';
 import { type Terminal, processTerminal } from './terminal.ts';
 import { version } from './version.ts';
@@ -99,14 +102,28 @@ function buildProgram(terminal: Terminal, context: MakeContext, set: SetExit): C
     .version(version())
     .option('--debug', 'show where an error came from')
     .exitOverride()
+    // `maestro gates` and `maestro gates eval` have options of the same names: each takes what stands after it.
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => terminal.out(text.trimEnd()),
       writeErr: (text) => terminal.err(text.trimEnd()),
-    })
-    .showHelpAfterError('(maestro --help shows what there is)');
+      outputError: (text, write) => {
+        const message = text
+          .replace(/^error: /, '')
+          .trim()
+          .replaceAll(/\s*\n\s*/g, ' ');
+        const end = /[.!?)]$/.test(message) ? '' : '.';
+        write(`${terminal.colors.red('error:')} ${message}${end} \`maestro --help\` shows what there is.`);
+      },
+    });
   addRunning(program, context, set);
   addLooking(program, context, set);
   addChecking(program, context, set);
+  program.addHelpText('after', MAIN_HELP);
+  for (const command of program.commands) {
+    command.addHelpText('after', COMMAND_HELP[command.name()] ?? '');
+    for (const one of [command, ...command.commands]) one.addOption(new Option('--debug').hideHelp());
+  }
   return program;
 }
 
@@ -130,7 +147,10 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
     .option('--sabotage <GATE>', 'plant a fault that this gate must catch: the run ends blocked')
     .option('--workers <N>', 'worker processes', wholeNumber(1, 16), 2)
     .action((flags) => set(demoCommand(context(), flags)));
-  withRunFlags(program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'), 'anthropic')
+  withRunFlags(
+    program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'),
+    'anthropic',
+  )
     .option('--detach', 'print the run id and return')
     .action((name: string, flags) => set(runCommand(context(), name, flags)));
   const serving = (command: Command): Command =>
@@ -188,12 +208,15 @@ function addLooking(program: Command, context: MakeContext, set: SetExit): void 
     .option('--reject', 'refuse it: it goes back as rework')
     .option('--note <TEXT>', 'what you saw', '')
     .action((id: string, phase: string, flags) => set(approveCommand(context(), id, phase, flags)));
+  json(program.command('logs <RUN> [PHASE]').description('what the personas of a run said and did'))
+    .option('--full', 'nothing cut')
+    .action((id: string, phase: string | undefined, flags) => set(logsCommand(context(), id, phase, flags)));
   json(program.command('artifacts <RUN>').description('write the repository a run produced'))
-    .option('--out <DIR>', 'where to')
-    .action((id: string, flags) => set(resultCommand(context(), id, flags)));
+    .option('--out <DIR>', 'a new or empty folder to write it to')
+    .action((id: string, flags) => set(artifactsCommand(context(), id, flags)));
   json(program.command('report <RUN>').description('write the report of a run'))
-    .option('--html <FILE>', 'where to')
-    .action((id: string, flags) => set(resultCommand(context(), id, flags)));
+    .option('--html <FILE>', 'the file to write it to')
+    .action((id: string, flags) => set(reportCommand(context(), id, flags)));
 }
 
 function addChecking(program: Command, context: MakeContext, set: SetExit): void {
@@ -210,9 +233,11 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     .action((name: string, flags) => set(planCommand(context(), name, flags)));
   const gates = program
     .command('gates')
+    .enablePositionalOptions()
     .description('judge a folder by a phase policy, without Redis, a model or a key')
     .argument('<dir>', 'the folder to measure')
-    .requiredOption('--phase <P>', 'the phase whose gates apply')
+    // Required too, but commander would then ask for it in front of `eval` as well.
+    .option('--phase <P>', 'the phase whose gates apply')
     .option('--policy <FILE>', 'a policy file other than the shipped one')
     .addOption(
       new Option('--format <F>', 'how to print it')

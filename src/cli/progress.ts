@@ -1,29 +1,38 @@
 import { createLogUpdate } from 'log-update';
-import { NO_USAGE, type PhaseStatus, type RunEvent, type RunPlan, type Usage, addUsage } from '../shared/run-record.ts';
+import {
+  NO_USAGE,
+  type PhaseStatus,
+  type RunEvent,
+  type RunPlan,
+  TERMINAL_PHASE,
+  type Usage,
+  addUsage,
+} from '../shared/run-record.ts';
 import type { Terminal } from './terminal.ts';
-import { cost, elapsed, paintGate, paintStatus, tokens, verdictProblems } from './words.ts';
+import { count, cutTo, oneLine, wrapTo } from './text.ts';
+import { cost, elapsed, gateColor, gateText, paintStatus, statusText, tokens, verdictProblems } from './words.ts';
 
 interface Row {
   phase: string;
   status: PhaseStatus;
   who: string;
   doing: string;
-  round: number;
   startedAt: number | undefined;
   endedAt: number | undefined;
   usage: Usage;
 }
 
-const ENDED: readonly PhaseStatus[] = [
-  'passed',
-  'passed_with_warnings',
-  'not_gated',
-  'blocked',
-  'failed',
-  'cancelled',
-  'skipped',
-  'not_started',
-];
+/** A line worth keeping: what it is about, what it says, and its colour. */
+interface Kept {
+  phase: string;
+  text: string;
+  paint?: (text: string) => string;
+}
+
+const LABEL = 14;
+const REDRAW_MS = 250;
+/** Room for words of a persona; the whole of them stands in the report and in `maestro logs`. */
+const SUMMARY_COLUMNS = 160;
 
 /**
  * Shows a run as it goes. On a terminal: a table that is redrawn, with a line above it for everything worth keeping.
@@ -31,23 +40,23 @@ const ENDED: readonly PhaseStatus[] = [
  */
 export class ProgressView {
   readonly #terminal: Terminal;
+  readonly #plan: RunPlan;
   readonly #rows: Map<string, Row>;
   readonly #redraw: ReturnType<typeof createLogUpdate> | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #simulated: boolean;
+  readonly #began = Date.now();
 
   constructor(terminal: Terminal, plan: RunPlan) {
     this.#terminal = terminal;
-    this.#simulated = plan.provider === 'scripted';
+    this.#plan = plan;
     this.#rows = new Map(
-      plan.phases.map((phase) => [
-        phase.name,
+      plan.phases.map(({ name, personas }) => [
+        name,
         {
-          phase: phase.name,
+          phase: name,
           status: 'waiting',
-          who: phase.personas.join(', '),
+          who: personas.join(', '),
           doing: '',
-          round: 0,
           startedAt: undefined,
           endedAt: undefined,
           usage: NO_USAGE,
@@ -56,14 +65,18 @@ export class ProgressView {
     );
     if (!terminal.isLive) return;
     this.#redraw = createLogUpdate(process.stderr, { showCursor: true });
-    this.#timer = setInterval(() => this.#draw(), 250);
+    this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
     this.#timer.unref();
   }
 
   /** Takes in one event of the run. */
   show(event: RunEvent): void {
-    for (const line of this.#linesOf(event)) this.#keep(line);
-    this.#draw();
+    this.#keep(this.#linesOf(event));
+  }
+
+  /** Says something that is no event of the run. */
+  note(text: string): void {
+    this.#keep([{ phase: '', text, paint: this.#terminal.colors.yellow }]);
   }
 
   /** Leaves the table as it stands and stops redrawing. */
@@ -73,12 +86,27 @@ export class ProgressView {
     this.#redraw?.done();
   }
 
-  #keep(line: string): void {
-    this.#redraw?.clear();
-    this.#terminal.err(line);
+  /** One write for the lines and the table below them: nothing flickers, and no half of a table is left behind. */
+  #keep(kept: readonly Kept[]): void {
+    process.stderr.cork();
+    if (kept.length > 0) this.#redraw?.clear();
+    for (const line of kept) this.#terminal.err(this.#format(line));
+    this.#draw();
+    process.stderr.uncork();
   }
 
-  #linesOf(event: RunEvent): string[] {
+  #format({ phase, text, paint = String }: Kept): string {
+    const label = phase.padEnd(LABEL);
+    if (this.#redraw === undefined) return `${label} ${paint(text)}`.trimStart();
+    const room = Math.max(20, this.#terminal.columns() - label.length - 2);
+    const indent = /^\s*/.exec(text)?.[0] ?? '';
+    const lines = wrapTo(text.trimStart(), room - indent.length);
+    return lines
+      .map((line, index) => `${index === 0 ? label : ' '.repeat(label.length)} ${indent}${paint(line)}`)
+      .join('\n');
+  }
+
+  #linesOf(event: RunEvent): Kept[] {
     const { colors } = this.#terminal;
     switch (event.type) {
       case 'run.queued':
@@ -87,77 +115,82 @@ export class ProgressView {
         return [];
       case 'phase.status':
         return this.#onPhase(event);
-      case 'persona.turn': {
+      case 'persona.turn':
         this.#change(event.phase, (row) => {
           row.usage = addUsage(row.usage, event.usage);
-          row.doing = `${event.kind === 'review' ? `review by ${event.persona}, ` : ''}turn ${event.turn}: ${event.tools.join(', ') || 'thinking'}`;
+          const review = event.kind === 'review' ? `review by ${event.persona}, ` : '';
+          row.doing = oneLine(`${review}turn ${event.turn}: ${event.tools.join(', ') || 'thinking'}`);
         });
         return [];
-      }
-      case 'persona.done':
+      case 'persona.done': {
         this.#change(event.phase, (row) => (row.doing = event.kind === 'review' ? 'review done' : 'gates measure'));
-        return [
-          `${pad(event.phase)} ${event.persona} ${event.kind === 'review' ? 'reviewed' : 'handed off'}: ${firstLine(event.summary)}`,
-        ];
-      case 'persona.fault':
-        return [
-          colors.yellow(
-            `${pad(event.phase)} ${event.persona}, attempt ${event.attempt}: ${event.message}${event.final ? '' : ' (will be tried again)'}`,
-          ),
-        ];
+        const did = event.kind === 'review' ? 'reviewed' : 'handed off';
+        const summary = cutTo(oneLine(event.summary), SUMMARY_COLUMNS);
+        return [{ phase: event.phase, text: `${event.persona} ${did}: ${summary}` }];
+      }
+      case 'persona.fault': {
+        const again = event.final ? '' : ' (will be tried again)';
+        const text = `${event.persona}, attempt ${event.attempt}: ${oneLine(event.message)}${again}`;
+        return [{ phase: event.phase, text, paint: colors.yellow }];
+      }
       case 'gate.verdict':
         return this.#onVerdict(event);
-      case 'rework.requested':
-        return [
-          colors.yellow(
-            `${pad(event.phase)} ↻ rework round ${event.round} with ${event.findings} findings: ${event.headline}`,
-          ),
-        ];
+      case 'rework.requested': {
+        const text = `↻ rework round ${event.round} with ${count(event.findings, 'finding')}: ${oneLine(event.headline)}`;
+        return [{ phase: event.phase, text, paint: colors.yellow }];
+      }
       case 'approval.requested':
-        return [
-          colors.yellow(
-            `${pad(event.phase)} ? waits for approval by ${event.role}: maestro approve ${event.runId} ${event.phase} --role ${event.role} --by NAME`,
-          ),
-        ];
+        return [{ phase: event.phase, text: this.#approvalText(event), paint: colors.yellow }];
       case 'approval.recorded': {
-        const { approval } = event;
-        return [
-          `${pad(approval.phase)} ${approval.decision} by ${approval.by} (${approval.role})${approval.simulated ? ' [simulated]' : ''}`,
-        ];
+        const { phase, decision, by, role, simulated } = event.approval;
+        return [{ phase, text: `${decision} by ${oneLine(by)} (${role})${simulated ? ' [simulated]' : ''}` }];
       }
     }
   }
 
-  #onPhase(event: Extract<RunEvent, { type: 'phase.status' }>): string[] {
-    const before = this.#rows.get(event.phase)?.status;
-    this.#change(event.phase, (row) => {
-      row.status = event.status;
-      row.round = event.round;
-      row.doing = event.reason;
-      const at = Date.parse(event.at);
-      if (event.status === 'running') row.startedAt ??= at;
-      if (ENDED.includes(event.status)) row.endedAt = at;
-    });
-    if (before === event.status) return [];
-    const reason = event.reason === '' ? '' : `: ${event.reason}`;
-    return [`${pad(event.phase)} ${paintStatus(this.#terminal.colors, event.status)}${reason}`];
+  #approvalText({ runId, phase, role }: Extract<RunEvent, { type: 'approval.requested' }>): string {
+    if (this.#plan.scripted?.approvals === true) return `? waits for approval by ${role}, which a script gives`;
+    return `? waits for approval by ${role}: maestro approve ${runId} ${phase} --role ${role} --by NAME`;
   }
 
-  #onVerdict(event: Extract<RunEvent, { type: 'gate.verdict' }>): string[] {
+  #onPhase(event: Extract<RunEvent, { type: 'phase.status' }>): Kept[] {
+    const before = this.#rows.get(event.phase)?.status;
+    const { status } = event;
+    const reason = oneLine(event.reason);
+    this.#change(event.phase, (row) => {
+      row.status = status;
+      row.doing = reason;
+      const at = Date.parse(event.at);
+      if (status === 'running') row.startedAt ??= at;
+      if (TERMINAL_PHASE.includes(status)) row.endedAt = at;
+    });
+    // The request for the approval and the decision have lines of their own.
+    const isTold = status === 'awaiting_approval' || (before === 'awaiting_approval' && status === 'running');
+    if (before === status || isTold) return [];
+    const text = `${statusText(status)}${reason === '' ? '' : `: ${reason}`}`;
+    return [{ phase: event.phase, text, paint: (line) => paintStatus(this.#terminal.colors, status, line) }];
+  }
+
+  #onVerdict({ phase, round, verdict }: Extract<RunEvent, { type: 'gate.verdict' }>): Kept[] {
     const { colors } = this.#terminal;
-    const { verdict } = event;
     const passed = verdict.gates.filter((gate) => gate.outcome === 'passed').length;
-    const word = verdict.verdict.replaceAll('_', ' ');
-    const paint =
-      verdict.verdict === 'blocked' ? colors.red : verdict.verdict === 'passed' ? colors.green : colors.yellow;
-    const head = paint(`${passed} of ${verdict.gates.length} gates passed, ${word}`);
-    const round = event.round > 0 ? ` after rework ${event.round}` : '';
-    const gates = verdict.gates.map((gate) => `${pad('')}   ${paintGate(colors, gate)}`);
+    const after = round > 0 ? ` after rework ${round}` : '';
+    const words = `${passed} of ${count(verdict.gates.length, 'gate')} passed, ${verdict.verdict.replaceAll('_', ' ')}`;
+    const head: Kept = {
+      phase,
+      text: `${words}${after}${verdict.simulated ? ' [simulated]' : ''}`,
+      paint: (line) => paintStatus(colors, verdict.verdict, line),
+    };
+    const gates = verdict.gates.map((gate): Kept => ({
+      phase: '',
+      text: `  ${gateText(gate)}`,
+      paint: gateColor(colors, gate),
+    }));
     const named = new Set(verdict.gates.filter((gate) => gate.outcome !== 'passed').map((gate) => gate.gate));
     const others = verdictProblems(verdict)
       .filter((problem) => ![...named].some((gate) => problem.startsWith(`gate ${gate} `)))
-      .map((problem) => `${pad('')}   ${colors.yellow(`~ ${problem}`)}`);
-    return [`${pad(event.phase)} ${head}${round}${verdict.simulated ? ' [simulated]' : ''}`, ...gates, ...others];
+      .map((problem): Kept => ({ phase: '', text: `  ~ ${problem}`, paint: colors.yellow }));
+    return [head, ...gates, ...others];
   }
 
   #change(phase: string, change: (row: Row) => void): void {
@@ -167,23 +200,33 @@ export class ProgressView {
 
   #draw(): void {
     if (this.#redraw === undefined) return;
-    const { colors, columns } = this.#terminal;
+    const { colors } = this.#terminal;
+    // A line that fills the last column makes some terminals wrap.
+    const columns = this.#terminal.columns() - 1;
     const rows = [...this.#rows.values()];
-    const width = Math.max(...rows.map((row) => row.phase.length));
+    const nameWidth = Math.max(...rows.map((row) => row.phase.length));
+    const statusWidth = Math.max(...rows.map((row) => statusText(row.status).length));
     const lines = rows.map((row) => {
-      const status = row.status.replaceAll('_', ' ').padEnd(20);
+      const name = `${row.phase.padEnd(nameWidth)}  `;
+      const status = statusText(row.status).padEnd(statusWidth);
       const time = row.startedAt === undefined ? '' : elapsed((row.endedAt ?? Date.now()) - row.startedAt);
-      const spent = row.usage.calls === 0 ? '' : `${tokens(row.usage)} ${cost(row.usage, this.#simulated)}`;
-      const text = `${row.phase.padEnd(width)}  ${status} ${time.padStart(7)}  ${spent.padEnd(24)} ${row.who}  ${row.doing}`;
-      const cut = text.length > columns - 1 ? `${text.slice(0, columns - 2)}…` : text;
-      return cut.replace(status.trimEnd(), paintStatus(colors, row.status).slice(0));
+      const spent = row.usage.calls === 0 ? '' : this.#spent(row.usage);
+      const tail = `  ${time.padStart(7)}  ${spent.padEnd(10)}  ${doingOf(row)}`;
+      const rest = cutTo(tail, columns - name.length - status.length).trimEnd();
+      return `${cutTo(name, columns)}${paintStatus(colors, row.status, cutTo(status, columns - name.length))}${rest}`;
     });
-    this.#redraw(['', ...lines].join('\n'));
+    const all = rows.reduce((sum, row) => addUsage(sum, row.usage), NO_USAGE);
+    const mark = this.#plan.provider === 'scripted' ? ' · simulated' : '';
+    const foot = `${this.#plan.workflow} ${this.#plan.runId} · ${elapsed(Date.now() - this.#began)} · ${this.#spent(all)}${mark}`;
+    this.#redraw(['', ...lines, colors.dim(cutTo(foot, columns))].join('\n'));
+  }
+
+  #spent(usage: Usage): string {
+    return this.#plan.provider === 'scripted' ? tokens(usage) : `${tokens(usage)} ${cost(usage, false)}`;
   }
 }
 
-const pad = (phase: string): string => phase.padEnd(14);
-const firstLine = (text: string): string => {
-  const line = text.split('\n')[0] ?? '';
-  return line.length > 160 ? `${line.slice(0, 159)}…` : line;
-};
+function doingOf(row: Row): string {
+  if (row.doing === '') return row.who;
+  return TERMINAL_PHASE.includes(row.status) ? row.doing : `${row.who}: ${row.doing}`;
+}

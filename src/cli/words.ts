@@ -1,6 +1,7 @@
 import type { PhaseStatus, RunStatus, Usage } from '../shared/run-record.ts';
 import type { GateOutcome, GateResult, PhaseVerdict } from '../shared/verdict.ts';
 import type { Terminal } from './terminal.ts';
+import { oneLine } from './text.ts';
 
 type Colors = Terminal['colors'];
 
@@ -20,9 +21,16 @@ const MARKS: Record<PhaseStatus | 'queued' | 'paused', string> = {
   not_started: '–',
 };
 
-/** A status with its mark, in its colour. */
-export function paintStatus(colors: Colors, status: PhaseStatus | RunStatus): string {
-  const text = `${MARKS[status]} ${status.replaceAll('_', ' ')}`;
+/** A status with its mark. */
+export const statusText = (status: PhaseStatus | RunStatus): string =>
+  `${MARKS[status]} ${status.replaceAll('_', ' ')}`;
+
+/** A status with its mark, or another text, in the colour of the status. */
+export function paintStatus(
+  colors: Colors,
+  status: PhaseStatus | RunStatus,
+  text: string = statusText(status),
+): string {
   switch (status) {
     case 'passed':
       return colors.green(text);
@@ -64,11 +72,13 @@ export function cost(usage: Usage, simulated: boolean): string {
 
 const OUTCOME_MARKS: Record<GateOutcome, string> = { passed: '✔', failed: '✘', error: '!', bypassed: '↷' };
 
-export function paintGate(colors: Colors, gate: GateResult): string {
-  const line = `${OUTCOME_MARKS[gate.outcome]} ${gate.gate}: ${gate.message}`;
-  if (gate.outcome === 'passed') return colors.green(line);
-  return gate.outcome === 'bypassed' ? colors.yellow(line) : colors.red(line);
-}
+export const gateText = (gate: GateResult): string =>
+  `${OUTCOME_MARKS[gate.outcome]} ${gate.gate}: ${oneLine(gate.message)}`;
+
+export const gateColor = (colors: Colors, { outcome, severity }: GateResult): ((text: string) => string) => {
+  if (outcome === 'passed') return colors.green;
+  return outcome === 'bypassed' || (outcome === 'failed' && severity === 'WARNING') ? colors.yellow : colors.red;
+};
 
 /** Every line of a verdict that did not pass, for the terminal. */
 export function verdictProblems(verdict: PhaseVerdict): string[] {
@@ -95,5 +105,5 @@ export function verdictProblems(verdict: PhaseVerdict): string[] {
     ...verdict.errors
       .filter((error) => error.gate === undefined && error.criterion === undefined)
       .map((error) => `${error.metric}: ${error.reason}`),
-  ];
+  ].map(oneLine);
 }

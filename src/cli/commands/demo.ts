@@ -10,6 +10,7 @@ import { nearestHint } from '../../shared/yaml-file.ts';
 import { shippedScenarios, startShippedScripts } from '../../workers/scripted/shipped.ts';
 import { startChildWorker, withoutModelKeys } from '../children.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
+import { count } from '../text.ts';
 import { followRun } from './follow.ts';
 import { type RunFlags, SIMULATED, planFromFlags, showResult } from './run.ts';
 
@@ -30,6 +31,7 @@ const REQUIREMENT =
 export async function demoCommand(context: CommandContext, flags: DemoFlags): Promise<number> {
   const isScripted = flags.provider === 'scripted';
   if (isScripted) context.terminal.err(SIMULATED);
+  else assertKey(context);
   const scenario = flags.sabotage === undefined ? flags.scenario : await sabotageScenario(flags.sabotage, isScripted);
   const input = flags.input.length > 0 || flags.inputFile !== undefined ? flags.input : [`requirement=${REQUIREMENT}`];
   return withSession(context, { startRedis: true }, (session) =>
@@ -64,9 +66,7 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
         return worker;
       }),
     );
-    terminal.err(
-      `workers  ${workers.map((worker) => worker.name).join(', ')}: two processes, two work folders, logs in ${workersHome}`,
-    );
+    terminal.err(`workers  ${count(workers.length, 'process')} with a work folder each, logs in ${workersHome}`);
     const server = await startServer({
       host: '127.0.0.1',
       port: 0,
@@ -96,13 +96,15 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
   }
 }
 
-function announceCost({ terminal, config }: CommandContext, plan: RunPlan): void {
+function assertKey({ config }: CommandContext): void {
   const { apiKey, authToken } = config.anthropic;
-  if (apiKey === undefined && authToken === undefined) {
-    throw new FleetError('MODEL_UNAVAILABLE', 'the provider "anthropic" has no key', {
-      remedy: 'Set ANTHROPIC_API_KEY, or leave --provider away for a simulated run.',
-    });
-  }
+  if (apiKey !== undefined || authToken !== undefined) return;
+  throw new FleetError('MODEL_UNAVAILABLE', 'the provider "anthropic" has no key', {
+    remedy: 'Set ANTHROPIC_API_KEY, or leave --provider away for a simulated run.',
+  });
+}
+
+function announceCost({ terminal }: CommandContext, plan: RunPlan): void {
   const limits = [
     ...(plan.budget.usd === undefined ? [] : [`$${plan.budget.usd}`]),
     ...(plan.budget.tokens === undefined ? [] : [`${plan.budget.tokens} tokens`]),

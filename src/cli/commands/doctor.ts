@@ -38,7 +38,7 @@ export async function doctorCommand(context: CommandContext, flags: { json?: boo
   if (flags.json === true) terminal.out(JSON.stringify({ checks }, null, 2));
   const width = Math.max(...checks.map((check) => check.name.length));
   for (const check of flags.json === true ? [] : checks) {
-    const mark = check.ok ? terminal.colors.green('✔') : terminal.colors.red('✘');
+    const mark = check.ok ? terminal.outColors.green('✔') : terminal.outColors.red('✘');
     terminal.out(`${mark} ${check.name.padEnd(width)}  ${check.detail}`);
     if (check.remedy !== '') terminal.out(`  ${' '.repeat(width)}  ${check.remedy}`);
   }

@@ -21,26 +21,31 @@ const loadPolicies = async (context: CommandContext, file: string | undefined): 
 export async function gatesCommand(
   context: CommandContext,
   dir: string,
-  flags: { phase: string; policy?: string; format: ReportFormat },
+  flags: { phase?: string; policy?: string; format: ReportFormat },
 ): Promise<number> {
   const { config, terminal, signal } = context;
+  const { phase } = flags;
+  if (phase === undefined)
+    throw new FleetError('BAD_USAGE', "required option '--phase <P>' not specified", {
+      remedy: 'Name the phase whose gates apply, e.g. --phase backend.',
+    });
   const root = resolve(context.cwd, dir);
   const found = await stat(root).catch(() => undefined);
   if (found?.isDirectory() !== true)
     throw new FleetError('BAD_USAGE', `${dir} is not a folder`, { remedy: 'Give the folder to measure.' });
   const policySet = await loadPolicies(context, flags.policy);
-  const { policy, fallback } = findPolicy(policySet, flags.phase);
-  if (fallback) terminal.err(`no policy names the phase "${flags.phase}": ${policy} is used`);
+  const { policy, fallback } = findPolicy(policySet, phase);
+  if (fallback) terminal.err(`no policy names the phase "${phase}": ${policy} is used`);
   const logger = createLogger({ level: config.logLevel, name: 'maestro' });
   const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger });
   const scratch = await mkdtemp(join(tmpdir(), 'maestro-gates-'));
   try {
-    terminal.err(`measuring ${root} for phase ${flags.phase} (policy ${policy}, sandbox ${sandbox.description})`);
+    terminal.err(`measuring ${root} for phase ${phase} (policy ${policy}, sandbox ${sandbox.description})`);
     const run = { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} };
     const measured = await measurePhase({
       root,
       scratch,
-      phase: flags.phase,
+      phase,
       policySet,
       policy,
       sandbox,
@@ -48,8 +53,8 @@ export async function gatesCommand(
       signal,
       logger,
     });
-    const verdict = evaluatePhase({ policySet, policy, phase: flags.phase, fallback, ...measured });
-    terminal.out(renderPhase({ verdict, ...measured }, flags.format, terminal.colors).trimEnd());
+    const verdict = evaluatePhase({ policySet, policy, phase, fallback, ...measured });
+    terminal.out(renderPhase({ verdict, ...measured }, flags.format, terminal.outColors).trimEnd());
     return exitCodeOf(verdict);
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -73,6 +78,8 @@ export async function gatesEvalCommand(
     });
   }
   const verdict = evaluateSupplied({ policySet, phase: flags.phase, text, file: flags.metrics });
-  terminal.out(renderPhase(suppliedReport(verdict), flags.json === true ? 'json' : 'table', terminal.colors).trimEnd());
+  terminal.out(
+    renderPhase(suppliedReport(verdict), flags.json === true ? 'json' : 'table', terminal.outColors).trimEnd(),
+  );
   return exitCodeOf(verdict);
 }

@@ -1,15 +1,20 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import { renderRunHtml } from '../../gates/reports/run-report.ts';
 import { type ExportedRun, exportRun } from '../../producer/export-run.ts';
-import { EXIT } from '../../shared/errors.ts';
+import { type BlobStore, getJson } from '../../shared/blob-store.ts';
+import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
+import { Handoff } from '../../shared/handoff.ts';
 import type { RunId } from '../../shared/names.ts';
-import type { PhaseRecord, RunRecord } from '../../shared/run-record.ts';
+import { packagePath } from '../../shared/package-root.ts';
+import { RoundEvidence } from '../../shared/round-evidence.ts';
+import type { BlobRef, PhaseRecord, RunRecord } from '../../shared/run-record.ts';
 import type { Session } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
+import { count, oneLine } from '../text.ts';
 import { cost, elapsed, paintStatus, tokens, verdictProblems } from '../words.ts';
 
-/** What a run ended with, for people and for machines. */
+/** What a run came to, for people and for machines. */
 export interface RunResult {
   run: RunRecord;
   phases: PhaseRecord[];
@@ -17,21 +22,68 @@ export interface RunResult {
   report: string;
 }
 
+const runFolder = (session: Session, runId: RunId): string => join(session.config.home, 'runs', runId);
+
 /** Writes repository and report of a run below the home folder. */
 export async function collectResult(session: Session, runId: RunId): Promise<RunResult> {
-  const folder = join(session.config.home, 'runs', runId);
-  await mkdir(folder, { recursive: true });
+  const exported = await writeRepository(session, runId);
+  return { ...(await writeReport(session, runId)), exported };
+}
+
+/** Writes what a run has handed on as a git repository, to the folder asked for or to the run's own. */
+export async function writeRepository(session: Session, runId: RunId, out?: string): Promise<ExportedRun> {
+  if (out !== undefined) await assertEmpty(out);
+  const dir = out ?? join(runFolder(session, runId), 'repository');
+  await mkdir(dirname(dir), { recursive: true });
+  return exportRun({ ...session, runId, dir, scratch: join(session.config.home, 'work') });
+}
+
+/** A folder that holds anything is somebody's: it is never replaced. */
+async function assertEmpty(dir: string): Promise<void> {
+  const names = await readdir(dir).catch((err: unknown) => {
+    if (err instanceof Error && 'code' in err && err.code === 'ENOENT') return [];
+    throw new FleetError('BAD_USAGE', `--out ${dir} cannot be used: ${errorMessage(err)}`, { cause: err });
+  });
+  if (names.length === 0) return;
+  throw new FleetError('BAD_USAGE', `--out ${dir} is not empty`, { remedy: 'Give a new or an empty folder.' });
+}
+
+/** Writes the report of a run as one HTML page, to the file asked for or to the run's own folder. */
+export async function writeReport(
+  session: Session,
+  runId: RunId,
+  html?: string,
+): Promise<Pick<RunResult, 'run' | 'phases' | 'report'>> {
   const run = await session.store.getRun(runId);
   const phases = await session.store.getPhases(runId);
-  const exported = await exportRun({
-    ...session,
-    runId,
-    dir: join(folder, 'repository'),
-    scratch: join(session.config.home, 'work'),
-  });
-  const report = join(folder, 'report.html');
-  await writeFile(report, renderRunHtml({ run, phases }));
-  return { run, phases, exported, report };
+  const report = html ?? join(runFolder(session, runId), 'report.html');
+  const evidence = await readBlobs(
+    session.blobs,
+    phases.flatMap((phase) => phase.rounds.map((round) => round.evidence)),
+    RoundEvidence,
+  );
+  const handoffs = await readBlobs(
+    session.blobs,
+    phases.flatMap((phase) => Object.values(phase.handoffs)),
+    Handoff,
+  );
+  try {
+    await mkdir(dirname(report), { recursive: true });
+    await writeFile(report, renderRunHtml({ run, phases, evidence, handoffs }));
+  } catch (err) {
+    throw new FleetError('BAD_USAGE', `the report cannot be written: ${errorMessage(err)}`, { cause: err });
+  }
+  return { run, phases, report };
+}
+
+async function readBlobs<T>(
+  blobs: BlobStore,
+  refs: readonly BlobRef[],
+  schema: { parse(value: unknown): T },
+): Promise<Map<string, T>> {
+  const read = new Map<string, T>();
+  for (const ref of new Set(refs)) read.set(ref, await getJson(blobs, ref, schema));
+  return read;
 }
 
 /** 0 passed, 3 blocked, 4 failed because Redis, model or sandbox were away, 5 cancelled, 1 any other fault. */
@@ -45,6 +97,7 @@ export function exitOf(run: Pick<RunRecord, 'status' | 'reason'>): number {
     case 'cancelled':
       return EXIT.cancelled;
     case 'failed':
+      if (run.reason.includes('BUDGET_EXCEEDED')) return EXIT.blocked;
       return /\b(MODEL|SANDBOX|REDIS|BLOB|TOOL)_(UNAVAILABLE|REFUSED)\b/.test(run.reason)
         ? EXIT.unavailable
         : EXIT.internal;
@@ -56,7 +109,7 @@ export function exitOf(run: Pick<RunRecord, 'status' | 'reason'>): number {
   }
 }
 
-export function resultJson(result: RunResult): Record<string, unknown> {
+export function resultJson(result: Omit<RunResult, 'exported'> & { exported?: ExportedRun }): Record<string, unknown> {
   const { run, phases, exported, report } = result;
   return {
     runId: run.runId,
@@ -68,8 +121,7 @@ export function resultJson(result: RunResult): Record<string, unknown> {
     usage: run.usage,
     startedAt: run.startedAt,
     finishedAt: run.finishedAt,
-    repository: exported.repository,
-    commit: exported.commit,
+    ...(exported === undefined ? {} : { repository: exported.repository, commit: exported.commit }),
     report,
     gates: countGates(phases),
     phases: phases.map((phase) => ({
@@ -109,35 +161,54 @@ export function countGates(phases: readonly PhaseRecord[]): {
   };
 }
 
-/** The last lines of a run on a terminal. */
-export function printResult(terminal: Terminal, result: RunResult): void {
-  const { run, phases, exported, report } = result;
-  const { colors } = terminal;
+/** What a run came to, on a terminal. `again`: the commands that show it later. */
+export function resultLines(colors: Terminal['colors'], result: RunResult, again: string): string[] {
+  const { run, exported, report } = result;
+  const { repository } = exported;
+  return [
+    ...summaryLines(colors, result),
+    `  code        ${repository === null ? 'no phase handed anything on' : `git clone ${repository} my-copy`}`,
+    ...conflictLines(colors, exported),
+    `  report      ${report}`,
+    `  later       ${again}`,
+    `  personas    ${run.simulated ? colors.yellow('simulated: played from a script, no model was asked') : `real: the answers came from the provider ${run.provider}`}`,
+  ];
+}
+
+/** Verdict, what did not pass, gates and tokens. */
+export function summaryLines(colors: Terminal['colors'], { run, phases }: Pick<RunResult, 'run' | 'phases'>): string[] {
   const gates = countGates(phases);
-  const spent =
-    run.startedAt === null
-      ? ''
-      : ` in ${elapsed(Date.parse(run.finishedAt ?? run.startedAt) - Date.parse(run.startedAt))}`;
-  const lines = ['', `${colors.bold('Run')} ${run.runId} ${paintStatus(colors, run.status)}${spent}`];
+  const took = run.startedAt === null || run.finishedAt === null ? null : span(run.startedAt, run.finishedAt);
+  const mark = run.simulated ? ' [simulated]' : '';
+  const lines = [
+    `${colors.bold('Run')} ${run.runId} of ${run.workflow}: ${paintStatus(colors, run.status)}${took === null ? '' : ` in ${took}`}${mark}`,
+  ];
   for (const phase of phases) {
     if (phase.status === 'passed') continue;
-    const reason = phase.reason === '' ? '' : `: ${phase.reason}`;
+    const reason = phase.reason === '' ? '' : `: ${oneLine(phase.reason)}`;
     lines.push(`  ${phase.phase.padEnd(14)} ${paintStatus(colors, phase.status)}${reason}`);
     const verdict = phase.rounds.at(-1)?.verdict;
     if (verdict !== undefined && phase.status !== 'not_started')
       lines.push(...verdictProblems(verdict).map((problem) => `${' '.repeat(17)}${problem}`));
   }
   lines.push(
-    `  gates       ${gates.passed} passed, ${gates.failed} failed, ${gates.errors} in error, ${gates.bypassed} bypassed; ${gates.reworkRounds} rework rounds`,
-    `  tokens      ${tokens(run.usage)} in ${run.usage.calls} calls, ${cost(run.usage, run.simulated)}`,
-    `  code        ${exported.repository === null ? 'none was handed on' : `git clone ${exported.repository}`}`,
-    `  report      ${report}`,
+    `  gates       ${gates.passed} passed, ${gates.failed} failed, ${gates.errors} in error, ${gates.bypassed} bypassed; ${count(gates.reworkRounds, 'rework round')}`,
+    `  tokens      ${tokens(run.usage)} in ${count(run.usage.calls, 'call')}, ${cost(run.usage, run.simulated)}`,
   );
-  for (const conflict of exported.conflicts)
-    lines.push(
-      colors.red(
-        `  conflict    ${conflict.file}: ${conflict.labels.join(' and ')}; only part of the work is in the repository`,
-      ),
-    );
-  terminal.err(lines.join('\n'));
+  return lines;
+}
+
+const span = (from: string, to: string): string => elapsed(Date.parse(to) - Date.parse(from));
+
+export const conflictLines = (colors: Terminal['colors'], exported: ExportedRun): string[] =>
+  exported.conflicts.map((conflict) =>
+    colors.red(
+      `  conflict    ${oneLine(conflict.file)}: ${conflict.labels.join(' and ')}; only part of the work is in the repository`,
+    ),
+  );
+
+/** The command as a person in this folder can type it: a clone has it in `bin`, an installed package on the PATH. */
+export function commandName(cwd: string): string {
+  const path = relative(cwd, packagePath('bin', 'maestro'));
+  return path.startsWith('..') || path.includes('node_modules') ? 'maestro' : path;
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { shippedFolders } from '../../producer/definitions-builder.ts';
 import { enqueueRun } from '../../producer/enqueue.ts';
 import { prepareRun } from '../../producer/prepare-run.ts';
@@ -11,7 +12,7 @@ import { parseYaml } from '../../shared/yaml-file.ts';
 import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { followRun } from './follow.ts';
-import { collectResult, exitOf, printResult, resultJson } from './run-result.ts';
+import { collectResult, commandName, exitOf, resultJson, resultLines } from './run-result.ts';
 
 export interface RunFlags {
   input: string[];
@@ -25,8 +26,7 @@ export interface RunFlags {
   json?: boolean;
 }
 
-export const SIMULATED =
-  'simulated: the personas are played from a script, no model is asked; queue, workspace, sandbox, collectors and gates are real';
+export const SIMULATED = 'simulated: a script plays the personas, no model is asked; everything else is real';
 
 /** Plans a run of a workflow file with the flags of the command line. */
 export async function planFromFlags(
@@ -47,7 +47,7 @@ export async function planFromFlags(
   };
   if (flags.budgetTokens !== undefined && flags.budgetUsd === undefined) delete budget.usd;
   return prepareRun(session.blobs, shippedFolders(PACKAGE_ROOT), loaded, {
-    inputs: await readInputs(flags, loaded.workflow),
+    inputs: await readInputs(context.cwd, flags, loaded.workflow),
     provider: provider.data,
     scripted: isScripted ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' } : null,
     budget,
@@ -55,11 +55,8 @@ export async function planFromFlags(
 }
 
 /** `--input k=v` and `--input-file`, typed as the workflow declares them. */
-async function readInputs(flags: RunFlags, workflow: Workflow): Promise<InputValues> {
-  const fromFile =
-    flags.inputFile === undefined
-      ? {}
-      : parseYaml(InputValuesSchema, { file: flags.inputFile, text: await readFile(flags.inputFile, 'utf8') }).value;
+async function readInputs(cwd: string, flags: RunFlags, workflow: Workflow): Promise<InputValues> {
+  const fromFile = flags.inputFile === undefined ? {} : await readInputFile(resolve(cwd, flags.inputFile));
   const fromFlags = flags.input.map((pair): [string, string | number | boolean] => {
     const at = pair.indexOf('=');
     if (at < 1) throw new FleetError('BAD_USAGE', `--input ${pair}: write it as name=value`);
@@ -69,6 +66,16 @@ async function readInputs(flags: RunFlags, workflow: Workflow): Promise<InputVal
     return [name, type === 'boolean' && /^(true|false)$/.test(text) ? text === 'true' : text];
   });
   return { ...fromFile, ...Object.fromEntries(fromFlags) };
+}
+
+async function readInputFile(file: string): Promise<InputValues> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (err) {
+    throw new FleetError('BAD_USAGE', `--input-file ${file} cannot be read`, { cause: err, remedy: 'Check the path.' });
+  }
+  return parseYaml(InputValuesSchema, { file, text }).value;
 }
 
 /** `maestro run WORKFLOW`: enqueues a run and shows it until it has ended. The run goes on without this command. */
@@ -93,8 +100,12 @@ export function runCommand(context: CommandContext, name: string, flags: RunFlag
     }
     const hasEnded = await followRun(session, plan, terminal, signal);
     if (!hasEnded) {
-      terminal.err(`the run goes on: maestro status ${plan.runId}, or end it with maestro cancel ${plan.runId}`);
-      return EXIT.passed;
+      const { runId } = plan;
+      terminal.err(`the run goes on without this command: maestro status ${runId}; maestro cancel ${runId} ends it`);
+      const { status, simulated } = await session.store.getRun(runId);
+      if (flags.json === true)
+        terminal.out(JSON.stringify({ runId, workflow: plan.workflow, status, simulated }, null, 2));
+      return EXIT.cancelled;
     }
     return showResult(context, session, plan, flags);
   });
@@ -107,9 +118,13 @@ export async function showResult(
   plan: RunPlan,
   flags: { json?: boolean },
 ): Promise<number> {
-  const { terminal } = context;
+  const { terminal, cwd } = context;
   const result = await collectResult(session, plan.runId);
-  printResult(terminal, result);
+  const maestro = commandName(cwd);
+  // A private Redis that this command started ends with it; its data stays in the home folder.
+  const first = session.server.started ? `${maestro} up, then ` : '';
+  const lines = resultLines(terminal.colors, result, `${first}${maestro} status ${plan.runId}`);
+  terminal.err(['', ...lines].join('\n'));
   if (flags.json === true) terminal.out(JSON.stringify(resultJson(result), null, 2));
   if (result.run.simulated) terminal.err(SIMULATED);
   return exitOf(result.run);

@@ -1,12 +1,15 @@
+import { resolve } from 'node:path';
 import { approvePhase } from '../../producer/enqueue.ts';
 import { watchRun } from '../../producer/watch.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import { RunId } from '../../shared/names.ts';
-import { type RunEvent, RunStatus, TERMINAL_RUN } from '../../shared/run-record.ts';
+import { type PhaseRecord, type RunEvent, RunStatus, TERMINAL_RUN } from '../../shared/run-record.ts';
 import { cancelRun } from '../../shared/transitions.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
-import { cost, elapsed, paintStatus, tokens, verdictProblems } from '../words.ts';
-import { collectResult, exitOf, printResult, resultJson } from './run-result.ts';
+import type { Terminal } from '../terminal.ts';
+import { oneLine } from '../text.ts';
+import { cost, elapsed, paintStatus, statusText, tokens, verdictProblems } from '../words.ts';
+import { conflictLines, exitOf, resultJson, summaryLines, writeReport, writeRepository } from './run-result.ts';
 
 interface JsonFlag {
   json?: boolean;
@@ -23,21 +26,29 @@ export function parseRunId(text: string): RunId {
   });
 }
 
+function parseStatus(word: string): RunStatus {
+  const parsed = RunStatus.safeParse(word.trim());
+  if (parsed.success) return parsed.data;
+  throw new FleetError('BAD_USAGE', `"${word}" is not the status of a run`, {
+    remedy: `Use one of: ${RunStatus.options.join(', ')}.`,
+  });
+}
+
 /** `maestro runs`: newest first. */
 export function runsCommand(
   context: CommandContext,
   flags: JsonFlag & { limit: number; status?: string },
 ): Promise<number> {
   const { terminal } = context;
+  const statuses = flags.status?.split(',').map(parseStatus);
   return attach(context, async ({ store }) => {
-    const statuses = flags.status?.split(',').map((word) => RunStatus.parse(word));
     const { runs } = await store.listRuns({ limit: flags.limit, ...(statuses === undefined ? {} : { statuses }) });
     if (flags.json === true) terminal.out(JSON.stringify({ runs }, null, 2));
     else if (runs.length === 0) terminal.err('no runs yet: start one with `maestro run WORKFLOW`');
     for (const run of flags.json === true ? [] : runs) {
       const mark = run.simulated ? ' [simulated]' : '';
       terminal.out(
-        `${run.runId}  ${run.createdAt.slice(0, 19).replace('T', ' ')}  ${run.workflow.padEnd(20)} ${paintStatus(terminal.colors, run.status)}${mark}`,
+        `${run.runId}  ${run.createdAt.slice(0, 19).replace('T', ' ')}  ${run.workflow.padEnd(20)} ${paintStatus(terminal.outColors, run.status)}${mark}`,
       );
     }
     return EXIT.passed;
@@ -47,35 +58,34 @@ export function runsCommand(
 /** `maestro status RUN`: how a run stands now. */
 export function statusCommand(context: CommandContext, id: string, flags: JsonFlag): Promise<number> {
   const { terminal } = context;
+  const runId = parseRunId(id);
   return attach(context, async ({ store }) => {
-    const runId = parseRunId(id);
     const run = await store.getRun(runId);
     const phases = await store.getPhases(runId);
     if (flags.json === true) {
       terminal.out(JSON.stringify({ ...run, phases }, null, 2));
       return TERMINAL_RUN.includes(run.status) ? exitOf(run) : EXIT.passed;
     }
-    const { colors } = terminal;
-    const reason = run.reason === '' ? '' : `: ${run.reason}`;
+    const { outColors: colors } = terminal;
+    const reason = run.reason === '' ? '' : `: ${oneLine(run.reason)}`;
     terminal.out(
       `${run.runId} ${run.workflow} ${paintStatus(colors, run.status)}${run.simulated ? ' [simulated]' : ''}${reason}`,
     );
-    for (const phase of phases) {
-      const time =
-        phase.startedAt === null
-          ? ''
-          : elapsed(
-              (phase.finishedAt === null ? Date.now() : Date.parse(phase.finishedAt)) - Date.parse(phase.startedAt),
-            );
-      const spent = phase.usage.calls === 0 ? '' : `${tokens(phase.usage)}, ${cost(phase.usage, phase.simulated)}`;
-      const round = phase.round > 0 ? ` rework ${phase.round}` : '';
-      terminal.out(`  ${phase.phase.padEnd(16)} ${paintStatus(colors, phase.status)}${round}  ${time}  ${spent}`);
-      const verdict = phase.rounds.at(-1)?.verdict;
-      if (verdict !== undefined) for (const problem of verdictProblems(verdict)) terminal.out(`      ${problem}`);
-      if (phase.reason !== '' && verdict === undefined) terminal.out(`      ${phase.reason}`);
-    }
+    for (const phase of phases) for (const line of phaseLines(colors, phase)) terminal.out(line);
     return TERMINAL_RUN.includes(run.status) ? exitOf(run) : EXIT.passed;
   });
+}
+
+function phaseLines(colors: Terminal['colors'], phase: PhaseRecord): string[] {
+  const until = phase.finishedAt === null ? Date.now() : Date.parse(phase.finishedAt);
+  const time = phase.startedAt === null ? '' : elapsed(until - Date.parse(phase.startedAt));
+  const spent = phase.usage.calls === 0 ? '' : `${tokens(phase.usage)}, ${cost(phase.usage, phase.simulated)}`;
+  const round = phase.round > 0 ? `rework ${phase.round}` : '';
+  const status = paintStatus(colors, phase.status, statusText(phase.status).padEnd(22));
+  const line = `  ${phase.phase.padEnd(16)} ${status} ${time.padStart(7)}  ${spent.padEnd(24)}  ${round}`.trimEnd();
+  const verdict = phase.rounds.at(-1)?.verdict;
+  const problems = verdict === undefined ? [oneLine(phase.reason)] : verdictProblems(verdict);
+  return [line, ...problems.filter((problem) => problem !== '').map((problem) => `      ${problem}`)];
 }
 
 /** `maestro events RUN`: the append-only log, one line an event; `--follow` waits for more until the run has ended. */
@@ -85,13 +95,16 @@ export function eventsCommand(
   flags: JsonFlag & { follow?: boolean; from: number },
 ): Promise<number> {
   const { terminal, signal } = context;
+  const runId = parseRunId(id);
   return attach(context, async (session) => {
-    const runId = parseRunId(id);
     await session.store.getPlan(runId);
     const collected: RunEvent[] = [];
     const show = (event: RunEvent): void => {
       if (flags.json === true) collected.push(event);
-      else terminal.out(`${String(event.seq).padStart(5)}  ${event.at}  ${event.type.padEnd(18)} ${describe(event)}`);
+      else
+        terminal.out(
+          `${String(event.seq).padStart(5)}  ${event.at}  ${event.type.padEnd(18)} ${oneLine(describe(event))}`,
+        );
     };
     if (flags.follow === true) {
       const { redisUrl, store, config } = session;
@@ -152,11 +165,12 @@ export function approveCommand(
   flags: JsonFlag & { role: string; by: string; reject?: boolean; note: string },
 ): Promise<number> {
   const { terminal } = context;
+  const runId = parseRunId(id);
   return attach(context, async (session) => {
     const decision = flags.reject === true ? 'rejected' : 'approved';
     const target = { ...session, prefix: session.config.prefix };
     const { role, by, note } = flags;
-    const approval = await approvePhase(target, parseRunId(id), { phase, role, by, decision, note, simulated: false });
+    const approval = await approvePhase(target, runId, { phase, role, by, decision, note, simulated: false });
     if (flags.json === true) terminal.out(JSON.stringify(approval, null, 2));
     else terminal.out(`${phase} ${decision} by ${by} (${role})`);
     return EXIT.passed;
@@ -170,8 +184,8 @@ export function cancelCommand(
   flags: JsonFlag & { reason: string },
 ): Promise<number> {
   const { terminal } = context;
+  const runId = parseRunId(id);
   return attach(context, async ({ store }) => {
-    const runId = parseRunId(id);
     const hasChanged = await cancelRun(store, runId, flags.reason);
     const { status } = await store.getRun(runId);
     if (flags.json === true) terminal.out(JSON.stringify({ runId, status, changed: hasChanged }, null, 2));
@@ -180,13 +194,44 @@ export function cancelCommand(
   });
 }
 
-/** `maestro artifacts RUN` and `maestro report RUN`: writes the repository and the report, and says where. */
-export function resultCommand(context: CommandContext, id: string, flags: JsonFlag): Promise<number> {
-  const { terminal } = context;
+/** `maestro artifacts RUN [--out DIR]`: writes what the run has handed on as a git repository. */
+export function artifactsCommand(
+  context: CommandContext,
+  id: string,
+  flags: JsonFlag & { out?: string },
+): Promise<number> {
+  const { terminal, cwd } = context;
+  const runId = parseRunId(id);
   return attach(context, async (session) => {
-    const result = await collectResult(session, parseRunId(id));
-    if (flags.json === true) terminal.out(JSON.stringify(resultJson(result), null, 2));
-    else printResult(terminal, result);
+    const { simulated, status } = await session.store.getRun(runId);
+    const out = flags.out === undefined ? undefined : resolve(cwd, flags.out);
+    const exported = await writeRepository(session, runId, out);
+    const { repository, commit, phases } = exported;
+    if (flags.json === true)
+      terminal.out(JSON.stringify({ runId, status, simulated, repository, commit, phases }, null, 2));
+    else if (repository === null) terminal.out(`no phase of run ${runId} has handed anything on yet (${status})`);
+    else {
+      terminal.out(`${repository} holds the work of ${phases.join(', ')}${simulated ? ' [simulated]' : ''}`);
+      terminal.out(`commit ${commit}; look with: git -C ${repository} log --stat`);
+      for (const line of conflictLines(terminal.outColors, exported)) terminal.out(line);
+    }
+    return EXIT.passed;
+  });
+}
+
+/** `maestro report RUN [--html FILE]`: writes the report as a page, and sums it up here. */
+export function reportCommand(
+  context: CommandContext,
+  id: string,
+  flags: JsonFlag & { html?: string },
+): Promise<number> {
+  const { terminal, cwd } = context;
+  const runId = parseRunId(id);
+  return attach(context, async (session) => {
+    const html = flags.html === undefined ? undefined : resolve(cwd, flags.html);
+    const written = await writeReport(session, runId, html);
+    if (flags.json === true) terminal.out(JSON.stringify(resultJson(written), null, 2));
+    else terminal.out([...summaryLines(terminal.outColors, written), `  report      ${written.report}`].join('\n'));
     return EXIT.passed;
   });
 }

@@ -21,10 +21,10 @@ export interface WorkerFlags {
 }
 
 /** `maestro worker`: consumes persona queues and, unless told otherwise, the gates and control queues. */
-export function workerCommand(context: CommandContext, flags: WorkerFlags): Promise<number> {
+export async function workerCommand(context: CommandContext, flags: WorkerFlags): Promise<number> {
   const { terminal, config } = context;
+  const personas = await personasToServe(flags);
   return withSession(context, { startRedis: false }, async (session) => {
-    const personas = await personasToServe(flags);
     const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger: session.logger });
     let scripts: Awaited<ReturnType<typeof startShippedScripts>> | undefined;
     if (flags.provider === 'scripted' && config.scriptedUrl === undefined) scripts = await startShippedScripts();

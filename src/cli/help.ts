@@ -1,0 +1,56 @@
+/** What `--help` adds to the options: examples that can be typed as they stand, and what the exit codes say. */
+const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
+
+export const MAIN_HELP = `
+Examples:
+  maestro demo                          from a requirement to gated code; simulated, costs nothing
+  maestro up                            Redis, API and workers on this machine
+  maestro run url-shortener --input requirement="A service that ..."
+  maestro gates . --phase backend       judge the folder you are in, without Redis, a model or a key
+
+Exit codes:
+  0 passed (warnings included)    1 fault of the program    2 bad usage or bad input    3 blocked
+  4 Redis, model or sandbox unavailable    5 cancelled    6 verification failed
+
+Settings come from the environment: REDIS_URL, MAESTRO_HOME, MAESTRO_BLOBS, MAESTRO_PREFIX, MAESTRO_SANDBOX,
+MAESTRO_LOG_LEVEL, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
+
+export const COMMAND_HELP: Readonly<Record<string, string>> = {
+  demo: examples(
+    'maestro demo                                simulated: no key is needed, nothing is spent',
+    'maestro demo --sabotage security_clean      a planted fault: the run ends blocked, exit 3',
+    'maestro demo --json > result.json           progress stays on stderr',
+    'maestro demo --provider anthropic --budget-tokens 2000000',
+  ),
+  run: examples(
+    'maestro run url-shortener --input requirement="A service that shortens links for a team"',
+    'maestro run my-workflow.yaml --input-file inputs.yaml --json',
+    'maestro run linear --input-file inputs.yaml --detach        prints the run id and returns',
+  ),
+  up: examples('maestro up', 'maestro up --port 0 --workers 2', 'maestro up --provider scripted'),
+  serve: examples('maestro serve', 'maestro serve --port 0      takes a free port and names it'),
+  worker: examples(
+    'maestro worker                                         every persona, and the gates',
+    'maestro worker --personas backend_developer,qa_engineer --concurrency 4',
+    'maestro worker --gates                                 only gates and control queues',
+  ),
+  runs: examples('maestro runs', 'maestro runs --status running,awaiting_approval --json'),
+  status: examples('maestro status 01M84FY4S1VC88BJ5H9YZEP0XW'),
+  events: examples('maestro events 01M84FY4S1VC88BJ5H9YZEP0XW --follow'),
+  logs: examples(
+    'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW backend',
+    'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW --full | less -R',
+  ),
+  cancel: examples('maestro cancel 01M84FY4S1VC88BJ5H9YZEP0XW --reason "wrong requirement"'),
+  approve: examples('maestro approve 01M84FY4S1VC88BJ5H9YZEP0XW requirements --role stakeholder --by "Your Name"'),
+  artifacts: examples('maestro artifacts 01M84FY4S1VC88BJ5H9YZEP0XW --out ./result'),
+  report: examples('maestro report 01M84FY4S1VC88BJ5H9YZEP0XW --html report.html'),
+  validate: examples('maestro validate workflows/*.yaml'),
+  plan: examples('maestro plan url-shortener', 'maestro plan my-workflow.yaml --mermaid > plan.mmd'),
+  gates: examples(
+    'maestro gates . --phase backend',
+    'maestro gates . --phase testing --format junit > gates.xml',
+    'maestro gates eval --phase backend --metrics metrics.json --json',
+  ),
+  doctor: examples('maestro doctor'),
+};
