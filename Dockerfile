@@ -9,7 +9,7 @@ COPY src src
 RUN npm run build && npm prune --omit=dev
 
 FROM node:20-bookworm-slim
-# Chromium for the page gates: the one that npm brings does not start without the libraries of a full system.
+# Chromium for the page gates, with the libraries and fonts that a slim image lacks.
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends git bubblewrap chromium ca-certificates \
   && rm -rf /var/lib/apt/lists/*
