@@ -69,7 +69,9 @@ interface Behaviour {
   /** What a phase's gate says; `passed` when not named. */
   verdicts?: Readonly<Record<string, PhaseStatus>>;
   /** Called for each persona job; may throw or take its time. */
-  work?: (phase: string, attempt: number) => Promise<void> | void;
+  /** The same, when it differs from run to run. */
+  verdictOf?: (runId: string, phase: string) => PhaseStatus;
+  work?: (phase: string, attempt: number, runId: string) => Promise<void> | void;
   personas?: readonly string[];
   concurrency?: number;
 }
@@ -87,7 +89,7 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
       if (phase === undefined) throw new FleetError('INTERNAL', 'no such phase');
       await beginPhase(ctx.store, attempt, phase);
       log.push(`${phase.name}+`);
-      await behaviour.work?.(phase.name, attempt.attempt.number);
+      await behaviour.work?.(phase.name, attempt.attempt.number, data.runId);
       log.push(`${phase.name}-`);
       await ctx.store.append(data.runId, [], fence);
       const { persona, kind, round } = data;
@@ -114,7 +116,10 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
       const plan = await ctx.store.getPlan(runId);
       const personas = plan.phases.find((planned) => planned.name === phase)?.personas ?? [];
       const work = workOutcome(await handle.children(), { runId, phase, personas, round: 0 });
-      const status = work.state === 'done' ? (behaviour.verdicts?.[phase] ?? 'passed') : 'failed';
+      const status =
+        work.state === 'done'
+          ? (behaviour.verdictOf?.(runId, phase) ?? behaviour.verdicts?.[phase] ?? 'passed')
+          : 'failed';
       await movePhase(ctx.store, runId, phase, status, {
         reason: work.state === 'failed' ? work.reason : status === 'passed' ? '' : `told to be ${status}`,
         fence: handle.fence,
