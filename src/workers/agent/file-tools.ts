@@ -20,7 +20,7 @@ const isPrivate = (path: string): boolean => path.split(/[\\/]+/).some((part) =>
 const PRIVATE = 'the .git folder belongs to the fleet; your work is committed for you when you hand off';
 
 async function readText(root: string, path: string): Promise<{ text: string } | { reason: string }> {
-  if (isPrivate(path)) return { reason: PRIVATE };
+  if (isPrivate(path) || isPrivate(await nameInside(root, await resolveInside(root, path)))) return { reason: PRIVATE };
   const bytes = await readFileInside(root, path, MAX_READ_BYTES);
   if (bytes.subarray(0, 8_000).includes(0)) return { reason: `${path} is a binary file (${bytes.length} bytes)` };
   try {
@@ -52,8 +52,8 @@ const listFiles = defineTool({
   description: 'Lists files and folders below a folder of the workspace, with sizes. Links are shown and not followed.',
   schema: z.strictObject({ path: FilePath.optional() }),
   async run({ path = '.' }, { root }) {
-    if (isPrivate(path)) return refused(PRIVATE);
     const start = await resolveInside(root, path);
+    if (isPrivate(path) || isPrivate(await nameInside(root, start))) return refused(PRIVATE);
     const lines: string[] = [];
     const queue = [start];
     for (let folder = queue.shift(); folder !== undefined; folder = queue.shift()) {
