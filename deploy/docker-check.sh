@@ -30,8 +30,9 @@ if ! docker info >/dev/null 2>&1; then
 fi
 note "engine $(docker version --format '{{.Server.Version}}')"
 
-export MAESTRO_TOKEN MAESTRO_PORT=${MAESTRO_PORT:-4010} COMPOSE_PROJECT_NAME=maestro-check
+export MAESTRO_TOKEN REDIS_PASSWORD MAESTRO_PORT=${MAESTRO_PORT:-4010} COMPOSE_PROJECT_NAME=maestro-check
 MAESTRO_TOKEN=$(node -p 'require("node:crypto").randomBytes(24).toString("hex")')
+REDIS_PASSWORD=$(node -p 'require("node:crypto").randomBytes(24).toString("hex")')
 # The scripted provider stands in for the model: no key, no cost, and every result is stamped as simulated.
 unset "${!ANTHROPIC_@}"
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
@@ -66,6 +67,7 @@ status_of() { curl --silent --output /dev/null --write-out '%{http_code}' "$@"; 
 check 'the API is ready' [ "$(status_of "$api/readyz")" = 200 ]
 check 'the API asks for its token' [ "$(status_of "$api/api/runs")" = 401 ]
 check 'the API knows its token' [ "$(status_of --header "Authorization: Bearer $MAESTRO_TOKEN" "$api/api/runs")" = 200 ]
+check 'Redis lets nobody in without the password' [ "$("${compose[@]}" exec -T -e REDISCLI_AUTH= redis redis-cli ping 2>&1 | head -c 6)" = NOAUTH ]
 check 'Redis keeps an append-only file and evicts nothing' [ "$("${compose[@]}" exec -T redis redis-cli config get appendonly | tail -1) $("${compose[@]}" exec -T redis redis-cli config get maxmemory-policy | tail -1)" = 'yes noeviction' ]
 environment_of() { "${compose[@]}" exec -T "$1" env; }
 check 'the API is not root' [ "$("${compose[@]}" exec -T api id -u)" != 0 ]
