@@ -2,10 +2,33 @@ import { z } from 'zod';
 import { Approval, Judgement } from './handoff.ts';
 import { RunId } from './names.ts';
 import { BlobRef } from './run-record.ts';
-import { ArtifactResult, Finding, Measurement } from './verdict.ts';
+import { ArtifactResult, Evidence, Finding, Measurement } from './verdict.ts';
 
 export const RecordedReview = z.strictObject({ reviewer: z.string(), simulated: z.boolean(), judgement: Judgement });
 export type RecordedReview = z.infer<typeof RecordedReview>;
+
+/** A statement of a persona beside what was measured. No gate reads it; a contradiction is a finding. */
+export const Claim = z.strictObject({
+  persona: z.string(),
+  claim: z.string(),
+  /** What was measured or recorded of the same thing, or that nothing measures it. */
+  measured: z.string(),
+  contradicted: z.boolean(),
+  /** True when it means that the job is not done, whatever it says: then the phase is blocked. */
+  blocks: z.boolean(),
+});
+export type Claim = z.infer<typeof Claim>;
+
+/** A check of the fleet's own that holds for every gated phase, whatever its policy says. */
+export const IntegrityCheck = z.strictObject({
+  check: z.enum(['tests_mean_something', 'handed_down_tests', 'measurement_untouched', 'claims_hold']),
+  /** `violated` and `error` block. */
+  outcome: z.enum(['held', 'violated', 'error', 'not_applicable']),
+  examined: z.number().int().nonnegative(),
+  message: z.string(),
+  evidence: z.array(Evidence),
+});
+export type IntegrityCheck = z.infer<typeof IntegrityCheck>;
 
 /** Everything one round of gating a phase rests on, kept as one blob. */
 export const RoundEvidence = z.strictObject({
@@ -24,5 +47,7 @@ export const RoundEvidence = z.strictObject({
   reports: z.array(z.strictObject({ name: z.string(), blob: BlobRef, bytes: z.number().int() })),
   reviews: z.array(RecordedReview),
   approvals: z.array(Approval),
+  integrity: z.array(IntegrityCheck).default([]),
+  claims: z.array(Claim).default([]),
 });
 export type RoundEvidence = z.infer<typeof RoundEvidence>;

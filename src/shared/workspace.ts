@@ -150,6 +150,25 @@ export class Workspace {
     });
   }
 
+  /** Who last changed each file in the history of a commit: the persona named in the trailers of the change. */
+  async lastPersonas(commit: string): Promise<ReadonlyMap<string, string>> {
+    const format = '--format=%x00by %(trailers:key=Persona,valueonly,separator=%x2C)';
+    const args = ['log', '-z', '--no-merges', '--no-renames', '--name-only', format, '--end-of-options', commit, '--'];
+    const personas = new Map<string, string>();
+    let persona = '';
+    let isHead = false;
+    for (const part of (await git(this.#place, args)).split('\0')) {
+      // No path is empty: an empty part begins a commit, and its head follows.
+      if (part === '') isHead = true;
+      else if (isHead) [persona, isHead] = [part.slice('by '.length), false];
+      else {
+        const file = part.replace(/^\n/, '');
+        if (!personas.has(file)) personas.set(file, persona);
+      }
+    }
+    return personas;
+  }
+
   /** Replaces all files by those of a commit that began at this workspace's own. */
   async adopt(saved: BundledCommit): Promise<void> {
     await fetchBundle(this.#place, saved, this.#blobs, 'refs/sources/adopted');

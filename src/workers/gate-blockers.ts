@@ -23,12 +23,17 @@ export function isBlockedByMeasurement(
   return failedGate || failedCriterion || notEvaluable || missing;
 }
 
-/** The reason a verdict is blocked, in one line: the first gate, criterion, artifact or error, and how many more. */
+/**
+ * The reason a verdict is blocked, in one line: what no policy names (a merge conflict, a check of integrity), then the
+ * first gate, criterion or artifact, and how many more.
+ */
 export function blockedReason(verdict: PhaseVerdict): string {
   const gates = verdict.gates.filter((gate) => gate.outcome === 'failed' || gate.outcome === 'error');
-  const named = new Set(gates.map((gate) => gate.gate));
   const reasons = [
-    ...gates.map((gate) => `${gate.gate}: ${gate.message}`),
+    ...verdict.errors
+      .filter((error) => error.gate === undefined && error.criterion === undefined)
+      .map((error) => `${error.metric}: ${error.reason}`),
+    ...gates.map((gate) => `gate ${gate.gate}: ${gate.message}`),
     ...verdict.criteria
       .filter(
         (criterion) =>
@@ -39,10 +44,7 @@ export function blockedReason(verdict: PhaseVerdict): string {
     ...verdict.artifacts
       .filter((artifact) => artifact.required && artifact.outcome === 'missing')
       .map((artifact) => `${artifact.artifact}: ${artifact.message}`),
-    ...verdict.errors
-      .filter((error) => error.gate === undefined && error.criterion === undefined)
-      .map((error) => `${error.metric}: ${error.reason}`),
   ];
   const more = reasons.length > 1 ? ` (and ${reasons.length - 1} more)` : '';
-  return `${named.size > 0 ? 'gate ' : ''}${reasons[0] ?? 'blocked'}${more}`;
+  return `${reasons[0] ?? 'blocked'}${more}`;
 }

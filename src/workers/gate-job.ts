@@ -1,6 +1,8 @@
 import { evaluatePhase } from '../gates/evaluate.ts';
 import { NO_POLICY, judgementMetrics } from '../gates/load-policy.ts';
 import type { RunContext } from '../gates/collector.ts';
+import { claimFindings } from '../gates/claims/claims.ts';
+import { integrityErrors } from '../gates/integrity/verdict.ts';
 import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type Approval, Review } from '../shared/handoff.ts';
@@ -13,6 +15,7 @@ import type { PhaseVerdict } from '../shared/verdict.ts';
 import { blockedReason, isBlockedByMeasurement } from './gate-blockers.ts';
 import { approvalChildren, reviewChildren, reworkChildren } from './gate-child-specs.ts';
 import { personaOutcome, workOutcome } from './gate-children.ts';
+import { NO_CLAIMS, claimsOf } from './gate-claims.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { measureCandidate, mergeWork, storeEvidence } from './gate-measure.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
@@ -112,11 +115,17 @@ async function measureRound(gate: Gate, results: Parameters<typeof mergeWork>[2]
   const { ctx, handle } = gate;
   const { candidate, conflicts } = await mergeWork(ctx, gate.phase, results);
   const evidence = await measureCandidate(ctx, inputOf(gate, { candidate }, runContext(gate)));
+  const claimed = gate.phase.policy === null ? NO_CLAIMS : await claimsOf(ctx, results, evidence.measurements);
   // What a hand-off claims is compared with what is there; the contradictions are findings like any other.
-  const findings = [...evidence.findings, ...results.flatMap((result) => result.findings)];
+  const findings = [
+    ...evidence.findings,
+    ...results.flatMap((result) => result.findings),
+    ...claimFindings(claimed.claims),
+  ];
+  const integrity = [...evidence.integrity, ...claimed.checks];
   const measured: Measured = {
     round: gate.round,
-    evidence: await storeEvidence(ctx, { ...evidence, findings }),
+    evidence: await storeEvidence(ctx, { ...evidence, findings, integrity, claims: claimed.claims }),
     candidate,
     conflicts: conflicts.map((conflict) => `${conflict.file} was changed by ${conflict.labels.join(' and ')}`),
   };
@@ -144,6 +153,7 @@ function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]
   const approval = evidence.approvals.find((decision) => decision.role === role);
   const errors = [
     ...conflicts.map((reason) => ({ metric: 'merge_conflict', reason })),
+    ...integrityErrors(evidence.integrity),
     ...(role === null || approval?.decision === 'approved'
       ? []
       : [{ metric: APPROVAL, reason: refusal(role, approval) }]),

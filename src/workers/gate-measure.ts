@@ -8,6 +8,7 @@ import type { CommitRef, PersonaResult } from '../shared/jobs.ts';
 import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { type MergeConflict, openWorkspace } from '../shared/workspace.ts';
+import { measureIntegrity } from './gate-integrity.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 /** Collectors that read what people and reviewers recorded; they run when that is there. */
@@ -70,7 +71,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       blobs: ctx.blobs,
       sources: [{ label: input.phase.name, ...input.candidate }],
     });
-    await workspace.exportTo(root);
+    const { leftOut } = await workspace.exportTo(root);
     const { previous } = input;
     const measured = await measurePhase({
       root,
@@ -86,8 +87,12 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       signal: input.signal,
       logger: ctx.logger,
     });
+    const integrity =
+      previous === undefined
+        ? await measureIntegrity(ctx, { ...input, dir, root, workspace, strayLinks: leftOut, tree: measured.tree })
+        : { checks: previous.integrity, findings: [], reports: [] };
     const reports = await Promise.all(
-      measured.reports.map(async ({ name, path, bytes }) => ({
+      [...measured.reports, ...integrity.reports].map(async ({ name, path, bytes }) => ({
         name,
         blob: await ctx.blobs.put(await readFile(path)),
         bytes,
@@ -102,11 +107,13 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       tree: measured.tree,
       sandbox: ctx.sandbox.description,
       measurements: measured.measurements,
-      findings: measured.findings,
+      findings: [...measured.findings, ...integrity.findings],
       artifacts: measured.artifacts,
       reports,
       reviews: [...input.run.judgements],
       approvals: [...input.run.approvals],
+      integrity: integrity.checks,
+      claims: previous?.claims ?? [],
     });
   });
 }

@@ -27,6 +27,7 @@ import { JUDGEMENT_COLLECTORS, inScratch } from './gate-measure.ts';
 import { gateText, verdictFindings } from './gate-text.ts';
 import { RunAccount } from './models/budget.ts';
 import { openProvider } from './models/provider.ts';
+import { neededSources } from './needed-sources.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 const IDLE_MS = 120_000;
@@ -123,12 +124,7 @@ async function work(job: Job, dir: string): Promise<PersonaResult> {
 async function sourcesOf(job: Job): Promise<Source[]> {
   const { data, ctx, phase } = job;
   if (data.base !== null) return [{ label: phase.name, ...data.base }];
-  const needed = await Promise.all(phase.needs.map((need) => ctx.store.getPhase(data.runId, need)));
-  return needed.flatMap((need) =>
-    need.bundle === null || need.commit === null
-      ? []
-      : [{ label: need.phase, bundle: need.bundle, commit: need.commit }],
-  );
+  return neededSources(ctx.store, data.runId, phase);
 }
 
 /** What every ancestor handed over, in full, oldest first. */
@@ -183,17 +179,27 @@ async function author(job: Job, workspace: Workspace, scratch: string): Promise<
     },
     ...signature(persona),
   });
-  if (commit === null) {
+  // A rework round without a change goes back to its gates, which say that nothing was done.
+  if (commit === null && data.round === 0) {
     await saved.clear();
     throw new FleetError('AGENT_STUCK', `${persona.name} handed off without changing a file: nothing was done`, {
       retry: true,
     });
   }
   const bundled = await workspace.bundle();
-  const findings = await checkHandoff({ handoff: result.final, root: workspace.dir });
+  const findings = [
+    ...(commit === null ? [NOTHING_DONE] : []),
+    ...(await checkHandoff({ handoff: result.final, root: workspace.dir })),
+  ];
   await saved.clear();
   return handOver(job, result, { ...bundled, findings, summary: result.final.summary });
 }
+
+const NOTHING_DONE: Finding = {
+  rule: 'handoff/empty-diff',
+  message: 'this round was handed off without changing a file',
+  severity: 'error',
+};
 
 /** Reviewers have no tool that would call this. */
 const noGates = (): Promise<string> => Promise.resolve('not available to a reviewer');

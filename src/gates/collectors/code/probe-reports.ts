@@ -114,6 +114,42 @@ export const BundleReport = z.strictObject({
   ),
 });
 
+/** What test files hold, by their syntax. */
+export const TestShapes = z.strictObject({
+  files: z.array(
+    z.strictObject({
+      file: z.string(),
+      assertions: z.number().int(),
+      /** Tests that are skipped, todo or singled out. */
+      switchedOff: z.number().int(),
+      titles: z.array(z.string()),
+    }),
+  ),
+});
+export type TestShapes = z.infer<typeof TestShapes>;
+
+export const MutantsInput = z.strictObject({
+  files: z.array(z.strictObject({ file: z.string(), lines: z.array(z.number().int()) })),
+  seed: z.string(),
+  limit: z.number().int(),
+});
+export const MutantsReport = z.strictObject({
+  version: z.string(),
+  /** How many faults could be planted in the given lines; `mutants` is drawn from them. */
+  possible: z.number().int(),
+  mutants: z.array(
+    z.strictObject({
+      file: z.string(),
+      line: z.number().int(),
+      start: z.number().int(),
+      end: z.number().int(),
+      replacement: z.string(),
+      what: z.string(),
+    }),
+  ),
+});
+export type MutantsReport = z.infer<typeof MutantsReport>;
+
 /** One line of the test reporter's signed stream. */
 export const TestRecord = z.discriminatedUnion('type', [
   z.strictObject({ seq: z.number().int(), type: z.literal('start'), cwd: z.string(), node: z.string() }),

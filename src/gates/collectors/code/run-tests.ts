@@ -35,7 +35,7 @@ const PER_TEST_MS = 30_000;
 export async function runTests(
   context: CollectContext,
   files: readonly string[],
-  options: { what: string; hasTypeScript: boolean; rawCoverage?: SandboxMount },
+  options: { what: string; hasTypeScript: boolean; rawCoverage?: SandboxMount; wallMs?: number },
 ): Promise<TestReading> {
   const key = randomBytes(32).toString('hex');
   const loaders = [probe('code-test-guard'), ...(options.hasTypeScript ? [probe('code-ts-loader')] : [])];
@@ -52,7 +52,7 @@ export async function runTests(
     argv,
     project: context.root,
     stdin: key,
-    limits: { wallMs: 150_000 },
+    limits: { wallMs: options.wallMs ?? 150_000 },
     ...(options.rawCoverage
       ? { mounts: [options.rawCoverage], env: { NODE_V8_COVERAGE: options.rawCoverage.inside } }
       : {}),

@@ -37,7 +37,7 @@ const SPLITS = {
   frontend: { sources: ['src/frontend/'], tests: ['tests/component/'] },
 } as const;
 
-const TEST_FILE = /^tests\/.*\.test\.(?:[cm]?js|ts)$/;
+export const TEST_FILE = /^tests\/.*\.test\.(?:[cm]?js|ts)$/;
 const FOREIGN = /\.(?:py|go|rs|java|kt|rb|php|cs|c|cc|cpp|swift|scala|vue|svelte|wasm)$/;
 const below =
   (folders: readonly string[]) =>

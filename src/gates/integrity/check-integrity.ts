@@ -1,0 +1,45 @@
+import { FleetError, errorMessage } from '../../shared/errors.ts';
+import type { IntegrityCheck } from '../../shared/round-evidence.ts';
+import type { Finding } from '../../shared/verdict.ts';
+import { removeWork } from '../collectors/code/run-tool.ts';
+import { checkHandedDownTests } from './handed-down-tests.ts';
+import type { Checked, IntegrityInput } from './integrity-context.ts';
+import { checkMeasurement } from './measurement-untouched.ts';
+import { checkNewTests } from './tests-mean-something.ts';
+
+export interface Integrity {
+  checks: IntegrityCheck[];
+  findings: Finding[];
+}
+
+const CHECKS: readonly [IntegrityCheck['check'], (input: IntegrityInput) => Promise<Checked>][] = [
+  ['handed_down_tests', checkHandedDownTests],
+  ['measurement_untouched', checkMeasurement],
+  ['tests_mean_something', checkNewTests],
+];
+
+/** Compares the work of a phase with what it began with. A check that cannot be made is an error, which blocks. */
+export async function checkIntegrity(input: IntegrityInput): Promise<Integrity> {
+  const results: Checked[] = [];
+  try {
+    for (const [name, check] of CHECKS) results.push(await orError(input, name, check));
+  } finally {
+    await removeWork(input.context);
+  }
+  return { checks: results.map(({ check }) => check), findings: results.flatMap(({ findings }) => findings) };
+}
+
+async function orError(
+  input: IntegrityInput,
+  check: IntegrityCheck['check'],
+  run: (input: IntegrityInput) => Promise<Checked>,
+): Promise<Checked> {
+  try {
+    return await run(input);
+  } catch (err) {
+    if (input.context.signal.aborted) throw new FleetError('CANCELLED', 'checking was cancelled', { cause: err });
+    const message = `could not be checked: ${errorMessage(err)}`;
+    input.context.logger.warn({ check, message }, 'integrity check failed');
+    return { check: { check, outcome: 'error', examined: 0, message, evidence: [] }, findings: [] };
+  }
+}

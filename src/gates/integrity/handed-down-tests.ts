@@ -1,0 +1,86 @@
+import { TestShapes } from '../collectors/code/probe-reports.ts';
+import { isCode } from '../collectors/code/project-files.ts';
+import { runProbe } from '../collectors/code/run-tool.ts';
+import type { Finding } from '../../shared/verdict.ts';
+import type { ChangedFile } from '../../shared/workspace.ts';
+import { type Checked, type IntegrityInput, contextOn } from './integrity-context.ts';
+import { isTestCode } from './test-files.ts';
+
+const RULE = 'tamper/handed-down-test';
+type Shape = TestShapes['files'][number];
+
+/**
+ * Tests handed down by another persona are locked: whoever must pass a test may not change it. A change that the
+ * tests need is the business of the persona who wrote them.
+ */
+export async function checkHandedDownTests(input: IntegrityInput): Promise<Checked> {
+  const { owners, personas, changed } = input;
+  const isForeign = (file: string): boolean => {
+    const owner = owners.get(file) ?? '';
+    return !personas.includes(owner);
+  };
+  const locked = [...owners.keys()].filter((file) => isTestCode(file) && isForeign(file));
+  const touched = changed.filter(({ file, status }) => status !== 'added' && isTestCode(file) && isForeign(file));
+  const shapes = await shapesOf(input, touched);
+  const findings = touched.map((change): Finding => {
+    const owner = owners.get(change.file) || 'an earlier phase';
+    return {
+      rule: RULE,
+      severity: 'error',
+      file: change.file,
+      message: `this test was handed down by ${owner} and is locked, but it was ${whatHappened(change, shapes)}. Put it back as it was; add tests of your own beside it`,
+    };
+  });
+  const held = findings.length === 0;
+  const summary = held
+    ? `${locked.length} test files of other personas are as they were handed down`
+    : `${findings.length} of ${locked.length} test files of other personas were changed: ${touched.map((change) => `${change.file} (${whatHappened(change, shapes)})`).join(', ')}`;
+  return {
+    check: {
+      check: 'handed_down_tests',
+      outcome: held ? (locked.length === 0 ? 'not_applicable' : 'held') : 'violated',
+      examined: locked.length,
+      message: locked.length === 0 ? 'no test was handed down by another persona' : summary,
+      evidence: [{ kind: 'record', summary, tree: input.context.tree }],
+    },
+    findings,
+  };
+}
+
+type Shapes = ReadonlyMap<string, { before: Shape; after: Shape }>;
+
+async function shapesOf(input: IntegrityInput, touched: readonly ChangedFile[]): Promise<Shapes> {
+  const files = touched.filter(({ status, file }) => status === 'modified' && isCode(file)).map(({ file }) => file);
+  if (files.length === 0) return new Map();
+  const [before, after] = await Promise.all(
+    [input.baseRoot, input.context.root].map(async (root) => {
+      const context = contextOn(input.context, root);
+      const probe = { name: 'code-test-shape', project: root, input: { files }, report: TestShapes };
+      return (await runProbe(context, probe)).report.files;
+    }),
+  );
+  const pairs = new Map<string, { before: Shape; after: Shape }>();
+  for (const [index, file] of files.entries()) {
+    const [was, is] = [before?.[index], after?.[index]];
+    if (was && is) pairs.set(file, { before: was, after: is });
+  }
+  return pairs;
+}
+
+/** What became of a test, in words: the gravest things first. */
+function whatHappened(change: ChangedFile, shapes: Shapes): string {
+  if (change.status === 'deleted') return 'deleted';
+  if (change.status === 'type-changed') return 'replaced by a link or a special file';
+  const shape = shapes.get(change.file);
+  if (shape === undefined) return 'changed';
+  const { before, after } = shape;
+  const gone = before.titles.filter((title) => !after.titles.includes(title));
+  const said = [
+    ...(gone.length > 0 ? [`${gone.length} tests removed or renamed`] : []),
+    ...(after.switchedOff > before.switchedOff ? [`${after.switchedOff - before.switchedOff} tests switched off`] : []),
+    ...(after.assertions < before.assertions
+      ? [`${before.assertions - after.assertions} of ${before.assertions} assertions removed`]
+      : []),
+  ];
+  return said.length === 0 ? 'changed' : `weakened: ${said.join(', ')}`;
+}
