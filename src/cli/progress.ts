@@ -24,7 +24,8 @@ interface Row {
 
 /** A line worth keeping: what it is about, what it says, and its colour. */
 interface Kept {
-  phase: string;
+  /** Empty below the line of the phase that it belongs to; undefined when it belongs to none. */
+  phase: string | undefined;
   text: string;
   paint?: (text: string) => string;
 }
@@ -76,7 +77,7 @@ export class ProgressView {
 
   /** Says something that is no event of the run. */
   note(text: string): void {
-    this.#keep([{ phase: '', text, paint: this.#terminal.colors.yellow }]);
+    this.#keep([{ phase: undefined, text, paint: this.#terminal.colors.yellow }]);
   }
 
   /** Leaves the table as it stands and stops redrawing. */
@@ -96,8 +97,8 @@ export class ProgressView {
   }
 
   #format({ phase, text, paint = String }: Kept): string {
-    const label = phase.padEnd(LABEL);
-    if (this.#redraw === undefined) return `${label} ${paint(text)}`.trimStart();
+    const label = (phase ?? '').padEnd(LABEL);
+    if (this.#redraw === undefined) return phase === undefined ? paint(text) : `${label} ${paint(text)}`;
     const room = Math.max(20, this.#terminal.columns() - label.length - 2);
     const indent = /^\s*/.exec(text)?.[0] ?? '';
     const lines = wrapTo(text.trimStart(), room - indent.length);

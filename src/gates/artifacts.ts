@@ -96,7 +96,7 @@ async function check(
   const problems = (await Promise.all(resolved.files.map((path) => problemsOf(options.root, path, spec)))).flat();
   return problems.length > 0
     ? missing(problems.join('; '))
-    : present([...resolved.files], `${resolved.files.length} files`);
+    : present([...resolved.files], resolved.files.length === 1 ? '1 file' : `${resolved.files.length} files`);
 }
 
 async function problemsOf(root: string, path: string, spec: ArtifactSpec): Promise<string[]> {

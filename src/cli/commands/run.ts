@@ -26,7 +26,7 @@ export interface RunFlags {
   json?: boolean;
 }
 
-export const SIMULATED = 'simulated: a script plays the personas, no model is asked; everything else is real';
+export const SIMULATED = 'simulated: a script plays the personas, no model is asked; the rest is real';
 
 /** Plans a run of a workflow file with the flags of the command line. */
 export async function planFromFlags(

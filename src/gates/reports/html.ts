@@ -1,3 +1,4 @@
+import type { PhaseStatus, RunStatus } from '../../shared/run-record.ts';
 import type { Finding, Measurement, PhaseVerdict } from '../../shared/verdict.ts';
 import { escapeMarkup as esc } from './markup.ts';
 import {
@@ -19,15 +20,15 @@ const STYLE = `
   color: var(--fg); font: 15px/1.5 system-ui, sans-serif } h1 { font-size: 1.6rem } h2 { margin-top: 2.2rem }
 h1, h2, h3 { line-height: 1.25 } .soft { color: var(--soft) } .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; margin: .6rem 0 } th, td { text-align: left; vertical-align: top;
-  padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
-th { color: var(--soft); font-weight: 600 } code, pre { font: 13px/1.5 ui-monospace, monospace }
+  padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: break-word }
+th { color: var(--soft); font-weight: 600; white-space: nowrap } td:last-child { overflow-wrap: anywhere; min-width: 9rem } code, pre { font: 13px/1.5 ui-monospace, monospace }
 pre { white-space: pre-wrap; background: var(--card); padding: .8rem; border-radius: .4rem; margin: .4rem 0 }
 .banner { border: 2px solid var(--warn); color: var(--warn); border-radius: .4rem; padding: .6rem .9rem; font-weight: 600 }
 .badge { font-weight: 700 } .good { color: var(--good) } .bad { color: var(--bad) } .warn { color: var(--warn) }
 details { margin: .5rem 0 } summary { cursor: pointer }
 `;
 
-const TONES: Readonly<Record<ReportRow['outcome'] | PhaseVerdict['verdict'], string>> = {
+const TONES: Readonly<Record<ReportRow['outcome'] | PhaseVerdict['verdict'] | 'cancelled', string>> = {
   passed: 'good',
   passed_with_warnings: 'warn',
   blocked: 'bad',
@@ -37,7 +38,12 @@ const TONES: Readonly<Record<ReportRow['outcome'] | PhaseVerdict['verdict'], str
   warning: 'warn',
   bypassed: 'warn',
   not_supplied: 'soft',
+  cancelled: 'bad',
 };
+
+/** The status of a run or a phase, in its colour. */
+export const statusHtml = (status: PhaseStatus | RunStatus): string =>
+  `<span class="badge ${new Map(Object.entries(TONES)).get(status) ?? 'soft'}">${status.replaceAll('_', ' ')}</span>`;
 
 /** One page that needs nothing else: no script, no font, no picture, nothing from anywhere. */
 export function htmlPage(title: string, simulated: boolean, body: string): string {

@@ -1,7 +1,7 @@
 import type { Handoff } from '../../shared/handoff.ts';
 import type { RoundEvidence } from '../../shared/round-evidence.ts';
 import type { PhaseRecord, RoundRecord, RunRecord, Usage } from '../../shared/run-record.ts';
-import { findingsHtml, htmlPage, htmlTable, measurementsHtml, verdictBadge, verdictHtml } from './html.ts';
+import { findingsHtml, htmlPage, htmlTable, measurementsHtml, statusHtml, verdictBadge, verdictHtml } from './html.ts';
 import { findingsTable, markdownTable, verdictTable } from './markdown.ts';
 import { escapeMarkdown, escapeMarkup as esc } from './markup.ts';
 import { SIMULATED, policyLine, verdictWords } from './phase-report.ts';
@@ -25,8 +25,8 @@ const isSimulated = ({ run, phases }: RunReportInput): boolean =>
 
 function usageCells(usage: Usage): string[] {
   const tokens = usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens;
-  const cost = usage.costUsd === null ? 'unknown' : `$${usage.costUsd.toFixed(4)}`;
-  return [String(usage.calls), String(tokens), String(usage.outputTokens), cost];
+  const cost = usage.costUsd === null ? 'unknown' : usage.costUsd === 0 ? '$0' : `$${usage.costUsd.toFixed(4)}`;
+  return [usage.calls, tokens, usage.outputTokens].map((number) => number.toLocaleString('en')).concat(cost);
 }
 
 const overview = (input: RunReportInput): { head: string[]; rows: string[][] } => ({
@@ -65,6 +65,9 @@ function measuredLine(phase: PhaseRecord): string {
   return [`${passed} of ${last.gates.length} gates passed`, ...bad].join('; ');
 }
 
+/** `2026-11-23 15:36:20 UTC`. */
+const timeOf = (iso: string): string => iso.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC');
+
 const titleOf = ({ run }: RunReportInput): string => `${run.workflow}: ${run.status.replaceAll('_', ' ')}`;
 
 /** The report of a whole run as one page that needs nothing else: every round of every phase, with what it rests on. */
@@ -72,13 +75,16 @@ export function renderRunHtml(input: RunReportInput): string {
   const { run } = input;
   const { head, rows } = overview(input);
   const bypasses = bypassesOf(input);
-  const times = `created ${run.createdAt}, started ${run.startedAt ?? 'never'}, finished ${run.finishedAt ?? 'not yet'}`;
+  const times = `started ${timeOf(run.startedAt ?? 'never')}, finished ${timeOf(run.finishedAt ?? 'not yet')}`;
   const parts = [
-    `<h1>${esc(titleOf(input))}</h1>`,
+    `<h1>${esc(run.workflow)}: ${statusHtml(run.status)}</h1>`,
     `<p class="soft">run <code>${esc(run.runId)}</code>, provider ${esc(run.provider)}, ${esc(times)}</p>`,
     htmlTable(
       head,
-      rows.map((row) => row.map(esc)),
+      rows.map((row, index) => {
+        const [name = '', , ...rest] = row.map(esc);
+        return [name, statusHtml(input.phases[index]?.status ?? run.status), ...rest];
+      }),
     ),
     bypasses.length > 0 ? '<h2>Bypassed gates</h2>' : '<p class="soft">No gate was bypassed.</p>',
     htmlTable(
@@ -97,7 +103,7 @@ function phaseHtml(input: RunReportInput, phase: PhaseRecord): string {
     esc(measuredLine(phase)),
   ]);
   return [
-    `<h2>${esc(phase.phase)} <span class="soft">${esc(phase.status)}${phase.simulated ? ', simulated' : ''}</span></h2>`,
+    `<h2>${esc(phase.phase)} ${statusHtml(phase.status)}${phase.simulated ? ' <span class="soft">simulated</span>' : ''}</h2>`,
     phase.reason === '' ? '' : `<p>${esc(phase.reason)}</p>`,
     phase.rounds.length === 0 ? '<p class="soft">No round was judged.</p>' : '',
     ...phase.rounds.map((round, index) => roundHtml(input, round, index === phase.rounds.length - 1)),
@@ -114,7 +120,7 @@ function roundHtml(input: RunReportInput, round: RoundRecord, isLast: boolean): 
 <details><summary>Evidence, files <code>${esc(evidence.tree)}</code></summary>${measurementsHtml(evidence.measurements)}</details>`
     : `<p class="soft">${round.findings} findings; evidence <code>${esc(round.evidence)}</code></p>`;
   return `<details${isLast ? ' open' : ''}><summary>Round ${round.round}: ${verdictBadge(round.verdict.verdict)}
-<span class="soft">${esc(round.at)}${round.verdict.simulated ? ', simulated' : ''}, ${esc(policyLine(round.verdict))}</span></summary>
+<span class="soft">${esc(timeOf(round.at))}${round.verdict.simulated ? ', simulated' : ''}, ${esc(policyLine(round.verdict))}</span></summary>
 ${verdictHtml(round.verdict)}${more}</details>`;
 }
 
