@@ -16,7 +16,7 @@ const child = (options: JobsOptions): JobsOptions => ({
   removeOnFail: KEEP,
 });
 
-const CONTROL_ATTEMPTS = { attempts: 10, backoff: { type: 'exponential', delay: 200 } };
+const CONTROL_ATTEMPTS = { attempts: 6, backoff: { type: 'exponential', delay: 200 } };
 
 interface Consumer {
   phase: PlannedPhase;

@@ -1,9 +1,10 @@
 import { DelayedError, type Job, Queue, WaitingChildrenError, Worker } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorMessage } from '../shared/errors.ts';
+import { FleetError, errorMessage } from '../shared/errors.ts';
 import { ApprovalJob, EdgeJob, GateJob, PersonaJob, RunJob } from '../shared/jobs.ts';
 import { QUEUES, personaQueue } from '../shared/names.ts';
 import { connectRedis } from '../shared/redis.ts';
+import { movePhase } from '../shared/transitions.ts';
 import { CancelWatch } from './cancel-watch.ts';
 import { type ControlHandle, awaitApproval, finishRun, passEdge } from './control-jobs.ts';
 import { jobIdOfKey } from './gate-children.ts';
@@ -41,6 +42,11 @@ export interface FleetHandlers {
   gate: typeof closePhase;
 }
 const HANDLERS: FleetHandlers = { persona: doPersonaJob, gate: closePhase };
+
+const attemptOf = (job: Job): { number: number; isLast: boolean } => ({
+  number: job.attemptsMade + 1,
+  isLast: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
+});
 
 type Handler = (job: Job, token: string) => Promise<unknown>;
 
@@ -80,8 +86,9 @@ export async function startFleet(
     await start(personaQueue(persona), options.concurrency, (job, token) => {
       const data = PersonaJob.parse(job.data);
       const fence = ctx.store.fence(job.queueName, String(job.id), token);
-      const attempt = { number: job.attemptsMade + 1, isLast: job.attemptsMade + 1 >= (job.opts.attempts ?? 1) };
-      return watch.during(data.runId, undefined, (signal) => handlers.persona(ctx, { data, fence, signal, attempt }));
+      return watch.during(data.runId, undefined, (signal) =>
+        handlers.persona(ctx, { data, fence, signal, attempt: attemptOf(job) }),
+      );
     });
   }
   if (options.gates) await startControl(ctx, { start, watch, queues, gate: handlers.gate });
@@ -150,15 +157,37 @@ async function startControl(
   });
   await start(QUEUES.gates, 1, (job, token) => {
     const data = GateJob.parse(job.data);
-    return watch.during(data.runId, undefined, (signal) =>
-      gate(ctx, gateHandle(ctx, queues, { job, token, data, signal })),
-    );
+    return watch.during(data.runId, undefined, async (signal) => {
+      const handle = gateHandle(ctx, queues, { job, token, data, signal });
+      try {
+        return await gate(ctx, handle);
+      } catch (err) {
+        await failPhaseAtLast(ctx, handle, attemptOf(job), err);
+        throw err;
+      }
+    });
   });
   await start(QUEUES.edges, 10, (job, token) => passEdge(ctx.store, EdgeJob.parse(job.data), control(job, token)));
   await start(QUEUES.approvals, 10, (job, token) =>
     awaitApproval(ctx.store, ApprovalJob.parse(job.data), control(job, token)),
   );
   await start(QUEUES.runs, 10, (job) => finishRun(ctx.store, RunJob.parse(job.data)));
+}
+
+/** A gate job that cannot do its work in any attempt fails its phase, with the reason; a verdict speaks for itself. */
+async function failPhaseAtLast(
+  ctx: WorkerContext,
+  handle: GateHandle,
+  attempt: { isLast: boolean },
+  err: unknown,
+): Promise<void> {
+  if (err instanceof WaitingChildrenError || err instanceof DelayedError) return;
+  const code = err instanceof FleetError ? err.code : 'INTERNAL';
+  if (code === 'PHASE_NOT_PASSED' || code === 'STALE_ATTEMPT' || code === 'CANCELLED') return;
+  const isFinal = attempt.isLast || (err instanceof FleetError && !err.retry);
+  if (!isFinal) return;
+  const reason = `its gates could not be judged: ${code}: ${errorMessage(err)}`;
+  await movePhase(ctx.store, handle.data.runId, handle.data.phase, 'failed', { reason, fence: handle.fence });
 }
 
 function gateHandle(

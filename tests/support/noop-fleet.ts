@@ -71,6 +71,8 @@ interface Behaviour {
   /** Called for each persona job; may throw or take its time. */
   /** The same, when it differs from run to run. */
   verdictOf?: (runId: string, phase: string) => PhaseStatus;
+  /** Called before a gate says anything; may throw. */
+  judge?: (phase: string) => void;
   work?: (phase: string, attempt: number, runId: string) => Promise<void> | void;
   personas?: readonly string[];
   concurrency?: number;

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { buildFlow, countJobs } from '../../src/producer/flow.ts';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { connectRedis } from '../../src/shared/redis.ts';
+import { FleetError } from '../../src/shared/errors.ts';
 import type { RunId } from '../../src/shared/names.ts';
 import { TERMINAL_RUN } from '../../src/shared/run-record.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
@@ -146,6 +147,20 @@ describe('a phase that does not pass', () => {
     expect(log.filter((entry) => entry === 'design+')).toHaveLength(2);
     expect((await statuses(store, plan.runId))['backend']).toBe('not_started');
   });
+});
+
+test('a gate that cannot be judged in any attempt fails its phase, with the reason', async () => {
+  const { store, redis, prefix } = await start({
+    judge: (phase) => {
+      if (phase === 'design') throw new FleetError('SANDBOX_UNAVAILABLE', 'there is no sandbox');
+    },
+  });
+  const plan = noopPlan(DEMO);
+  await enqueueRun({ redis, prefix, store }, plan);
+  await ended(store, plan.runId);
+  const { status, reason } = await store.getRun(plan.runId);
+  expect(status).toBe('failed');
+  expect(reason).toBe('design: its gates could not be judged: SANDBOX_UNAVAILABLE: there is no sandbox');
 });
 
 test('a cancelled run starts nothing more and ends once', async () => {
