@@ -114,6 +114,23 @@ export const BundleReport = z.strictObject({
   ),
 });
 
+export const DuplicationReport = z.strictObject({
+  version: z.string(),
+  sources: z.number().int(),
+  lines: z.number().int(),
+  duplicatedLines: z.number().int(),
+  clones: z.array(
+    z.strictObject({
+      file: z.string(),
+      line: z.number().int(),
+      endLine: z.number().int(),
+      otherFile: z.string(),
+      otherLine: z.number().int(),
+    }),
+  ),
+});
+export type DuplicationReport = z.infer<typeof DuplicationReport>;
+
 /** What test files hold, by their syntax. */
 export const TestShapes = z.strictObject({
   files: z.array(

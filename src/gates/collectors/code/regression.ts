@@ -9,15 +9,18 @@ import { keepReport, notEvaluable } from './run-tool.ts';
 import type { CodeScope } from './scope.ts';
 import { hasTypeScript } from './tests.ts';
 
-const BUGS = 'docs/testing/bugs.yaml';
-const PRD = 'docs/requirements/prd.md';
+export const BUGS = 'docs/testing/bugs.yaml';
+export const PRD = 'docs/requirements/prd.md';
 const METRIC = 'regression_test_coverage';
 const Bugs = z.object({
   bugs: z.array(z.object({ id: z.string().min(1), status: z.enum(['open', 'fixed']) })),
 });
 
 /** Ids that a regression test must guard: functional requirements of the PRD and bugs that are said to be fixed. */
-async function guardedIds(context: CollectContext, scope: CodeScope): Promise<string[] | { fault: string }> {
+export async function guardedIds(
+  context: CollectContext,
+  scope: Pick<CodeScope, 'files'>,
+): Promise<string[] | { fault: string }> {
   const ids = new Set<string>();
   if (scope.files.includes(PRD)) {
     const text = await readProjectText(context.root, PRD);

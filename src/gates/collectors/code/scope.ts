@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { errorMessage } from '../../../shared/errors.ts';
-import { isCode, listProject, readProjectText } from './project-files.ts';
+import { PYTHON_MANIFESTS, isCode, listProject, readProjectText } from './project-files.ts';
 
 const Names = z.record(z.string(), z.string()).default({});
 /** What is read of package.json. Nothing of it is trusted for a result. */
@@ -48,9 +48,12 @@ const below =
 export async function readScope(root: string, phase: string): Promise<ScopeReading> {
   const { files, irregular } = await listProject(root);
   const isProjectCode = below(['src/', 'tests/']);
+  const hasPython = PYTHON_MANIFESTS.some((name) => files.includes(name));
   if (!files.includes('package.json'))
     return {
-      notEvaluable: 'There is no package.json: only JavaScript and TypeScript projects are measured so far',
+      notEvaluable: hasPython
+        ? 'There is no package.json, and this is measured on JavaScript and TypeScript alone'
+        : 'There is no package.json and no pyproject.toml, setup.py or requirements.txt: only JavaScript, TypeScript and Python projects are measured without declared commands',
     };
   let manifest: Manifest;
   try {
@@ -72,10 +75,10 @@ export async function readScope(root: string, phase: string): Promise<ScopeReadi
   const hasSplitTests = hasSplit && allTests.some(below(split.tests));
   const testFolders = hasSplitTests ? split.tests : ['tests/'];
   const measured = inSrc.filter(below(sourceFolders));
-  const foreign = measured.find((path) => FOREIGN.test(path));
+  const foreign = measured.find((path) => FOREIGN.test(path) && !(hasPython && path.endsWith('.py')));
   if (foreign !== undefined)
     return {
-      notEvaluable: `${foreign} is in a language that no collector measures yet: only JavaScript and TypeScript are`,
+      notEvaluable: `${foreign} is in a language that no collector measures yet: only JavaScript and TypeScript are, and Python where pyproject.toml, setup.py or requirements.txt says so`,
     };
   const sources = measured.filter(isCode);
   if (sources.length === 0)

@@ -5,6 +5,7 @@ import { codeCollector, defusedCopy, directivesOf } from './measurement.ts';
 import { CoverageReport } from './probe-reports.ts';
 import { type TestRun, failureFindings, junit, runTests } from './run-tests.ts';
 import { INSIDE, freshFolder, keepReport, notEvaluable, runProbe, toolVersion } from './run-tool.ts';
+import { lineRanges } from './line-ranges.ts';
 import type { CodeScope } from './scope.ts';
 
 const METRICS = ['test_pass_rate', 'test_coverage', 'test_count', 'total_test_cases'] as const;
@@ -86,7 +87,7 @@ async function coverageOf(
     value: { value: covered / lines, examined: lines },
     findings: [
       ...files.flatMap(([file, { uncovered }]) =>
-        ranges(uncovered).map(([from, to]) => ({
+        lineRanges(uncovered).map(([from, to]) => ({
           metric: 'test_coverage',
           rule: 'coverage/uncovered',
           message: from === to ? `Line ${from} is not covered` : `Lines ${from} to ${to} are not covered`,
@@ -101,14 +102,4 @@ async function coverageOf(
     ],
     evidence: [{ ...evidence, summary, ...kept }],
   };
-}
-
-function ranges(lines: readonly number[]): [number, number][] {
-  const result: [number, number][] = [];
-  for (const line of lines) {
-    const last = result.at(-1);
-    if (last && last[1] === line - 1) last[1] = line;
-    else result.push([line, line]);
-  }
-  return result;
 }

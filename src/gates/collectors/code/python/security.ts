@@ -1,0 +1,145 @@
+import type { Evidence, Finding } from '../../../../shared/verdict.ts';
+import type { CollectContext, CollectedValue } from '../../../collector.ts';
+import { SecretsReport } from '../probe-reports.ts';
+import { copyProject } from '../project-files.ts';
+import { failureFindings, junit } from '../run-tests.ts';
+import { freshFolder, keepReport, runProbe } from '../run-tool.ts';
+import { analyse, directiveFindings, pythonCollector, readManifests, runPythonProbe, unparsable } from './probe.ts';
+import { ScanReport } from './reports.ts';
+import { runPytest } from './run-pytest.ts';
+import type { PythonScope } from './scope.ts';
+
+const METRICS = ['security_vulnerabilities', 'security_scan_complete', 'security_testing_complete'] as const;
+const METRIC = 'security_vulnerabilities';
+const LOCKS = /^(?:poetry\.lock|uv\.lock|pdm\.lock|Pipfile(?:\.lock)?|pylock\.toml)$/;
+
+/** No declared and no locked package: 0 of 0 is established by parsing. Anything else needs advisory data. */
+async function dependencyFault(context: CollectContext, scope: PythonScope): Promise<string | undefined> {
+  const { report, fault } = await readManifests(context, scope);
+  if (fault !== undefined) return fault;
+  const declared = [...report.run, ...report.other];
+  const unchecked = 'and there is no advisory data to check them against';
+  if (declared.length > 0)
+    return `${declared.length} dependencies are declared (${declared.slice(0, 3).join(', ')}) ${unchecked}`;
+  const lock = scope.files.find((path) => LOCKS.test(path));
+  if (lock !== undefined) return `${lock} locks packages ${unchecked}`;
+  return report.manifests === 0 ? 'No manifest says which packages the project depends on' : undefined;
+}
+
+/** The same three metrics as for JavaScript, with bandit in the place of the lint rules. */
+export const pythonSecurity = pythonCollector({
+  id: 'security',
+  metrics: METRICS,
+  timeoutMs: 240_000,
+  measure: async (context, scope) => {
+    const copy = await copyProject(context.root, scope.files, {
+      folder: await freshFolder(context, 'copy'),
+      plain: false,
+    });
+    const secrets = await runProbe(context, {
+      name: 'code-secrets',
+      project: copy.folder,
+      input: { files: scope.files },
+      report: SecretsReport,
+    });
+    const files = [...scope.sources, ...scope.otherCode];
+    const statics = await runPythonProbe(context, { name: 'security_scan', input: { files }, report: ScanReport });
+    const syntax = await analyse(context, files);
+    const dependencies = await dependencyFault(context, scope);
+    const { report: scan } = statics;
+    const found = scan.messages.filter(({ severity }) => severity === 'error');
+    const fault = scanFault(secrets.report, scan, files.length) ?? unparsable(syntax.report) ?? dependencies;
+    const vulnerabilities = secrets.report.secrets.length + found.length;
+    const examined = scan.filesScanned + secrets.report.filesScanned;
+    const complete: CollectedValue = fault === undefined ? { value: 1, examined: 3 } : { notEvaluable: fault };
+    const testing = await securityTests(context, scope, complete);
+    const text = { secrets: secrets.report, static: scan, dependencies: dependencies ?? 'none declared, none locked' };
+    const kept = await keepReport(context, 'scan.json', JSON.stringify(text, null, 2));
+    return {
+      values: {
+        security_vulnerabilities: fault === undefined ? { value: vulnerabilities, examined } : { notEvaluable: fault },
+        security_scan_complete: complete,
+        security_testing_complete: testing.value,
+      },
+      findings: [
+        ...scanFindings(secrets.report, scan),
+        ...directiveFindings(syntax.report, METRIC, ['tamper/nosec']),
+        ...copy.directives.map((finding) => ({ ...finding, metric: METRIC })),
+        ...testing.findings,
+      ],
+      evidence: [
+        {
+          ...secrets.evidence,
+          tool: 'secretlint',
+          toolVersion: secrets.report.version,
+          summary: `${secrets.report.secrets.length} secrets in ${secrets.report.filesScanned} text files; ${secrets.report.binarySkipped.length} binary files were not read`,
+          ...kept,
+        },
+        {
+          ...statics.evidence,
+          tool: 'bandit',
+          toolVersion: `${scan.bandit} (Python ${scan.python})`,
+          summary: `${found.length} findings of medium or high severity, or of passwords, in ${scan.filesScanned} files`,
+        },
+        {
+          kind: 'file',
+          summary: dependencies ?? `${scope.manifests.join(', ')} declare no dependency: 0 of 0 are vulnerable`,
+          tree: context.tree,
+        },
+        ...testing.evidence,
+      ],
+    };
+  },
+});
+
+function scanFault(secrets: { bytesScanned: number }, scan: ScanReport, files: number): string | undefined {
+  const [skipped] = scan.skipped;
+  if (secrets.bytesScanned === 0) return 'The secret scan read nothing';
+  if (scan.blindTo.length > 0)
+    return `bandit ${scan.bandit} does not see planted defects under Python ${scan.python} (${scan.blindTo.join(', ')})`;
+  if (skipped) return `bandit could not read ${skipped.file}: ${skipped.message}`;
+  return scan.filesScanned === files ? undefined : `bandit read ${scan.filesScanned} of ${files} files`;
+}
+
+const scanFindings = (
+  secrets: { secrets: { file: string; line: number; column: number; rule: string }[] },
+  scan: ScanReport,
+): Finding[] => [
+  ...secrets.secrets.map((secret) => ({
+    metric: METRIC,
+    rule: `secretlint/${secret.rule}`,
+    message: 'A secret stands in this file: remove it and make it invalid where it is used',
+    severity: 'error' as const,
+    file: secret.file,
+    line: secret.line,
+    column: secret.column,
+  })),
+  ...scan.messages.map((message) => ({ ...message, metric: METRIC, rule: `bandit/${message.rule}` })),
+];
+
+const none = (reason: string): { value: CollectedValue; findings: Finding[]; evidence: Evidence[] } => ({
+  value: { notEvaluable: reason },
+  findings: [],
+  evidence: [],
+});
+
+async function securityTests(
+  context: CollectContext,
+  scope: PythonScope,
+  scan: CollectedValue,
+): Promise<{ value: CollectedValue; findings: Finding[]; evidence: Evidence[] }> {
+  const metric = 'security_testing_complete';
+  if (!(metric in context.metrics)) return none('not wanted here');
+  if ('notEvaluable' in scan) return none(`The security scan is not complete: ${scan.notEvaluable}`);
+  const files = scope.allTests.filter((path) => /(?:^|\/)tests?\/security\//.test(path));
+  if (files.length === 0) return none('There is no security test: none in tests/security');
+  const run = await runPytest(context, scope, files, { what: 'security tests', coverage: false });
+  if ('notEvaluable' in run)
+    return { value: { notEvaluable: run.notEvaluable }, findings: run.findings, evidence: run.evidence };
+  const kept = await keepReport(context, 'junit.xml', junit(run, 'security'));
+  return {
+    value: { value: run.passed === run.cases.length ? 1 : 0, examined: run.cases.length },
+    findings: failureFindings(metric, run),
+    evidence: [{ ...run.evidence, ...kept }],
+  };
+}
