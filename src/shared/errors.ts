@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** Exit codes of the command line (fixed contract). */
 export const EXIT = {
   passed: 0,
@@ -93,5 +95,11 @@ export class InvalidInputError extends FleetError {
   }
 }
 
-/** The message of anything thrown. */
-export const errorMessage = (err: unknown): string => (err instanceof Error ? err.message : String(err));
+/** The message of anything thrown. A schema's list of problems becomes one line. */
+export function errorMessage(err: unknown): string {
+  if (!(err instanceof z.ZodError)) return err instanceof Error ? err.message : String(err);
+  const [first, ...more] = err.issues;
+  const place = first === undefined || first.path.length === 0 ? '' : `${first.path.join('.')}: `;
+  const others = more.length === 0 ? '' : ` (and ${more.length} more)`;
+  return `data is not of the expected form: ${place}${first?.message ?? 'unknown reason'}${others}`;
+}

@@ -78,6 +78,10 @@ export async function startFleet(
       { connection, prefix, concurrency, ...LOCK },
     );
     worker.on('error', (err) => ctx.logger.warn({ queue: queueName, err: errorMessage(err) }, 'worker error'));
+    worker.on('active', ({ id: jobId, attemptsMade }) =>
+      ctx.logger.info({ queue: queueName, jobId, attempt: attemptsMade + 1 }, 'job started'),
+    );
+    worker.on('completed', ({ id: jobId }) => ctx.logger.info({ queue: queueName, jobId }, 'job done'));
     worker.on('closed', () => connection.disconnect());
     workers.push(worker);
   };

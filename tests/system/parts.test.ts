@@ -76,9 +76,11 @@ test('two workers, a server and a run as processes of their own give the verdict
   for (const worker of workers) worker.child.kill('SIGTERM');
   const [one, other] = await Promise.all(workers.map((worker) => worker.ended));
   expect(one).toMatchObject({ exit: 0 });
-  expect(one?.stderr).toMatch(/backend_developer/);
-  expect(one?.stderr).not.toMatch(/"persona":"frontend_developer"/);
-  expect(other?.stderr).toMatch(/frontend_developer/);
+  const done = (phase: string, persona: string): RegExp =>
+    new RegExp(`"jobId":"${result.runId}\\.${phase}\\.${persona}\\.r0","msg":"job done"`);
+  expect(one?.stderr).toMatch(done('backend', 'backend_developer'));
+  expect(one?.stderr).not.toMatch(done('frontend', 'frontend_developer'));
+  expect(other?.stderr).toMatch(done('frontend', 'frontend_developer'));
 });
 
 test('a blocked run names gate, metric, value and requirement, and can be looked at afterwards', LONG, async () => {

@@ -25,7 +25,7 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap } td:last-child {
 pre { white-space: pre-wrap; background: var(--card); padding: .8rem; border-radius: .4rem; margin: .4rem 0 }
 .banner { border: 2px solid var(--warn); color: var(--warn); border-radius: .4rem; padding: .6rem .9rem; font-weight: 600 }
 .badge { font-weight: 700 } .good { color: var(--good) } .bad { color: var(--bad) } .warn { color: var(--warn) }
-details { margin: .5rem 0 } summary { cursor: pointer }
+.wide { min-width: 21rem } details { margin: .5rem 0 } summary { cursor: pointer }
 `;
 
 const TONES: Readonly<Record<ReportRow['outcome'] | PhaseVerdict['verdict'] | 'cancelled', string>> = {
@@ -80,7 +80,7 @@ export const verdictHtml = (verdict: PhaseVerdict): string =>
       `<code>${esc(row.name)}</code>`,
       `<span class="badge ${TONES[row.outcome]}">${row.outcome.replace('_', ' ')}</span>`,
       row.severity,
-      esc(row.message),
+      `<div class="wide">${esc(row.message)}</div>`,
       esc(row.source),
     ]),
   );
