@@ -118,6 +118,7 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
       const plan = await ctx.store.getPlan(runId);
       const personas = plan.phases.find((planned) => planned.name === phase)?.personas ?? [];
       const work = workOutcome(await handle.children(), { runId, phase, personas, round: 0 });
+      behaviour.judge?.(phase);
       const status =
         work.state === 'done'
           ? (behaviour.verdictOf?.(runId, phase) ?? behaviour.verdicts?.[phase] ?? 'passed')
