@@ -67,7 +67,7 @@ status_of() { curl --silent --output /dev/null --write-out '%{http_code}' "$@"; 
 check 'the API is ready' [ "$(status_of "$api/readyz")" = 200 ]
 check 'the API asks for its token' [ "$(status_of "$api/api/runs")" = 401 ]
 check 'the API knows its token' [ "$(status_of --header "Authorization: Bearer $MAESTRO_TOKEN" "$api/api/runs")" = 200 ]
-check 'Redis lets nobody in without the password' [ "$("${compose[@]}" exec -T -e REDISCLI_AUTH= redis redis-cli ping 2>&1 | head -c 6)" = NOAUTH ]
+check 'Redis lets nobody in without the password' [ "$("${compose[@]}" exec -T redis env -u REDISCLI_AUTH redis-cli ping 2>&1 | head -c 6)" = NOAUTH ]
 check 'Redis keeps an append-only file and evicts nothing' [ "$("${compose[@]}" exec -T redis redis-cli config get appendonly | tail -1) $("${compose[@]}" exec -T redis redis-cli config get maxmemory-policy | tail -1)" = 'yes noeviction' ]
 environment_of() { "${compose[@]}" exec -T "$1" env; }
 check 'the API is not root' [ "$("${compose[@]}" exec -T api id -u)" != 0 ]
