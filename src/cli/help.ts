@@ -51,6 +51,7 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro gates . --phase backend',
     'maestro gates . --phase testing --format junit > gates.xml',
     'maestro gates eval --phase backend --metrics metrics.json --json',
+    'maestro gates selftest --collector tests',
   ),
   doctor: examples('maestro doctor'),
 };

@@ -16,6 +16,7 @@ import { gatesCommand, gatesEvalCommand } from './commands/gates.ts';
 import { logsCommand } from './commands/logs.ts';
 import { planCommand, validateCommand } from './commands/plan.ts';
 import { runCommand } from './commands/run.ts';
+import { selfTestCommand } from './commands/selftest.ts';
 import { serveCommand, upCommand } from './commands/serve.ts';
 import { workerCommand } from './commands/worker.ts';
 import { COMMAND_HELP, MAIN_HELP } from './help.ts';
@@ -239,6 +240,7 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     // Required too, but commander would then ask for it in front of `eval` as well.
     .option('--phase <P>', 'the phase whose gates apply')
     .option('--policy <FILE>', 'a policy file other than the shipped one')
+    .option('--no-reuse', 'measure again what was measured before on the same files')
     .addOption(
       new Option('--format <F>', 'how to print it')
         .choices(['table', 'json', 'junit', 'sarif', 'markdown', 'html'])
@@ -253,6 +255,13 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     .option('--policy <FILE>', 'a policy file other than the shipped one')
     .option('--json', 'one JSON document on stdout')
     .action((flags) => set(gatesEvalCommand(context(), flags)));
+  gates
+    .command('selftest')
+    .description('plant known defects: every collector must turn red on this machine')
+    .option('--collector <ID>', 'only this collector')
+    .option('--cached', 'believe self-tests that passed before with the same tools')
+    .option('--json', 'one JSON document on stdout')
+    .action((flags) => set(selfTestCommand(context(), flags)));
   program
     .command('doctor')
     .description('what this machine has and lacks, with remedies')

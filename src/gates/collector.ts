@@ -71,5 +71,7 @@ export interface Collector {
   /** Every metric it can measure. */
   readonly metrics: readonly string[];
   readonly timeoutMs: number;
+  /** True when its result depends on nothing but the files, its settings and its tools: then it may be reused. */
+  readonly cacheable?: boolean;
   collect(context: CollectContext): Promise<Collected>;
 }

@@ -8,10 +8,13 @@ import { checkArtifacts, resolveArtifacts } from './artifacts.ts';
 import type { Collector, RunContext } from './collector.ts';
 import { allCollectors } from './collectors/registry.ts';
 import type { Report } from './harvest-reports.ts';
+import type { MeasureCache, ReusableRun } from './measure-cache.ts';
 import { hashTree } from './hostile-files.ts';
+import { inParallel } from './in-parallel.ts';
 import { NO_POLICY, type PolicySet, policyOf, requiredMetrics } from './load-policy.ts';
 import type { MetricSpec } from './policy-schema.ts';
-import { type CollectorRun, notEvaluable, runCollector } from './run-collector.ts';
+import { notEvaluable, runCollector } from './run-collector.ts';
+import { type SelfTestResults, describeProof, faultOfProof } from './selftest/self-test.ts';
 
 const PARALLEL_COLLECTORS = 2;
 
@@ -31,6 +34,10 @@ export interface MeasureOptions {
   skipCollectors?: readonly string[];
   /** Only these run; everything else is taken from `previous`, which must be of the same files. */
   only?: { collectors: readonly string[]; previous: PhaseMeasurement };
+  /** When given, a collector whose self-test did not pass, or that has none, measures nothing. */
+  selftest?: SelfTestResults | undefined;
+  /** Results of earlier measurements of the same files. */
+  cache?: MeasureCache | undefined;
 }
 
 export interface PhaseMeasurement {
@@ -65,6 +72,7 @@ export async function measurePhase(options: MeasureOptions): Promise<PhaseMeasur
   const reports = [...kept, ...runs.flatMap((run) => run.reports)];
   const measurements = runs.flatMap((run) => run.measurements);
   const changed = (await hashTree(root)) !== tree;
+  if (!changed) await Promise.all(runs.flatMap((run) => run.keep?.() ?? []));
   return {
     measurements: sorted(changed ? measurements.map(invalidated) : measurements, (each) => each.metric),
     findings: sorted([...(previous?.findings ?? []), ...runs.flatMap((run) => run.findings)], findingKey),
@@ -105,38 +113,59 @@ function groupByCollector(set: PolicySet, metrics: readonly string[]): Map<strin
 
 type Shared = Pick<Parameters<typeof runCollector>[0]['context'], 'artifacts' | 'tree'> & { reportsDir: string };
 
-function measureGroup(
+async function measureGroup(
   options: MeasureOptions,
   id: string,
   metrics: Readonly<Record<string, MetricSpec>>,
   shared: Shared,
-): Promise<CollectorRun> {
+): Promise<ReusableRun> {
   const names = Object.keys(metrics);
   const only = options.only;
   if (only && !only.collectors.includes(id)) {
     const known = only.previous.measurements.filter((measurement) => names.includes(measurement.metric));
-    return Promise.resolve({ measurements: known, findings: [], reports: [] });
+    return { measurements: known, findings: [], reports: [] };
   }
-  const refuse = (version: string, reason: string): Promise<CollectorRun> =>
-    Promise.resolve({
-      measurements: names.map((metric) => notEvaluable(metric, id, version, reason)),
-      findings: [],
-      reports: [],
-    });
+  const refuse = (version: string, reason: string): ReusableRun => ({
+    measurements: names.map((metric) => notEvaluable(metric, id, version, reason)),
+    findings: [],
+    reports: [],
+  });
   const collector = (options.collectors ?? allCollectors).find((candidate) => candidate.id === id);
   if (!collector) return refuse('none', `no collector \`${id}\` is installed, so nothing measures this`);
   if (options.skipCollectors?.includes(id)) return refuse(collector.version, `not measured yet: waits for \`${id}\``);
+  const { selftest, cache } = options;
+  if (!selftest) return measureBy(options, collector, metrics, { ...shared, cache });
+  const proof = await selftest.resultOf(collector, options.signal);
+  const fault = faultOfProof(collector, proof);
+  if (fault !== undefined) return refuse(collector.version, fault);
+  const run = await measureBy(options, collector, metrics, { ...shared, cache });
+  const proven = proof ? [describeProof(proof)] : [];
+  return {
+    ...run,
+    measurements: run.measurements.map((each) => ({ ...each, evidence: [...each.evidence, ...proven] })),
+  };
+}
+
+function measureBy(
+  options: MeasureOptions,
+  collector: Collector,
+  metrics: Readonly<Record<string, MetricSpec>>,
+  { artifacts, tree, reportsDir, cache }: Shared & Pick<MeasureOptions, 'cache'>,
+): Promise<ReusableRun> {
   const { retry_on_failure, max_retries, gate_evaluation_timeout } = options.policySet.settings;
   const { root, sandbox, phase, run, logger, scratch, signal } = options;
-  return runCollector({
-    collector,
-    context: { root, sandbox, phase, metrics, artifacts: shared.artifacts, run, tree: shared.tree, logger },
-    scratch,
-    reportsDir: shared.reportsDir,
-    timeoutMs: gate_evaluation_timeout * 1000,
-    retries: retry_on_failure ? max_retries : 0,
-    signal,
-  });
+  const context = { root, sandbox, phase, metrics, artifacts, run, tree, logger };
+  const measure = (): Promise<ReusableRun> =>
+    runCollector({
+      collector,
+      context,
+      scratch,
+      reportsDir,
+      timeoutMs: gate_evaluation_timeout * 1000,
+      retries: retry_on_failure ? max_retries : 0,
+      signal,
+    });
+  return cache ? cache.reuse({ collector, context, reportsDir }, measure) : measure();
 }
 
 /** Measured files are mounted read-only; when they changed all the same, nothing that was read can be trusted. */
@@ -148,19 +177,6 @@ const invalidated = (measurement: Measurement): Measurement =>
     'the measured files changed while they were measured',
     measurement.evidence,
   );
-
-async function inParallel<T, R>(items: readonly T[], limit: number, work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let index = next++; index < items.length; index = next++) {
-      const item = items[index];
-      if (item !== undefined) results[index] = await work(item);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
-  return results;
-}
 
 const findingKey = (finding: Finding): string =>
   [

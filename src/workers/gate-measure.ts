@@ -81,6 +81,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       policy: input.phase.policy ?? NO_POLICY,
       sandbox: ctx.sandbox,
       run: input.run,
+      ...ctx.measuring,
       ...(previous === undefined
         ? { skipCollectors: JUDGEMENT_COLLECTORS }
         : { only: { collectors: JUDGEMENT_COLLECTORS, previous: await restore(ctx, previous, join(dir, 'before')) } }),

@@ -413,6 +413,7 @@ async function gatesNow(job: Job, workspace: Workspace, scratch: string, signal:
       round: data.round,
       inputs: plan.inputs,
     },
+    ...ctx.measuring,
     skipCollectors: JUDGEMENT_COLLECTORS,
     signal,
     logger: ctx.logger,

@@ -9,6 +9,7 @@ import type { BlobRef } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { Sandbox } from '../shared/sandbox/sandbox.ts';
 import { type PolicySet, loadPolicySet } from '../gates/load-policy.ts';
+import type { MeasuringAids } from '../gates/open-measuring-aids.ts';
 
 /** What every job handler of a worker process shares. */
 export interface WorkerContext {
@@ -21,6 +22,8 @@ export interface WorkerContext {
   sandbox: Sandbox;
   definitions: DefinitionsCache;
   models: ModelConfig;
+  /** What was proven and measured on this machine; without it nothing is proven first and nothing is reused. */
+  measuring?: MeasuringAids;
   logger: Logger;
 }
 

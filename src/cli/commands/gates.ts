@@ -5,6 +5,7 @@ import { evaluateSupplied, exitCodeOf } from '../../gates/evaluate-supplied.ts';
 import { evaluatePhase } from '../../gates/evaluate.ts';
 import { type PolicySet, findPolicy, loadPolicySet } from '../../gates/load-policy.ts';
 import { measurePhase } from '../../gates/measure.ts';
+import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
 import { suppliedReport } from '../../gates/reports/phase-report.ts';
 import { type ReportFormat, renderPhase } from '../../gates/reports/render.ts';
 import { readPolicies } from '../../producer/definitions-builder.ts';
@@ -21,7 +22,7 @@ const loadPolicies = async (context: CommandContext, file: string | undefined): 
 export async function gatesCommand(
   context: CommandContext,
   dir: string,
-  flags: { phase?: string; policy?: string; format: ReportFormat },
+  flags: { phase?: string; policy?: string; format: ReportFormat; reuse?: boolean },
 ): Promise<number> {
   const { config, terminal, signal } = context;
   const { phase } = flags;
@@ -41,6 +42,8 @@ export async function gatesCommand(
   const scratch = await mkdtemp(join(tmpdir(), 'maestro-gates-'));
   try {
     terminal.err(`measuring ${root} for phase ${phase} (policy ${policy}, sandbox ${sandbox.description})`);
+    const announce = (id: string): void => terminal.err(`self-test of ${id}, once for this machine and these tools`);
+    const aids = await openMeasuringAids({ cache: config.cache, sandbox, logger, signal, announce });
     const run = { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} };
     const measured = await measurePhase({
       root,
@@ -50,6 +53,8 @@ export async function gatesCommand(
       policy,
       sandbox,
       run,
+      selftest: aids.selftest,
+      cache: flags.reuse === false ? undefined : aids.cache,
       signal,
       logger,
     });

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { loadPersonas } from '../../shared/persona-files.ts';
 import { findPersona } from '../../shared/persona-files.ts';
-import { FleetError } from '../../shared/errors.ts';
+import { allCollectors } from '../../gates/collectors/registry.ts';
+import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
+import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { packagePath } from '../../shared/package-root.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { loadModelConfig } from '../../shared/model-config.ts';
@@ -31,6 +33,10 @@ export async function workerCommand(context: CommandContext, flags: WorkerFlags)
     const scriptedUrl = scripts?.url ?? config.scriptedUrl;
     if (scriptedUrl !== undefined)
       terminal.err(`scripted provider at ${scriptedUrl}; runs that ask for it are ${SIMULATED}`);
+    const { cache } = config;
+    const stopping = new AbortController();
+    const measuring = await openMeasuringAids({ cache, sandbox, logger: session.logger, signal: stopping.signal });
+    const isGating = flags.gates === true || flags.personas === undefined;
     const fleet = await startFleet(
       {
         config: { ...config, scriptedUrl },
@@ -41,16 +47,29 @@ export async function workerCommand(context: CommandContext, flags: WorkerFlags)
         sandbox,
         models: await loadModelConfig(packagePath('config', 'models.yaml')),
         definitions: new DefinitionsCache(session.blobs),
+        measuring,
         logger: session.logger,
       },
-      { personas, gates: flags.gates === true || flags.personas === undefined, concurrency: flags.concurrency },
+      { personas, gates: isGating, concurrency: flags.concurrency },
     );
     terminal.err(
       `worker ready: ${fleet.queues.length} queues, sandbox ${sandbox.description}, blobs ${session.blobs.location}`,
     );
+    // In the background: what a measurement needs first is proven first.
+    const prove = async (): Promise<void> => {
+      try {
+        terminal.err(await measuring.selftest.proveAll(allCollectors));
+      } catch (err) {
+        if (!stopping.signal.aborted) terminal.err(`the self-test could not be run: ${errorMessage(err)}`);
+      }
+    };
+    const proven = isGating ? prove() : Promise.resolve();
     await untilStopped(context, flags);
     terminal.err('worker stops: running jobs may finish, new ones are left to others');
     await fleet.close();
+    // Not before: a running job may wait for a self-test.
+    stopping.abort();
+    await proven;
     await scripts?.close();
     if (scriptedUrl !== undefined) terminal.err(SIMULATED);
     return 0;
