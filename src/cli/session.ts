@@ -1,8 +1,9 @@
 import { type BlobStore } from '../shared/blob-store.ts';
 import type { Config } from '../shared/config.ts';
+import { FleetError, errorMessage } from '../shared/errors.ts';
 import { type Logger, createLogger } from '../shared/logger.ts';
 import { openBlobStore } from '../shared/open-blob-store.ts';
-import { type Redis, connectRedis } from '../shared/redis.ts';
+import { type Redis, connectRedis, redactUrl } from '../shared/redis.ts';
 import { type RedisHandle, findRedis } from '../shared/redis-server.ts';
 import { RunStore } from '../shared/run-store.ts';
 import type { Terminal } from './terminal.ts';
@@ -51,6 +52,8 @@ export async function withSession<T>(
         logger,
         server,
       });
+    } catch (err) {
+      throw err instanceof FleetError || redis.status === 'ready' ? err : lost(server.url, err);
     } finally {
       redis.disconnect();
     }
@@ -58,3 +61,9 @@ export async function withSession<T>(
     if (server.started) await server.stop();
   }
 }
+
+const lost = (url: string, cause: unknown): FleetError =>
+  new FleetError('REDIS_UNAVAILABLE', `the connection to Redis at ${redactUrl(url)} is lost: ${errorMessage(cause)}`, {
+    cause,
+    remedy: 'Start it again; runs go on where they were.',
+  });

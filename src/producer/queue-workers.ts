@@ -11,6 +11,8 @@ export async function idleQueues(
   const idle: string[] = [];
   for (const name of [QUEUES.gates, ...personas.map(personaQueue)]) {
     const queue = new Queue(name, { connection: of.redis, prefix: of.config.prefix });
+    // The call below fails by itself; without a listener the library would print the error as well.
+    queue.on('error', () => undefined);
     try {
       if ((await queue.getWorkersCount()) === 0) idle.push(name);
     } finally {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { QueueEvents } from 'bullmq';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { GateJobResult, GateProgress } from '../shared/jobs.ts';
@@ -6,6 +7,7 @@ import { type Redis, connectRedis } from '../shared/redis.ts';
 import type { RunStore } from '../shared/run-store.ts';
 
 const BLOCK_MS = 250;
+const CLOSE_MS = 2_000;
 
 /** What a listener is told: that its log has grown, that a gate spoke, or that nothing can be heard any more. */
 interface RunListener {
@@ -71,7 +73,11 @@ export class RunSignals {
 
   async #end(): Promise<void> {
     this.#log.disconnect();
-    await this.#gates.close();
+    // A connection that is looking for a lost Redis never tells that it has closed.
+    const timer = new AbortController();
+    const tooLong = sleep(CLOSE_MS, undefined, { signal: timer.signal }).catch(() => undefined);
+    await Promise.race([this.#gates.close(), tooLong]);
+    timer.abort();
     this.#events.disconnect();
   }
 

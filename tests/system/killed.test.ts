@@ -82,6 +82,19 @@ test('a run whose queues nobody consumes says so, and Ctrl-C leaves it to others
   expect(ended.stderr).toContain('goes on without this command');
 });
 
+test('a run that loses its Redis ends with 4 and one line that says so', LONG, async () => {
+  const { env, home } = await place(redis);
+  delete env['REDIS_URL'];
+  const up = start(['up', '--port', '0', '--provider', 'scripted'], env, home);
+  await up.says(/^serving /m);
+  const started = start(['run', await firstPhaseOnly(), ...SCRIPTED, '--approvals', 'people'], env, home);
+  await started.says(/waits for approval by stakeholder: maestro approve/);
+  up.child.kill('SIGKILL');
+  const ended = await started.ended;
+  expect(ended).toMatchObject({ exit: 4, stdout: '' });
+  expect(ended.stderr.trimEnd().split('\n').at(-1)).toMatch(/^error: the connection to Redis at .* is lost/);
+});
+
 /** A demo with its own Redis, far enough to have workers, sandboxes and tools at work. */
 async function busyDemo() {
   const { env, home } = await place(redis);
