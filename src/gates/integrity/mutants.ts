@@ -67,7 +67,7 @@ export async function tryMutants(
     untried: 0,
     covered: [...covered.values()].reduce((sum, each) => sum + each.length, 0),
   };
-  const wallMs = oneRunMs * 4 + 10_000;
+  const wallMs = oneRunMs * 4 + 3_000;
   const outcomes = await inParallel(report.mutants, AT_ONCE, async (mutant, slot) => {
     const folder = slots[slot];
     if (folder === undefined || Date.now() - began > BUDGET_MS) return undefined;

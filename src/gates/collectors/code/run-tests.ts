@@ -155,7 +155,9 @@ function leaves(records: readonly Recorded[], ranIn: string): TestCase[] {
     pending.length = record.nesting + 1;
     pending[record.nesting] = (pending[record.nesting] ?? 0) + 1;
     const isOwnFailure = record.outcome === 'failed' && !record.isFailedByChildren;
-    if ((hasChildren || record.isSuite) && !isOwnFailure) return [];
+    // A suite that is switched off as a whole tells nothing of the tests in it, and counts as one that did not run.
+    const isOff = record.outcome === 'skipped' || record.outcome === 'todo';
+    if ((hasChildren || (record.isSuite && !isOff)) && !isOwnFailure) return [];
     const { name, line, outcome, durationMs, message } = record;
     const file = record.file.startsWith(`${ranIn}/`) ? record.file.slice(ranIn.length + 1) : record.file;
     return [{ name, line, outcome, durationMs, message, file }];

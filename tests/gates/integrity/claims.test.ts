@@ -1,0 +1,158 @@
+import { describe, expect, test } from 'vitest';
+import { type JobRecord, checkClaims, claimFindings, claimsCheck } from '../../../src/gates/claims/claims.ts';
+import { integrityErrors } from '../../../src/gates/integrity/verdict.ts';
+import { Handoff } from '../../../src/shared/handoff.ts';
+import type { Claim } from '../../../src/shared/round-evidence.ts';
+import type { Measurement } from '../../../src/shared/verdict.ts';
+
+const RAN = [{ command: 'cd app && node --test tests/unit', exitCode: 0 }];
+const job = (claims: string[], change: Partial<JobRecord> = {}): JobRecord => ({
+  persona: 'backend_developer',
+  handoff: Handoff.parse({ summary: 'Done.', claims }),
+  toolCalls: 3,
+  isIdle: false,
+  mayBeIdle: false,
+  commands: RAN,
+  findings: [],
+  ...change,
+});
+const base = { collector: 'c', collectorVersion: '1', evidence: [] };
+const measured = (metric: string, value: number): Measurement => ({
+  ...base,
+  status: 'measured',
+  metric,
+  value,
+  examined: 9,
+  source: 'collector',
+  simulated: false,
+});
+const unmeasured = (metric: string): Measurement => ({
+  ...base,
+  status: 'not_evaluable',
+  metric,
+  reason: 'it crashed',
+});
+
+/** The outcome of one claim: what stands beside it. */
+function judge(text: string, measurements: Measurement[], change: Partial<JobRecord> = {}): Claim | undefined {
+  return checkClaims(job([text], change), measurements).find(({ claim }) => claim === text);
+}
+
+describe('a job is not done, whatever it says,', () => {
+  test.each<[string, Partial<JobRecord>, RegExp]>([
+    ['when it called no tool', { toolCalls: 0 }, /no tool was called/],
+    ['when it changed no file', { isIdle: true }, /no file was changed/],
+    [
+      'when it names a file that is not there',
+      {
+        handoff: Handoff.parse({ summary: 'Done.', files: ['src/a.js'] }),
+        findings: [{ rule: 'handoff/missing-file', message: 'm', severity: 'error', file: 'src/a.js' }],
+      },
+      /there is src\/a.js.*not in the work/,
+    ],
+    [
+      'when it says that tests pass which it never ran',
+      {
+        handoff: Handoff.parse({ summary: 'Done.', claims: ['All tests pass.'] }),
+        commands: [{ command: 'ls tests', exitCode: 0 }],
+      },
+      /no command of this job ran a test/,
+    ],
+    [
+      'when the summary says that tests pass which failed',
+      {
+        handoff: Handoff.parse({ summary: 'The store is written. The test suite is green.' }),
+        commands: [{ command: 'npm test', exitCode: 1 }],
+      },
+      /ended with code 1/,
+    ],
+  ])('%s', (_, change, reason) => {
+    const claims = checkClaims(job([], change), []);
+    const check = claimsCheck(claims);
+    expect(check).toMatchObject({ check: 'claims_hold', outcome: 'violated' });
+    expect(check.message).toMatch(reason);
+    expect(integrityErrors([check])).toHaveLength(1);
+    expect(claimFindings(claims)).toEqual([
+      expect.objectContaining({ rule: 'claims/contradicted', severity: 'error' }),
+    ]);
+  });
+
+  test('but of several personas one may leave a round to the others', () => {
+    expect(claimsCheck(checkClaims(job([], { isIdle: true, mayBeIdle: true, toolCalls: 0 }), [])).outcome).toBe('held');
+  });
+});
+
+describe('tests said to pass', () => {
+  test.each([
+    'All tests pass.',
+    'The component tests pass.',
+    'Everything is green.',
+    'Every module is tested and all tests are passing',
+    'All tests pass and none is skipped.',
+  ])('"%s" is held against the measurement', (text) => {
+    expect(judge(text, [measured('test_pass_rate', 0.98)])).toMatchObject({
+      contradicted: true,
+      blocks: true,
+      measured: 'measured: 98 % of the tests pass',
+    });
+    expect(judge(text, [unmeasured('test_pass_rate')])).toMatchObject({ contradicted: true, blocks: true });
+    expect(judge(text, [measured('test_pass_rate', 1)])).toMatchObject({ contradicted: false });
+    expect(judge(text, [])).toMatchObject({ contradicted: false });
+  });
+
+  test.each([
+    'Not all tests pass.',
+    'Two tests fail.',
+    'Tests should pass once links expire.',
+    'The tests are written.',
+  ])('"%s" claims no success', (text) => {
+    expect(judge(text, [measured('test_pass_rate', 0.5)], { commands: [] })).toMatchObject({ contradicted: false });
+  });
+
+  test.each([
+    'node --test',
+    'node --import x --test tests',
+    'npm test',
+    'npm run test:unit',
+    'npx vitest run',
+    'python3 -m pytest -q',
+    'run_gates',
+  ])('`%s` ran tests', (command) => {
+    expect(judge('All tests pass.', [], { commands: [{ command, exitCode: 0 }] })).toMatchObject({
+      contradicted: false,
+    });
+  });
+});
+
+describe('numbers and other claims', () => {
+  test.each([
+    ['Coverage is 95%.', 0.61, true],
+    ['The code has 95.5 % coverage', 0.955, false],
+    ['Lines are covered to 95 percent', 0.9512, false],
+    ['Coverage is 40%.', 0.61, true],
+  ])('"%s" beside %d measured', (text, value, contradicted) => {
+    expect(judge(text, [measured('test_coverage', value)])).toMatchObject({ contradicted, blocks: false });
+  });
+
+  test.each([
+    ['The build succeeds.', 'build_success_rate', 0.5],
+    ['There are no secrets in the code.', 'security_vulnerabilities', 1],
+    ['All nine operations are implemented.', 'stub_rate', 0.1],
+  ])('"%s" is contradicted by %s %d, and agrees with nothing found', (text, metric, bad) => {
+    expect(judge(text, [measured(metric, bad)])).toMatchObject({ contradicted: true });
+    expect(judge(text, [measured(metric, metric === 'build_success_rate' ? 1 : 0)])).toMatchObject({
+      contradicted: false,
+    });
+    expect(judge(text, [unmeasured(metric)])).toMatchObject({
+      contradicted: true,
+      measured: 'could not be measured: it crashed',
+    });
+  });
+
+  test('what nothing measures is shown as that', () => {
+    expect(judge('The page is beautiful.', [])).toMatchObject({
+      contradicted: false,
+      measured: 'nothing measures this',
+    });
+  });
+});
