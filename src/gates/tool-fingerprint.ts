@@ -92,14 +92,26 @@ async function machineState(cache: string | undefined): Promise<string> {
   return digest([release(), ...seen, ...(await unpackedTools(cache))].join('\n'));
 }
 
-/** Reads the print of this installation on this machine, anew at each call. */
-export async function toolFingerprint(cache?: string): Promise<ToolFingerprint> {
-  const [packages, settings, running, built, machine] = await Promise.all([
+type Installation = Omit<ToolFingerprint, 'node' | 'machine'>;
+
+async function readInstallation(): Promise<Installation> {
+  const [packages, settings, running, built] = await Promise.all([
     installedPackages(),
     digestOfFolder(packagePath('config')),
     digestOfFolder(import.meta.dirname),
     digestOfFolder(packagePath('dist', 'gates')),
-    machineState(cache),
   ]);
-  return { node: process.version, packages, settings, code: digest(`${running} ${built}`), machine };
+  return { packages, settings, code: digest(`${running} ${built}`) };
+}
+
+/** Collectors that start together share one reading of some hundred files. */
+const SHARED_MS = 2000;
+let shared: { at: number; reading: Promise<Installation> } | undefined;
+
+/** Reads the print of this installation on this machine. `cache` is where tools are unpacked. */
+export async function toolFingerprint(cache?: string): Promise<ToolFingerprint> {
+  const now = performance.now();
+  if (shared === undefined || now - shared.at > SHARED_MS) shared = { at: now, reading: readInstallation() };
+  const [installation, machine] = await Promise.all([shared.reading, machineState(cache)]);
+  return { node: process.version, ...installation, machine };
 }
