@@ -96,6 +96,32 @@ export function renderRunHtml(input: RunReportInput): string {
   return htmlPage(titleOf(input), isSimulated(input), parts.join('\n'));
 }
 
+/** The claims of a round, each beside what stands against it; what was found contradicted first. */
+const claimRows = (evidence: RoundEvidence | undefined): string[][] =>
+  (evidence?.claims ?? [])
+    .toSorted((a, b) => Number(b.contradicted) - Number(a.contradicted))
+    .map(({ persona, claim, measured, contradicted, blocks }) => [
+      persona,
+      claim,
+      measured,
+      blocks ? 'contradicted: not done' : contradicted ? 'contradicted' : '',
+    ]);
+const CLAIM_HEAD = ['persona', 'claimed', 'measured', ''];
+
+const INTEGRITY_WORDS = {
+  held: 'held',
+  violated: 'violated: blocks',
+  error: 'not evaluable: blocks',
+  not_applicable: '',
+};
+const integrityRows = (evidence: RoundEvidence | undefined): string[][] =>
+  (evidence?.integrity ?? []).map(({ check, outcome, message }) => [
+    check.replaceAll('_', ' '),
+    INTEGRITY_WORDS[outcome],
+    message,
+  ]);
+const INTEGRITY_HEAD = ['the fleet checked', '', 'what was seen'];
+
 function phaseHtml(input: RunReportInput, phase: PhaseRecord): string {
   const claims = claimsOf(input, phase).map(({ persona, handoff }) => [
     esc(persona),
@@ -112,11 +138,13 @@ function phaseHtml(input: RunReportInput, phase: PhaseRecord): string {
   ].join('\n');
 }
 
+const escaped = (rows: readonly string[][]): string[][] => rows.map((row) => row.map(esc));
+
 function roundHtml(input: RunReportInput, round: RoundRecord, isLast: boolean): string {
   const evidence = input.evidence?.get(round.evidence);
   const findings = evidence?.findings ?? [];
   const more = evidence
-    ? `${findings.length > 0 ? `<details><summary>Findings (${findings.length})</summary>${findingsHtml(findings)}</details>` : ''}
+    ? `${htmlTable(INTEGRITY_HEAD, escaped(integrityRows(evidence)))}${htmlTable(CLAIM_HEAD, escaped(claimRows(evidence)))}${findings.length > 0 ? `<details><summary>Findings (${findings.length})</summary>${findingsHtml(findings)}</details>` : ''}
 <details><summary>Evidence, files <code>${esc(evidence.tree)}</code></summary>${measurementsHtml(evidence.measurements)}</details>`
     : `<p class="soft">${round.findings} findings; evidence <code>${esc(round.evidence)}</code></p>`;
   return `<details${isLast ? ' open' : ''}><summary>Round ${round.round}: ${verdictBadge(round.verdict.verdict)}
@@ -159,6 +187,8 @@ function phaseMarkdown(input: RunReportInput, phase: PhaseRecord): string[] {
       `${escapeMarkdown(policyLine(round.verdict))}, ${round.at}${round.verdict.simulated ? ', simulated' : ''}`,
       '',
       ...verdictTable(round.verdict),
+      ...markdownTable(INTEGRITY_HEAD, integrityRows(input.evidence?.get(round.evidence))),
+      ...markdownTable(CLAIM_HEAD, claimRows(input.evidence?.get(round.evidence))),
       ...findingsTable(input.evidence?.get(round.evidence)?.findings ?? []),
     ]),
     ...(claims.length === 0 ? [] : markdownTable(['persona', 'claimed, and not believed', 'measured'], claims)),
