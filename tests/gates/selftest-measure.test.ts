@@ -2,11 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Collector } from '../../src/gates/collector.ts';
+import type { CollectContext, Collector } from '../../src/gates/collector.ts';
 import { allCollectors } from '../../src/gates/collectors/registry.ts';
 import { evaluatePhase } from '../../src/gates/evaluate.ts';
-import { type PhaseMeasurement, measurePhase } from '../../src/gates/measure.ts';
+import { type MeasureOptions, type PhaseMeasurement, measurePhase } from '../../src/gates/measure.ts';
+import { MeasureCache } from '../../src/gates/measure-cache.ts';
 import { openMeasuringAids } from '../../src/gates/open-measuring-aids.ts';
+import { SealedCache } from '../../src/gates/sealed-cache.ts';
 import type { SelfTestResult } from '../../src/gates/selftest/self-test.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
@@ -41,7 +43,10 @@ const good: Collector[] = allCollectors.map(({ id, metrics }) => ({
     }),
 }));
 
-async function measured(resultOf: (collector: Collector) => SelfTestResult | undefined): Promise<PhaseMeasurement> {
+async function measured(
+  resultOf: (collector: Collector) => SelfTestResult | undefined,
+  own: Partial<MeasureOptions> = {},
+): Promise<PhaseMeasurement> {
   const folder = mkdtempSync(join(tmpdir(), 'selftest-measure-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   mkdirSync(join(folder, 'root'));
@@ -58,6 +63,7 @@ async function measured(resultOf: (collector: Collector) => SelfTestResult | und
     selftest: { resultOf: (collector) => Promise.resolve(resultOf(collector)) },
     signal,
     logger: silentLogger(),
+    ...own,
   });
 }
 
@@ -120,6 +126,48 @@ describe('a measurement', () => {
     expect(errorsOf(older)).toEqual([
       'acceptance_criteria_defined: the self-test is of `stories` 0, not of `stories` 1',
     ]);
+  });
+});
+
+describe('measuring a phase again', () => {
+  const cacheIn = async (folder: string): Promise<MeasureCache> =>
+    new MeasureCache(await SealedCache.open({ folder: join(folder, 'sealed'), logger: silentLogger() }));
+  const reusedIn = ({ measurements }: PhaseMeasurement): string[] => [
+    ...new Set(
+      measurements.flatMap(({ collector, evidence }) =>
+        evidence.some(({ summary }) => summary.startsWith('reused from ')) ? [collector] : [],
+      ),
+    ),
+  ];
+  const cacheFolder = (): string => {
+    const folder = mkdtempSync(join(tmpdir(), 'selftest-cache-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    return folder;
+  };
+  const cacheable = good.map((collector) => ({ ...collector, cacheable: !['approval', 'run-record'].includes(collector.id) }));
+
+  test('reuses what depends on the files alone, and still names the self-test', async () => {
+    const cache = await cacheIn(cacheFolder());
+    const first = await measured((collector) => proof(collector), { cache, collectors: cacheable });
+    expect(reusedIn(first)).toEqual([]);
+    const second = await measured((collector) => proof(collector), { cache, collectors: cacheable });
+    expect(reusedIn(second).toSorted()).toEqual(['documents', 'stories', 'traceability']);
+    expect(verdictOf(second)).toEqual(verdictOf(first));
+    expect(second.measurements.every(({ evidence }) => evidence.at(-1)?.summary.startsWith('self-test of'))).toBe(true);
+  });
+
+  test('keeps nothing of a measurement during which the files changed', async () => {
+    const cache = await cacheIn(cacheFolder());
+    const meddling = cacheable.map((collector) => ({
+      ...collector,
+      collect: async (context: CollectContext) => {
+        writeFileSync(join(context.root, 'b.txt'), 'b');
+        return collector.collect(context);
+      },
+    }));
+    await measured((collector) => proof(collector), { cache, collectors: meddling });
+    const again = await measured((collector) => proof(collector), { cache, collectors: cacheable });
+    expect(reusedIn(again)).toEqual([]);
   });
 });
 
