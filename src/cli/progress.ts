@@ -43,7 +43,7 @@ export class ProgressView {
   readonly #terminal: Terminal;
   readonly #plan: RunPlan;
   readonly #rows: Map<string, Row>;
-  readonly #redraw: ReturnType<typeof createLogUpdate> | undefined;
+  #redraw: ReturnType<typeof createLogUpdate> | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #began = Date.now();
 
@@ -82,9 +82,15 @@ export class ProgressView {
 
   /** Leaves the table as it stands and stops redrawing. */
   close(): void {
-    clearInterval(this.#timer);
     this.#draw();
+    this.freeze();
+  }
+
+  /** Never draws again: others have written below the table, so that its place is no longer known. */
+  freeze(): void {
+    clearInterval(this.#timer);
     this.#redraw?.done();
+    this.#redraw = undefined;
   }
 
   /** One write for the lines and the table below them: nothing flickers, and no half of a table is left behind. */

@@ -20,6 +20,8 @@ export async function followRun(
   signal: AbortSignal,
 ): Promise<boolean> {
   const view = new ProgressView(terminal, plan);
+  // Ctrl-C is echoed by the terminal, and answered by a line of its own.
+  signal.addEventListener('abort', () => view.freeze());
   const ended = new AbortController();
   const looking = warnOfIdleQueues(session, plan, view, ended.signal).catch((err: unknown) =>
     view.note(`which queues have workers cannot be told: ${errorMessage(err)}`),
