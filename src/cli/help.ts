@@ -53,5 +53,11 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro gates eval --phase backend --metrics metrics.json --json',
     'maestro gates selftest --collector tests',
   ),
+  bypass: examples(
+    'maestro bypass request 01M84FY4S1VC88BJ5H9YZEP0XW testing performance_slo_met --by Ann --reason "known slow disk" --adr docs/adr/7.md --expires 7d',
+    'maestro bypass approve byp-01m84fy4s1vc88bj5h9yzep0xw --by Bob --role tech_lead',
+    'maestro bypass list --json',
+  ),
+  schema: examples('maestro schema overlay > maestro.policies.schema.json'),
   doctor: examples('maestro doctor'),
 };

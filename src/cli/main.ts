@@ -10,6 +10,12 @@ import {
   runsCommand,
   statusCommand,
 } from './commands/runs.ts';
+import {
+  bypassApproveCommand,
+  bypassListCommand,
+  bypassRequestCommand,
+  bypassRevokeCommand,
+} from './commands/bypass.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { gatesCommand, gatesEvalCommand } from './commands/gates.ts';
@@ -17,6 +23,7 @@ import { logsCommand } from './commands/logs.ts';
 import { planCommand, validateCommand } from './commands/plan.ts';
 import { runCommand } from './commands/run.ts';
 import { selfTestCommand } from './commands/selftest.ts';
+import { SCHEMA_KINDS, schemaCommand } from './commands/schema.ts';
 import { serveCommand, upCommand } from './commands/serve.ts';
 import { workerCommand } from './commands/worker.ts';
 import { COMMAND_HELP, MAIN_HELP } from './help.ts';
@@ -120,6 +127,7 @@ function buildProgram(terminal: Terminal, context: MakeContext, set: SetExit): C
   addRunning(program, context, set);
   addLooking(program, context, set);
   addChecking(program, context, set);
+  addBypasses(program, context, set);
   program.addHelpText('after', MAIN_HELP);
   for (const command of program.commands) {
     command.addHelpText('after', COMMAND_HELP[command.name()] ?? '');
@@ -148,9 +156,11 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
     .option('--sabotage <GATE>', 'plant a fault that this gate must catch: the run ends blocked')
     .option('--workers <N>', 'worker processes', wholeNumber(1, 16), 2)
     .action((flags) => set(demoCommand(context(), flags)));
-  withRunFlags(
-    program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'),
-    'anthropic',
+  withPolicies(
+    withRunFlags(
+      program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'),
+      'anthropic',
+    ),
   )
     .option('--detach', 'print the run id and return')
     .action((name: string, flags) => set(runCommand(context(), name, flags)));
@@ -185,6 +195,16 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
     .addOption(new Option('--exit-with-parent').hideHelp())
     .action((flags) => set(workerCommand(context(), flags)));
 }
+
+/** Which policies count: those of the repository are laid over the shipped ones. */
+const withPolicies = (command: Command): Command =>
+  command
+    .option('--policy <FILE>', 'a policy file other than the shipped one')
+    .option('--overlay <FILE>', 'what is laid over the policies (default: maestro.policies.yaml, where there is one)');
+const withJudging = (command: Command): Command =>
+  withPolicies(command)
+    .option('--bypasses <FILE>', 'a log of bypasses, made with `maestro bypass ... --log FILE`')
+    .option('--baseline <FILE>', 'the JSON report of an earlier run, for criteria relative to it');
 
 const json = (command: Command): Command => command.option('--json', 'one JSON document on stdout');
 
@@ -221,25 +241,21 @@ function addLooking(program: Command, context: MakeContext, set: SetExit): void 
 }
 
 function addChecking(program: Command, context: MakeContext, set: SetExit): void {
-  program
-    .command('validate <FILE...>')
+  withPolicies(program.command('validate <FILE...>'))
     .description('check workflow files; costs nothing')
     .option('--json', 'one JSON document on stdout')
     .action((files: string[], flags) => set(validateCommand(context(), files, flags)));
-  program
-    .command('plan <WORKFLOW>')
+  withPolicies(program.command('plan <WORKFLOW>'))
     .description('what a run would do; costs nothing')
     .option('--json', 'one JSON document on stdout')
     .option('--mermaid', 'as a Mermaid graph')
     .action((name: string, flags) => set(planCommand(context(), name, flags)));
-  const gates = program
-    .command('gates')
+  const gates = withJudging(program.command('gates'))
     .enablePositionalOptions()
     .description('judge a folder by a phase policy, without Redis, a model or a key')
     .argument('<dir>', 'the folder to measure')
     // Required too, but commander would then ask for it in front of `eval` as well.
     .option('--phase <P>', 'the phase whose gates apply')
-    .option('--policy <FILE>', 'a policy file other than the shipped one')
     .option('--no-reuse', 'measure again what was measured before on the same files')
     .addOption(
       new Option('--format <F>', 'how to print it')
@@ -247,12 +263,10 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
         .default('table'),
     )
     .action((dir: string, flags) => set(gatesCommand(context(), dir, flags)));
-  gates
-    .command('eval')
+  withJudging(gates.command('eval'))
     .description('judge given values, with no files and no collectors')
     .requiredOption('--phase <P>', 'the phase whose gates apply')
     .requiredOption('--metrics <FILE>', '{"metrics": {...}, "artifacts": [...]}')
-    .option('--policy <FILE>', 'a policy file other than the shipped one')
     .option('--json', 'one JSON document on stdout')
     .action((flags) => set(gatesEvalCommand(context(), flags)));
   gates
@@ -263,8 +277,42 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     .option('--json', 'one JSON document on stdout')
     .action((flags) => set(selfTestCommand(context(), flags)));
   program
+    .command('schema')
+    .description('the JSON Schema of a kind of file, for editors')
+    .argument('<kind>', SCHEMA_KINDS.join(', '))
+    .action((kind: string) => set(schemaCommand(context(), kind)));
+  program
     .command('doctor')
     .description('what this machine has and lacks, with remedies')
     .option('--json', 'one JSON document on stdout')
     .action((flags) => set(doctorCommand(context(), flags)));
+}
+
+const withLog = (command: Command): Command =>
+  json(command).option('--log <FILE>', 'a log for `maestro gates DIR --bypasses FILE` instead of the one of the fleet');
+
+function addBypasses(program: Command, context: MakeContext, set: SetExit): void {
+  const bypass = program.command('bypass').description('let a failed gate through, in the open and for a while');
+  withPolicies(withLog(bypass.command('request')))
+    .description('ask for a bypass: RUN PHASE GATE, or PHASE GATE with --workflow or --log')
+    .argument('<WHERE...>', 'RUN PHASE GATE')
+    .requiredOption('--by <NAME>', 'who asks')
+    .requiredOption('--reason <TEXT>', 'why')
+    .requiredOption('--adr <FILE>', 'the decision record')
+    .requiredOption('--expires <TIME>', 'how long it may count, such as 7d or 12h')
+    .option('--workflow <NAME>', 'for every run of this workflow, until it expires')
+    .action((where: string[], flags) => set(bypassRequestCommand(context(), where, flags)));
+  withLog(bypass.command('approve <ID>'))
+    .description('approve a bypass that somebody else asked for')
+    .requiredOption('--by <NAME>', 'who approves')
+    .requiredOption('--role <ROLE>', 'in which role')
+    .action((id: string, flags) => set(bypassApproveCommand(context(), id, flags)));
+  withLog(bypass.command('revoke <ID>'))
+    .description('end a bypass now')
+    .requiredOption('--by <NAME>', 'who revokes')
+    .requiredOption('--reason <TEXT>', 'why')
+    .action((id: string, flags) => set(bypassRevokeCommand(context(), id, flags)));
+  withPolicies(withLog(bypass.command('list [RUN]')))
+    .description('who let what through, whether the log is whole, and whether it happens too often')
+    .action((run: string | undefined, flags) => set(bypassListCommand(context(), run, flags)));
 }

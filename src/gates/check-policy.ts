@@ -1,5 +1,6 @@
 import type { Problem, SourcePosition } from '../shared/errors.ts';
 import { type YamlFile, nearestHint } from '../shared/yaml-file.ts';
+import { namesOf, neverBypassed } from './bypass/never-bypassed.ts';
 import { type CompiledCondition, type Condition, conditionCompiler } from './conditions.ts';
 import type { LoadedGate, LoadedPolicy, LoadedTarget } from './loaded-policy.ts';
 import type { MetricSpec, PhasePolicy, PolicyFile } from './policy-schema.ts';
@@ -16,12 +17,12 @@ export const METRIC_RANGES: Readonly<Record<MetricSpec['type'], readonly [number
 
 type Path = readonly PropertyKey[];
 
-/** Checks what a schema cannot: that every name means something, and that every number can be reached. */
+/** Checks what a schema cannot, given the texts of the files that hold the policy: that every name means something, and that every number can be reached. */
 export function checkPolicy(
   yaml: YamlFile<PolicyFile>,
-  text: string,
+  texts: ReadonlyMap<string, string>,
 ): { problems: Problem[]; policies: ReadonlyMap<string, LoadedPolicy> } {
-  const check = new PolicyCheck(yaml, text);
+  const check = new PolicyCheck(yaml, texts);
   return { policies: check.run(), problems: check.problems };
 }
 
@@ -29,13 +30,13 @@ class PolicyCheck {
   readonly problems: Problem[] = [];
   private readonly yaml: YamlFile<PolicyFile>;
   private readonly file: PolicyFile;
-  private readonly lines: readonly string[];
+  private readonly texts: ReadonlyMap<string, string>;
   private readonly compile: (text: string) => CompiledCondition;
 
-  constructor(yaml: YamlFile<PolicyFile>, text: string) {
+  constructor(yaml: YamlFile<PolicyFile>, texts: ReadonlyMap<string, string>) {
     this.yaml = yaml;
     this.file = yaml.value;
-    this.lines = text.split('\n');
+    this.texts = texts;
     this.compile = conditionCompiler(Object.keys(this.file.metrics));
   }
 
@@ -98,7 +99,9 @@ class PolicyCheck {
       const at = [...path, 'success_criteria', metric];
       const spec = this.metric(metric, at, 'key');
       if (!spec) continue;
-      this.threshold(metric, spec, criterion.threshold, this.yaml.positionOf([...at, 'threshold']));
+      if (criterion.threshold !== undefined)
+        this.threshold(metric, spec, criterion.threshold, this.yaml.positionOf([...at, 'threshold']));
+      if (criterion.max_regression !== undefined) this.regression(metric, spec, criterion.max_regression, at);
       if (criterion.direction !== spec.direction) {
         this.problem([...at, 'direction'], `direction of ${metric} is ${spec.direction}, not ${criterion.direction}`);
       }
@@ -179,7 +182,7 @@ class PolicyCheck {
 
   /** A place inside a one-line scalar; the start of the value when it is written as a block. */
   private inside(start: SourcePosition, offset: number): SourcePosition {
-    const first = this.lines[start.line - 1]?.[start.column - 1];
+    const first = this.texts.get(start.file)?.split('\n')[start.line - 1]?.[start.column - 1];
     if (first === '|' || first === '>') return start;
     const quote = first === '"' || first === "'" ? 1 : 0;
     return { ...start, column: start.column + quote + offset };
@@ -194,6 +197,16 @@ class PolicyCheck {
       const message = `${metric} is a ${spec.type} (${range}): ${operator} ${value} can never decide anything`;
       this.problems.push({ ...at, message });
     }
+  }
+
+  /** A value that may lose as much as there is to lose is held to nothing. */
+  private regression(metric: string, spec: MetricSpec, value: number, at: Path): void {
+    const [low, high] = METRIC_RANGES[spec.type];
+    if (value < high - low) return;
+    this.problem(
+      [...at, 'max_regression'],
+      `${metric} is a ${spec.type}: losing ${value} is all there is, so it can never decide anything`,
+    );
   }
 
   private bypassRules(policies: ReadonlyMap<string, LoadedPolicy>): void {
@@ -222,24 +235,10 @@ class PolicyCheck {
         if (!policy) this.problem(place, `there is no phase "${phase}"${nearestHint(phase, [...policies.keys()])}`);
         else if (known.includes(rule.gate) && !namesOf(policy).includes(rule.gate)) {
           this.problem(place, `phase "${phase}" has no gate or criterion "${rule.gate}"`);
-        } else if (neverBypassed(policy, rules.non_bypassable_gates).has(rule.gate)) {
+        } else if (neverBypassed(policy, rules.non_bypassable_gates, this.file.metrics).has(rule.gate)) {
           this.problem([...at, 'gate'], `"${rule.gate}" is never bypassable, and listed as bypassable`);
         }
       });
     });
   }
-}
-
-const namesOf = (policy: LoadedPolicy): string[] => [
-  ...policy.gates.map((gate) => gate.gate),
-  ...Object.keys(policy.policy.success_criteria),
-];
-
-/** The gates and criteria of a policy that no bypass and no enforcement mode may let through. */
-export function neverBypassed(policy: LoadedPolicy, listed: readonly string[]): ReadonlySet<string> {
-  const gates = policy.gates.filter(
-    (gate) => listed.includes(gate.gate) || gate.condition.metrics.some((metric) => listed.includes(metric)),
-  );
-  const names = [...listed, ...gates.map((gate) => gate.gate), ...gates.flatMap((gate) => gate.condition.metrics)];
-  return new Set(names.filter((name) => namesOf(policy).includes(name)));
 }

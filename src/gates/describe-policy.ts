@@ -1,4 +1,5 @@
 import { NO_POLICY, type PolicySet, policyOf } from './load-policy.ts';
+import type { Criterion } from './policy-schema.ts';
 
 /** A policy in words, for the persona that will be measured by it: gates, criteria, artifacts with their places, targets. */
 export function describePolicy(set: PolicySet, name: string): string {
@@ -23,12 +24,19 @@ export function describePolicy(set: PolicySet, name: string): string {
     ...policy.exit_gates.map((gate) => `- ${gate.gate}: ${gate.condition}`),
     'Success criteria:',
     ...Object.entries(policy.success_criteria).map(
-      ([metric, criterion]) =>
-        `- ${metric} ${criterion.direction === 'min' ? '>=' : '<='} ${criterion.threshold}, ${criterion.severity}${measuredBy(metric)}`,
+      ([metric, criterion]) => `- ${metric} ${limitInWords(criterion)}, ${criterion.severity}${measuredBy(metric)}`,
     ),
     'Required artifacts:',
     ...policy.required_artifacts.map((artifact) => `- ${artifact}: ${places(artifact)}`),
     ...(policy.metrics.length === 0 ? [] : ['Targets:']),
     ...policy.metrics.map((target) => `- ${target.metric} ${target.target}${measuredBy(target.metric)}`),
   ].join('\n');
+}
+
+/** `>= 0.8`, `not worse than the last passed run by more than 0.02`, or both. */
+function limitInWords({ threshold, direction, relative_to, max_regression }: Criterion): string {
+  const absolute = threshold === undefined ? [] : [`${direction === 'min' ? '>=' : '<='} ${threshold}`];
+  const margin = max_regression === undefined ? '' : ` by more than ${max_regression}`;
+  const relative = relative_to === undefined ? [] : [`not worse than the last passed run${margin}`];
+  return [...absolute, ...relative].join(' and ');
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { EXIT, InvalidInputError, type Problem, errorMessage } from '../shared/errors.ts';
 import type { ArtifactResult, Measurement, PhaseVerdict } from '../shared/verdict.ts';
 import { nearestHint, parseYaml } from '../shared/yaml-file.ts';
-import { evaluatePhase } from './evaluate.ts';
+import { type EvaluateInput, evaluatePhase } from './evaluate.ts';
 import { type PolicySet, findPolicy } from './load-policy.ts';
 
 /** What `maestro gates eval --metrics M.json` reads. A value of any kind is taken; what is no number is an error of its gate. */
@@ -19,6 +19,8 @@ export interface SuppliedInput {
   /** The text of M.json, and its name for messages. */
   text: string;
   file: string;
+  bypasses?: EvaluateInput['bypasses'];
+  baseline?: EvaluateInput['baseline'];
 }
 
 /** Judges supplied values: no files, no collectors. Throws `InvalidInputError` for a file that cannot be understood. */
@@ -56,6 +58,8 @@ export function evaluateSupplied(input: SuppliedInput): PhaseVerdict {
     measurements: Object.entries(yaml.value.metrics).map(([name, value]) => supplied(name, value)),
     artifacts: yaml.value.artifacts.map(present),
     suppliedOnly: true,
+    ...(input.bypasses === undefined ? {} : { bypasses: input.bypasses }),
+    ...(input.baseline === undefined ? {} : { baseline: input.baseline }),
   });
 }
 

@@ -1,3 +1,4 @@
+import type { Baseline } from '../shared/baseline.ts';
 import type {
   ArtifactResult,
   CriterionResult,
@@ -7,11 +8,14 @@ import type {
   TargetResult,
   VerdictWord,
 } from '../shared/verdict.ts';
-import { neverBypassed } from './check-policy.ts';
+import { type KnownBypasses, judgeBypasses, withBypass } from './bypass/apply-bypasses.ts';
+import { neverBypassed } from './bypass/never-bypassed.ts';
 import type { Condition } from './conditions.ts';
 import { NO_POLICY, type PolicySet, policyOf, requiredMetrics } from './load-policy.ts';
 import type { LoadedPolicy } from './loaded-policy.ts';
+import type { Criterion } from './policy-schema.ts';
 import { type Reading, readMeasurements } from './readings.ts';
+import { limitOf } from './trend/relative.ts';
 import { conditionMessage, criterionMessage, formatValue } from './verdict-messages.ts';
 
 export interface EvaluateInput {
@@ -24,12 +28,17 @@ export interface EvaluateInput {
   artifacts: readonly ArtifactResult[];
   /** `gates eval`: only what was supplied is judged, so targets and artifacts that were not leave the verdict alone. */
   suppliedOnly?: boolean;
+  /** What the log says of bypasses for this very thing, and when it is judged. Each is checked again here. */
+  bypasses?: KnownBypasses;
+  /** What relative criteria are compared with; without it they do what the policy declares. */
+  baseline?: Baseline | null;
 }
 
 interface Context {
   loaded: LoadedPolicy;
   read: (metric: string) => Reading;
   suppliedOnly: boolean;
+  baseline: Baseline | null;
   mode: PolicySet['settings']['enforcement_mode'];
   /** Gates and criteria that block in every mode. */
   firm: ReadonlySet<string>;
@@ -59,34 +68,57 @@ export function evaluatePhase(input: EvaluateInput): PhaseVerdict {
     loaded,
     read: readMeasurements(policySet.metrics, input.measurements, suppliedOnly ? 'not supplied' : 'not measured'),
     suppliedOnly,
+    baseline: input.baseline ?? null,
     mode: policySet.settings.enforcement_mode,
-    firm: neverBypassed(loaded, policySet.file.bypass_rules.non_bypassable_gates),
+    firm: neverBypassed(loaded, policySet.file.bypass_rules.non_bypassable_gates, policySet.metrics),
   };
-  const gates = loaded.gates.map((gate) => judgeGate(context, gate.gate, gate.condition, gate.severity));
-  const criteria = Object.keys(loaded.policy.success_criteria).map((name) => judgeCriterion(context, name));
+  const judgedGates = loaded.gates.map((gate) => judgeGate(context, gate.gate, gate.condition, gate.severity));
+  const judgedCriteria = Object.entries(loaded.policy.success_criteria).map(([name, spec]) =>
+    judgeCriterion(context, name, spec),
+  );
+  const bypasses = judgeBypasses({ policySet, policy, phase, bypasses: input.bypasses }, [
+    ...judgedGates.map(({ result }) => ({ name: result.gate, outcome: result.outcome })),
+    ...judgedCriteria.map(({ result }) => ({ name: result.criterion, outcome: result.outcome })),
+  ]);
+  const gates = judgedGates.map(({ result }) => withBypass(result, result.gate, bypasses));
+  const criteria = judgedCriteria.map(({ result }) => withBypass(result, result.criterion, bypasses));
   const artifacts = judgeArtifacts(context, input.artifacts);
   const targets = loaded.targets.map((target) => judgeTarget(context, target.metric, target.condition));
-  const errors = [...gates.flatMap((judged) => judged.errors), ...criteria.flatMap((judged) => judged.errors)];
+  const errors = [...judgedGates, ...judgedCriteria].flatMap((judged) => judged.errors);
+  const comparison = comparedWith(context);
   return {
     ...head,
-    verdict: verdictOf(context, gates.map(resultOf), criteria.map(resultOf), artifacts, targets, errors),
-    gates: gates.map(resultOf),
-    criteria: criteria.map(resultOf),
+    verdict: verdictOf(context, gates, criteria, artifacts, targets, errors),
+    gates,
+    criteria,
     artifacts,
     targets,
     errors,
-    simulated: requiredMetrics(policySet, policy).some((metric) => {
-      const reading = context.read(metric);
-      return reading.ok && reading.simulated;
-    }),
+    simulated:
+      (comparison.baseline !== undefined && context.baseline?.simulated === true) ||
+      requiredMetrics(policySet, policy).some((metric) => {
+        const reading = context.read(metric);
+        return reading.ok && reading.simulated;
+      }),
+    ...(bypasses.length === 0 ? {} : { bypasses }),
+    ...comparison,
+    policyDigest: policySet.digest,
   };
+}
+
+/** The baseline that had a part in the verdict, for reports. */
+function comparedWith({ loaded, baseline }: Context): Pick<PhaseVerdict, 'baseline'> {
+  const criteria = Object.values(loaded.policy.success_criteria);
+  if (criteria.every((criterion) => criterion.relative_to === undefined)) return {};
+  if (baseline === null) return { baseline: null };
+  const { source, tree, at } = baseline;
+  return { baseline: { source, tree, at } };
 }
 
 interface Judged<T> {
   result: T;
   errors: VerdictError[];
 }
-const resultOf = <T>(judged: Judged<T>): T => judged.result;
 
 function judgeGate(
   context: Context,
@@ -119,23 +151,45 @@ function judgeGate(
   return { result: { ...base, outcome: 'error', message }, errors };
 }
 
-function judgeCriterion(context: Context, criterion: string): Judged<CriterionResult> {
-  const spec = context.loaded.policy.success_criteria[criterion];
+function judgeCriterion(context: Context, criterion: string, spec: Criterion): Judged<CriterionResult> {
   const reading = context.read(criterion);
-  const { threshold, direction, severity } = spec ?? { threshold: 0, direction: 'min', severity: 'BLOCKING' };
-  const base = { criterion, threshold, direction, severity };
-  if (!reading.ok) {
-    const message = `not evaluable: ${criterion}: ${reading.reason}`;
+  const { direction, severity } = spec;
+  const base = { criterion, threshold: spec.threshold ?? null, direction, severity };
+  const limit = limitOf(criterion, spec, context.baseline);
+  if (!reading.ok || limit.kind === 'missing') {
+    const reason = !reading.ok ? reading.reason : limit.kind === 'missing' ? limit.reason : '';
+    const shown = reading.ok ? reading : { value: null, source: 'none' as const, simulated: false };
+    const { value, source, simulated } = shown;
+    const message = `not evaluable: ${criterion}: ${reason}`;
     return {
-      result: { ...base, outcome: 'error', value: null, source: 'none', simulated: false, message },
-      errors: [{ criterion, metric: criterion, reason: reading.reason }],
+      result: { ...base, outcome: 'error', value, source, simulated, message },
+      errors: [{ criterion, metric: criterion, reason }],
     };
   }
   const { value, source, simulated } = reading;
-  const held = direction === 'min' ? value >= threshold : value <= threshold;
-  const message =
-    criterionMessage(criterion, value, threshold, direction) + (held ? '' : leniency(context, criterion, 'criterion'));
-  return { result: { ...base, outcome: held ? 'passed' : 'failed', value, source, simulated, message }, errors: [] };
+  const threshold = limit.kind === 'threshold' ? limit.threshold : base.threshold;
+  const holds = threshold === null || (direction === 'min' ? value >= threshold : value <= threshold);
+  const onlyWarns = holds && limit.kind === 'declared' && limit.warns;
+  const held = holds && !onlyWarns;
+  const compared =
+    threshold === null
+      ? `${criterion} ${formatValue(value)}`
+      : criterionMessage(criterion, value, threshold, direction);
+  const note = limit.note === '' ? '' : ` (${limit.note})`;
+  const message = `${compared}${note}${held ? '' : leniency(context, criterion, 'criterion')}`;
+  return {
+    result: {
+      ...base,
+      threshold,
+      severity: onlyWarns ? 'WARNING' : severity,
+      outcome: held ? 'passed' : 'failed',
+      value,
+      source,
+      simulated,
+      message,
+    },
+    errors: [],
+  };
 }
 
 function judgeTarget(context: Context, metric: string, condition: Condition): TargetResult {
@@ -196,5 +250,6 @@ function verdictOf(
   const missing = artifacts.some((artifact) => artifact.required && artifact.outcome === 'missing');
   if (errors.length > 0 || blocks || missing || gates.length === 0) return 'blocked';
   const warns = targets.some((target) => target.outcome === 'missed' || target.outcome === 'not_measured');
-  return failed.length > 0 || warns ? 'passed_with_warnings' : 'passed';
+  const bypassed = [...gates, ...criteria].some((result) => result.outcome === 'bypassed');
+  return failed.length > 0 || bypassed || warns ? 'passed_with_warnings' : 'passed';
 }

@@ -5,6 +5,9 @@ import { FleetError, InvalidInputError, type Problem } from '../shared/errors.ts
 import { type YamlFile, nearestHint, parseYaml } from '../shared/yaml-file.ts';
 import { checkPolicy } from './check-policy.ts';
 import type { LoadedPolicy } from './loaded-policy.ts';
+import { loosenableProblems } from './loosenable.ts';
+import { OverlayFile } from './overlay-schema.ts';
+import { applyOverlay } from './overlay.ts';
 import { PersonaContracts } from './persona-contracts-schema.ts';
 import { type ArtifactSpec, type MetricSpec, PolicyFile } from './policy-schema.ts';
 
@@ -27,37 +30,53 @@ export const NO_POLICY = 'none';
 const isContracts = (source: PolicySource): boolean => /(^|[\\/])persona_contracts[^\\/]*$/.test(source.file);
 
 /**
- * Loads one policy file, and beside it optionally the persona contracts.
+ * Loads one policy file, and beside it optionally the persona contracts and an overlay.
  * Throws one `InvalidInputError` with every problem, each with file, line and column.
  */
 export function loadPolicySet(sources: readonly PolicySource[]): PolicySet {
-  const [source, ...others] = sources.filter((candidate) => !isContracts(candidate));
+  const overlays = sources.filter((candidate) => candidate.kind === 'overlay');
+  const files = sources.filter((candidate) => candidate.kind === undefined);
+  const [source, ...others] = files.filter((candidate) => !isContracts(candidate));
   if (!source) throw new FleetError('BAD_INPUT', 'no policy file was given', { remedy: 'Name a policy file.' });
-  const problems: Problem[] = others.map((other) => ({
-    file: other.file,
-    line: 1,
-    column: 1,
-    message: `a second policy file beside ${source.file}: one policy file judges a run`,
-  }));
-  const contractsSource = sources.find(isContracts);
+  const problems: Problem[] = [
+    ...others.map((other) =>
+      surplus(other, `a second policy file beside ${source.file}: one policy file judges a run`),
+    ),
+    ...overlays.slice(1).map((other) => surplus(other, 'a second overlay: one overlay changes the policies of a run')),
+  ];
+  const contractsSource = files.find(isContracts);
   const contracts = contractsSource && attempt(problems, () => parseChecked(PersonaContracts, contractsSource));
-  const parsed = attempt(problems, () => parseChecked(PolicyFile, source));
-  const checked = parsed && checkPolicy(parsed, source.text);
-  problems.push(...(checked?.problems ?? []));
-  if (!parsed || !checked || problems.length > 0) throw new InvalidInputError(source.file, problems);
-  const file = parsed.value;
+  const base = attempt(problems, () => parseChecked(PolicyFile, source));
+  const texts = new Map(sources.map(({ file, text }) => [file, text]));
+  let judged = base && { file: base.value, ...checkPolicy(base, texts) };
+  problems.push(...(judged?.problems ?? []));
+  if (base && judged) problems.push(...loosenableProblems(base, judged.policies));
+  const [overlaySource] = overlays;
+  if (base && overlaySource && problems.length === 0) {
+    const overlay = attempt(problems, () => parseChecked(OverlayFile, overlaySource));
+    const overlaid = overlay && applyOverlay(base, source, overlay);
+    problems.push(...(overlaid?.problems ?? []));
+    if (overlaid && problems.length === 0) {
+      judged = { file: overlaid.yaml.value, ...checkPolicy(overlaid.yaml, texts) };
+      problems.push(...judged.problems);
+    }
+  }
+  if (!judged || problems.length > 0) throw new InvalidInputError(problems[0]?.file ?? source.file, problems);
   const digest = createHash('sha256');
   for (const each of sources) digest.update(`${each.text.length}:`).update(each.text);
+  const { file, policies } = judged;
   return {
     file,
     settings: file.global_settings,
     metrics: file.metrics,
     artifacts: file.artifacts,
-    policies: checked.policies,
+    policies,
     contracts: contracts?.value,
     digest: digest.digest('hex'),
   };
 }
+
+const surplus = ({ file }: PolicySource, message: string): Problem => ({ file, line: 1, column: 1, message });
 
 function attempt<T>(problems: Problem[], parse: () => T): T | undefined {
   try {
@@ -96,6 +115,8 @@ function propertyNames(schema: unknown): string[] {
 
 /** JSON Schema of a policy file, for editors. */
 export const policyJsonSchema = (): Record<string, unknown> => z.toJSONSchema(PolicyFile, { io: 'input' });
+/** JSON Schema of an overlay, for editors. */
+export const overlayJsonSchema = (): Record<string, unknown> => z.toJSONSchema(OverlayFile, { io: 'input' });
 
 /** Which policy judges a phase: the one named, the phase's own, `service_template` for `service_*`, else the fallback. */
 export function findPolicy(set: PolicySet, phase: string, policyName?: string): { policy: string; fallback: boolean } {

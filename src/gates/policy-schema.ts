@@ -39,14 +39,52 @@ export const ArtifactSpec = z.strictObject({
 });
 export type ArtifactSpec = z.infer<typeof ArtifactSpec>;
 
-const Criterion = z.strictObject({
-  threshold: z.number(),
-  direction: Direction,
-  severity: Severity,
+/** `loosenable`: overlays of a repository may loosen or remove it. They may always tighten. */
+const loosenable = z.boolean().optional();
+
+/** How a value is compared with that of the baseline. */
+export const RELATIVE = {
+  relative_to: z
+    .literal('last_passed', 'the baseline is `last_passed`: the last passed run of workflow and phase')
+    .optional(),
+  /** How much worse than the baseline it may be, in the unit of the metric. */
+  max_regression: z.number().nonnegative().optional(),
+  /** Never worse than the baseline. */
+  ratchet: z.boolean().optional(),
+  /** Without a baseline: `block` (default), `warn`, or `pass_declared`. */
+  on_missing: z.enum(['block', 'warn', 'pass_declared']).optional(),
+};
+
+/** A criterion has a threshold, or is relative to a baseline, or both: then the stricter of the two counts. */
+export const Criterion = z
+  .strictObject({
+    threshold: z.number().optional(),
+    direction: Direction,
+    severity: Severity,
+    description: z.string().optional(),
+    ...RELATIVE,
+    loosenable,
+  })
+  .refine((criterion) => criterion.threshold !== undefined || criterion.relative_to !== undefined, {
+    message: 'a criterion has a `threshold`, or `relative_to`',
+  })
+  .refine(
+    (criterion) =>
+      criterion.relative_to === undefined
+        ? criterion.max_regression === undefined &&
+          criterion.ratchet === undefined &&
+          criterion.on_missing === undefined
+        : (criterion.max_regression === undefined) !== (criterion.ratchet !== true),
+    { message: 'a criterion with `relative_to` has either `max_regression` or `ratchet: true`, and no other has them' },
+  );
+export type Criterion = z.infer<typeof Criterion>;
+export const ExitGate = z.strictObject({ gate: Name, condition: z.string().min(1), severity: Severity, loosenable });
+export const MetricTarget = z.strictObject({
+  metric: Name,
+  target: z.string().min(1),
   description: z.string().optional(),
+  loosenable,
 });
-const ExitGate = z.strictObject({ gate: Name, condition: z.string().min(1), severity: Severity });
-const MetricTarget = z.strictObject({ metric: Name, target: z.string().min(1), description: z.string().optional() });
 
 /** One phase policy. */
 export const PhasePolicy = z.strictObject({

@@ -4,6 +4,7 @@ import { NO_POLICY, type PolicySet, findPolicy, judgementMetrics, loadPolicySet 
 import { type BlobStore, putJson } from '../shared/blob-store.ts';
 import { Definitions, type PolicySource } from '../shared/definitions.ts';
 import { FleetError, errorMessage } from '../shared/errors.ts';
+import { hasCode } from '../shared/file-lock.ts';
 import { loadModelConfig, modelNames } from '../shared/model-config.ts';
 import { findPersona, loadPersonas } from '../shared/persona-files.ts';
 import type { Persona } from '../shared/persona-schema.ts';
@@ -18,6 +19,8 @@ export interface DefinitionFolders {
   /** A policy file, or a folder of them. */
   policies: string;
   models: string;
+  /** An overlay on the policies. One that is not required may be absent. */
+  overlay?: { file: string; isRequired: boolean };
 }
 
 export const shippedFolders = (packageRoot: string): DefinitionFolders => ({
@@ -28,11 +31,13 @@ export const shippedFolders = (packageRoot: string): DefinitionFolders => ({
 
 /** Checks a workflow against personas, policies and models, and gathers what its runs need of them. */
 export async function buildDefinitions(loaded: LoadedWorkflow, folders: DefinitionFolders): Promise<Definitions> {
-  const [personas, policies, models] = await Promise.all([
+  const [personas, base, overlay, models] = await Promise.all([
     loadPersonas(folders.personas),
     readPolicies(folders.policies),
+    readOverlay(folders.overlay),
     loadModelConfig(folders.models),
   ]);
+  const policies = overlay === undefined ? base : [...base, overlay];
   const policySet = loadPolicySet(policies);
   const { workflow, positionOf, file } = loaded;
   assertWorkflow({ file, workflow, positionOf, personas, policyNames: [...policySet.policies.keys()] });
@@ -59,6 +64,17 @@ export async function readPolicies(place: string): Promise<PolicySource[]> {
   } catch (err) {
     if (err instanceof FleetError) throw err;
     throw new FleetError('NOT_FOUND', `the policies at ${place} cannot be read: ${errorMessage(err)}`, { cause: err });
+  }
+}
+
+/** Reads the overlay on the policies, where there is one. */
+export async function readOverlay(place: DefinitionFolders['overlay']): Promise<PolicySource | undefined> {
+  if (place === undefined) return undefined;
+  try {
+    return { file: place.file, text: await readFile(place.file, 'utf8'), kind: 'overlay' };
+  } catch (err) {
+    if (!place.isRequired && hasCode(err, 'ENOENT')) return undefined;
+    throw new FleetError('NOT_FOUND', `the overlay ${place.file} cannot be read: ${errorMessage(err)}`, { cause: err });
   }
 }
 

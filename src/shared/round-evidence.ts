@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { Baseline } from './baseline.ts';
+import { Bypass } from './bypass-log.ts';
 import { Approval, Judgement } from './handoff.ts';
 import { RunId } from './names.ts';
 import { BlobRef } from './run-record.ts';
@@ -49,5 +51,7 @@ export const RoundEvidence = z.strictObject({
   approvals: z.array(Approval),
   integrity: z.array(IntegrityCheck).default([]),
   claims: z.array(Claim).default([]),
+  /** What else the verdict rests on, as it was at that moment: with it the same verdict can be reached again. */
+  judgedWith: z.strictObject({ now: z.string(), bypasses: z.array(Bypass), baseline: Baseline.nullable() }).optional(),
 });
 export type RoundEvidence = z.infer<typeof RoundEvidence>;

@@ -125,6 +125,8 @@ export const RoundRecord = z.strictObject({
   round: z.number().int().nonnegative(),
   verdict: PhaseVerdict,
   findings: z.number().int(),
+  /** Hash of the files that were measured. */
+  tree: z.string().optional(),
   /** Measurements, findings and collector reports of this round, as one JSON blob. */
   evidence: BlobRef,
   at: z.string(),

@@ -78,7 +78,8 @@ export type GateResult = z.infer<typeof GateResult>;
 
 export const CriterionResult = z.strictObject({
   criterion: Name,
-  threshold: z.number(),
+  /** The value it was held against; null for a relative criterion that has no baseline. */
+  threshold: z.number().nullable(),
   direction: Direction,
   severity: Severity,
   outcome: GateOutcome,
@@ -110,6 +111,23 @@ export type TargetResult = z.infer<typeof TargetResult>;
 export const VerdictWord = z.enum(['passed', 'passed_with_warnings', 'blocked', 'not_gated']);
 export type VerdictWord = z.infer<typeof VerdictWord>;
 
+/** A bypass that was asked for this phase, and what became of it when the phase was judged. */
+export const BypassResult = z.strictObject({
+  id: z.string(),
+  /** The exit gate or success criterion. */
+  gate: Name,
+  /** `applied`: it let a failed gate through. `not_needed`: nothing failed. `refused`: it does not count. */
+  outcome: z.enum(['applied', 'not_needed', 'refused']),
+  requestedBy: z.string(),
+  approvedBy: z.string().nullable(),
+  role: Name,
+  reason: z.string(),
+  until: z.string(),
+  adrSha256: z.string(),
+  message: z.string(),
+});
+export type BypassResult = z.infer<typeof BypassResult>;
+
 /** The one record that decides whether a phase may hand on its work. */
 export const PhaseVerdict = z.strictObject({
   phase: z.string(),
@@ -126,5 +144,11 @@ export const PhaseVerdict = z.strictObject({
   ),
   /** True when a simulated model had a part in what was judged. */
   simulated: z.boolean(),
+  /** Only where bypasses were asked for. */
+  bypasses: z.array(BypassResult).optional(),
+  /** What relative criteria were compared with: null when there was none, absent when the policy has no such criterion. */
+  baseline: z.strictObject({ source: z.string(), tree: z.string(), at: z.string() }).nullable().optional(),
+  /** sha256 over the policy files, overlay included. */
+  policyDigest: z.string().optional(),
 });
 export type PhaseVerdict = z.infer<typeof PhaseVerdict>;

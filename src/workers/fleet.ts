@@ -10,6 +10,7 @@ import { type ControlHandle, awaitApproval, finishRun, passEdge } from './contro
 import { jobIdOfKey } from './gate-children.ts';
 import type { ChildSpec, GateHandle } from './gate-handle.ts';
 import { closePhase } from './gate-job.ts';
+import { recordBaselines } from './judged-with.ts';
 import { doPersonaJob } from './persona-job.ts';
 import { toQueueError } from './queue-error.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -175,7 +176,12 @@ async function startControl(
   await start(QUEUES.approvals, 10, (job, token) =>
     awaitApproval(ctx.store, ApprovalJob.parse(job.data), control(job, token)),
   );
-  await start(QUEUES.runs, 10, (job) => finishRun(ctx.store, RunJob.parse(job.data)));
+  await start(QUEUES.runs, 10, async (job) => {
+    const data = RunJob.parse(job.data);
+    const result = await finishRun(ctx.store, data);
+    await recordBaselines(ctx, data.runId);
+    return result;
+  });
 }
 
 /** A gate job that cannot do its work in any attempt fails its phase, with the reason; a verdict speaks for itself. */

@@ -18,6 +18,7 @@ import { personaOutcome, workOutcome } from './gate-children.ts';
 import { NO_CLAIMS, claimsOf } from './gate-claims.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { measureCandidate, mergeWork, storeEvidence } from './gate-measure.ts';
+import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 interface Gate {
@@ -37,6 +38,12 @@ interface Gate {
 }
 
 type Measured = NonNullable<GateJob['measured']>;
+
+/** A verdict with everything it rests on. */
+interface Judged {
+  verdict: PhaseVerdict;
+  evidence: RoundEvidence;
+}
 
 /**
  * Closes one phase. Runs from the top each time it is woken, and finds in its children and records how far it came:
@@ -66,13 +73,13 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   const measured =
     handle.data.measured?.round === gate.round ? handle.data.measured : await measureRound(gate, work.results);
   const first = await getJson(ctx.blobs, measured.evidence, RoundEvidence);
-  const early = judge(gate, first, measured.conflicts);
-  if (early.verdict === 'blocked' && isBlockedByMeasurement(early, gate.judged))
-    return conclude(gate, measured, first, early);
+  const early = await judge(gate, first, measured.conflicts);
+  if (early.verdict.verdict === 'blocked' && isBlockedByMeasurement(early.verdict, gate.judged))
+    return conclude(gate, measured, early);
 
   const run = await gatherJudgements(gate, measured);
   const evidence = await measureCandidate(ctx, { ...inputOf(gate, measured, run), previous: first });
-  return conclude(gate, measured, evidence, judge(gate, evidence, measured.conflicts));
+  return conclude(gate, measured, await judge(gate, evidence, measured.conflicts));
 }
 
 function judgedBy(phase: PlannedPhase, loaded: LoadedDefinitions): Gate['judged'] {
@@ -140,7 +147,8 @@ const refusal = (role: string, approval: Approval | undefined): string =>
   approval === undefined ? `no ${role} has approved it` : `${approval.by} (${role}) rejected it: ${approval.note}`;
 
 /** The verdict on what is known. What the policy cannot see (merge conflicts, a refused approval) blocks beside it. */
-function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]): PhaseVerdict {
+async function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]): Promise<Judged> {
+  const judgedWith = await readJudgedWith(gate.ctx, gate.plan, gate.phase);
   const verdict = evaluatePhase({
     policySet: gate.loaded.policySet,
     policy: gate.phase.policy ?? NO_POLICY,
@@ -148,6 +156,8 @@ function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]
     fallback: gate.phase.policyFallback,
     measurements: evidence.measurements,
     artifacts: evidence.artifacts,
+    bypasses: { now: judgedWith.now, known: judgedWith.bypasses },
+    baseline: judgedWith.baseline,
   });
   const role = gate.phase.approvalRole;
   const approval = evidence.approvals.find((decision) => decision.role === role);
@@ -159,9 +169,11 @@ function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]
       : [{ metric: APPROVAL, reason: refusal(role, approval) }]),
   ];
   const simulated = verdict.simulated || gate.plan.provider === 'scripted';
-  return errors.length === 0
-    ? { ...verdict, simulated }
-    : { ...verdict, simulated, verdict: 'blocked', errors: [...verdict.errors, ...errors] };
+  const judged: PhaseVerdict =
+    errors.length === 0
+      ? { ...verdict, simulated }
+      : { ...verdict, simulated, verdict: 'blocked', errors: [...verdict.errors, ...errors] };
+  return { verdict: judged, evidence: { ...evidence, judgedWith } };
 }
 
 /** Collects the reviews and approvals of this round; asks for the missing ones and waits. */
@@ -203,22 +215,18 @@ async function gatherJudgements(gate: Gate, measured: Measured): Promise<RunCont
 }
 
 /** Records the verdict of the round and does what it says. The verdict is the only thing that decides. */
-async function conclude(
-  gate: Gate,
-  measured: Measured,
-  evidence: RoundEvidence,
-  verdict: PhaseVerdict,
-): Promise<GateJobResult> {
+async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: Judged): Promise<GateJobResult> {
   const { ctx, handle, plan, phase, round } = gate;
   const blob = await storeEvidence(ctx, evidence);
   const at = new Date().toISOString();
-  const roundRecord = { round, verdict, findings: evidence.findings.length, evidence: blob, at };
+  const roundRecord = { round, verdict, findings: evidence.findings.length, tree: evidence.tree, evidence: blob, at };
   const withRound = (before: PhaseRecord): PhaseRecord => ({
     ...before,
     rounds: [...before.rounds.filter((known) => known.round !== round), roundRecord],
     simulated: before.simulated || verdict.simulated,
   });
   const verdictEvent = { type: 'gate.verdict', phase: phase.name, round, verdict } as const;
+  await warnOfBypasses(ctx, gate.loaded.policySet, { runId: plan.runId, phase: phase.name, verdict });
   await handle.report({ runId: plan.runId, phase: phase.name, round, verdict });
 
   if (verdict.verdict !== 'blocked') {

@@ -2,27 +2,69 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { evaluateSupplied, exitCodeOf } from '../../gates/evaluate-supplied.ts';
-import { evaluatePhase } from '../../gates/evaluate.ts';
-import { type PolicySet, findPolicy, loadPolicySet } from '../../gates/load-policy.ts';
+import { type EvaluateInput, evaluatePhase } from '../../gates/evaluate.ts';
+import { findPolicy } from '../../gates/load-policy.ts';
 import { measurePhase } from '../../gates/measure.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
 import { suppliedReport } from '../../gates/reports/phase-report.ts';
 import { type ReportFormat, renderPhase } from '../../gates/reports/render.ts';
-import { readPolicies } from '../../producer/definitions-builder.ts';
+import { baselineFromReport } from '../../gates/trend/baselines.ts';
+import { FileBypassLog } from '../../shared/bypass-log.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/logger.ts';
-import { packagePath } from '../../shared/package-root.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
+import { type PolicyFlags, loadPolicies } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
 
-const loadPolicies = async (context: CommandContext, file: string | undefined): Promise<PolicySet> =>
-  loadPolicySet(await readPolicies(file === undefined ? packagePath('policies') : resolve(context.cwd, file)));
+interface JudgeFlags extends PolicyFlags {
+  phase: string;
+  /** A log of bypasses as JSON lines. */
+  bypasses?: string;
+  /** The JSON report of an earlier run, for relative criteria. */
+  baseline?: string;
+}
+
+/** What a folder or given values are judged with beside what was measured. */
+async function judgedWith(
+  context: CommandContext,
+  flags: JudgeFlags,
+  policy: string,
+): Promise<Pick<EvaluateInput, 'bypasses' | 'baseline'>> {
+  const { phase, bypasses, baseline } = flags;
+  return {
+    ...(bypasses === undefined ? {} : { bypasses: await readBypasses(context, bypasses) }),
+    ...(baseline === undefined
+      ? {}
+      : {
+          baseline: baselineFromReport(await readGiven(context, '--baseline', baseline), baseline, { phase, policy }),
+        }),
+  };
+}
+
+async function readBypasses(context: CommandContext, file: string): Promise<NonNullable<EvaluateInput['bypasses']>> {
+  await readGiven(context, '--bypasses', file);
+  const state = await new FileBypassLog(resolve(context.cwd, file)).read();
+  if (state.problems.length > 0)
+    throw new FleetError('BAD_INPUT', `the bypass log ${file} is broken: ${state.problems.join('; ')}`, {
+      remedy: 'Bring it back from version control; no bypass in it counts.',
+    });
+  const known = state.bypasses.filter((bypass) => bypass.scope.kind === 'folder');
+  return { now: new Date().toISOString(), known };
+}
+
+async function readGiven(context: CommandContext, flag: string, file: string): Promise<string> {
+  try {
+    return await readFile(resolve(context.cwd, file), 'utf8');
+  } catch (err) {
+    throw new FleetError('BAD_USAGE', `${flag} ${file} cannot be read`, { cause: err, remedy: 'Check the path.' });
+  }
+}
 
 /** `maestro gates DIR --phase P`: measures a folder and judges it, without Redis, a model or a key. */
 export async function gatesCommand(
   context: CommandContext,
   dir: string,
-  flags: { phase?: string; policy?: string; format: ReportFormat; reuse?: boolean },
+  flags: Omit<JudgeFlags, 'phase'> & { phase?: string; format: ReportFormat; reuse?: boolean },
 ): Promise<number> {
   const { config, terminal, signal } = context;
   const { phase } = flags;
@@ -34,9 +76,10 @@ export async function gatesCommand(
   const found = await stat(root).catch(() => undefined);
   if (found?.isDirectory() !== true)
     throw new FleetError('BAD_USAGE', `${dir} is not a folder`, { remedy: 'Give the folder to measure.' });
-  const policySet = await loadPolicies(context, flags.policy);
+  const policySet = await loadPolicies(context, flags, root);
   const { policy, fallback } = findPolicy(policySet, phase);
   if (fallback) terminal.err(`no policy names the phase "${phase}": ${policy} is used`);
+  const beside = await judgedWith(context, { ...flags, phase }, policy);
   const logger = createLogger({ level: config.logLevel, name: 'maestro' });
   const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger });
   const scratch = await mkdtemp(join(tmpdir(), 'maestro-gates-'));
@@ -58,7 +101,7 @@ export async function gatesCommand(
       signal,
       logger,
     });
-    const verdict = evaluatePhase({ policySet, policy, phase, fallback, ...measured });
+    const verdict = evaluatePhase({ policySet, policy, phase, fallback, ...measured, ...beside });
     terminal.out(renderPhase({ verdict, ...measured }, flags.format, terminal.outColors).trimEnd());
     return exitCodeOf(verdict);
   } finally {
@@ -69,20 +112,13 @@ export async function gatesCommand(
 /** `maestro gates eval`: judges given values; every one of them is marked `supplied`. */
 export async function gatesEvalCommand(
   context: CommandContext,
-  flags: { phase: string; metrics: string; policy?: string; json?: boolean },
+  flags: JudgeFlags & { metrics: string; json?: boolean },
 ): Promise<number> {
   const { terminal, cwd } = context;
-  const policySet = await loadPolicies(context, flags.policy);
-  let text: string;
-  try {
-    text = await readFile(resolve(cwd, flags.metrics), 'utf8');
-  } catch (err) {
-    throw new FleetError('BAD_USAGE', `--metrics ${flags.metrics} cannot be read`, {
-      cause: err,
-      remedy: 'Check the path.',
-    });
-  }
-  const verdict = evaluateSupplied({ policySet, phase: flags.phase, text, file: flags.metrics });
+  const policySet = await loadPolicies(context, flags, cwd);
+  const text = await readGiven(context, '--metrics', flags.metrics);
+  const beside = await judgedWith(context, flags, findPolicy(policySet, flags.phase).policy);
+  const verdict = evaluateSupplied({ policySet, phase: flags.phase, text, file: flags.metrics, ...beside });
   terminal.out(
     renderPhase(suppliedReport(verdict), flags.json === true ? 'json' : 'table', terminal.outColors).trimEnd(),
   );

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { buildDefinitions, shippedFolders } from '../../producer/definitions-builder.ts';
+import { buildDefinitions } from '../../producer/definitions-builder.ts';
 import { describePlan, planAsMermaid, planAsText } from '../../producer/plan-description.ts';
 import { planRun } from '../../producer/plan.ts';
 import { loadWorkflow } from '../../producer/workflow-file.ts';
 import { EXIT, InvalidInputError, type Problem } from '../../shared/errors.ts';
 import { BlobRef } from '../../shared/run-record.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
+import { type PolicyFlags, definitionFolders } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
 
 const places = (context: CommandContext): { cwd: string; packageRoot: string } => ({
@@ -17,7 +18,7 @@ const places = (context: CommandContext): { cwd: string; packageRoot: string } =
 export async function validateCommand(
   context: CommandContext,
   names: readonly string[],
-  flags: { json?: boolean },
+  flags: PolicyFlags & { json?: boolean },
 ): Promise<number> {
   const { terminal } = context;
   const problems: Problem[] = [];
@@ -25,7 +26,7 @@ export async function validateCommand(
   for (const name of names) {
     try {
       const loaded = await loadWorkflow(name, places(context));
-      const definitions = await buildDefinitions(loaded, shippedFolders(PACKAGE_ROOT));
+      const definitions = await buildDefinitions(loaded, definitionFolders(context, flags));
       valid.push(loaded.file);
       if (flags.json !== true)
         terminal.out(`${loaded.file}: valid, ${Object.keys(definitions.workflow.phases).length} phases`);
@@ -43,10 +44,10 @@ export async function validateCommand(
 export async function planCommand(
   context: CommandContext,
   name: string,
-  flags: { json?: boolean; mermaid?: boolean },
+  flags: PolicyFlags & { json?: boolean; mermaid?: boolean },
 ): Promise<number> {
   const loaded = await loadWorkflow(name, places(context));
-  const definitions = await buildDefinitions(loaded, shippedFolders(PACKAGE_ROOT));
+  const definitions = await buildDefinitions(loaded, definitionFolders(context, flags));
   // Inputs are given when a run starts; a plan is the same for all of them.
   const withoutInputs = { ...definitions, workflow: { ...definitions.workflow, inputs: {} } };
   const plan = planRun({

@@ -1,8 +1,11 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { type BypassRate, bypassRate, rateSettings } from '../../gates/bypass/bypass-rate.ts';
+import { loadPolicySet } from '../../gates/load-policy.ts';
 import { renderRunHtml } from '../../gates/reports/run-report.ts';
 import { type ExportedRun, exportRun } from '../../producer/export-run.ts';
 import { type BlobStore, getJson } from '../../shared/blob-store.ts';
+import { Definitions } from '../../shared/definitions.ts';
 import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
 import { Handoff } from '../../shared/handoff.ts';
 import type { RunId } from '../../shared/names.ts';
@@ -23,6 +26,13 @@ export interface RunResult {
 }
 
 const runFolder = (session: Session, runId: RunId): string => join(session.config.home, 'runs', runId);
+
+/** How much was bypassed lately, by the alert threshold of the run's own policies. */
+async function fleetBypassRate(session: Session, runId: RunId): Promise<BypassRate> {
+  const { definitions } = await session.store.getPlan(runId);
+  const { policies } = await getJson(session.blobs, definitions, Definitions);
+  return bypassRate(session.store, rateSettings(loadPolicySet(policies).file), new Date().toISOString());
+}
 
 /** Writes repository and report of a run below the home folder. */
 export async function collectResult(session: Session, runId: RunId): Promise<RunResult> {
@@ -67,9 +77,10 @@ export async function writeReport(
     phases.flatMap((phase) => Object.values(phase.handoffs)),
     Handoff,
   );
+  const lately = await fleetBypassRate(session, runId);
   try {
     await mkdir(dirname(report), { recursive: true });
-    await writeFile(report, renderRunHtml({ run, phases, evidence, handoffs }));
+    await writeFile(report, renderRunHtml({ run, phases, evidence, handoffs, bypassRate: lately }));
   } catch (err) {
     throw new FleetError('BAD_USAGE', `the report cannot be written: ${errorMessage(err)}`, { cause: err });
   }

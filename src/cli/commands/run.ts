@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { shippedFolders } from '../../producer/definitions-builder.ts';
 import { enqueueRun } from '../../producer/enqueue.ts';
 import { prepareRun } from '../../producer/prepare-run.ts';
 import { loadWorkflow } from '../../producer/workflow-file.ts';
@@ -10,11 +9,12 @@ import { ProviderName, type RunPlan } from '../../shared/run-record.ts';
 import { type InputValues, type Workflow } from '../../shared/workflow-schema.ts';
 import { parseYaml } from '../../shared/yaml-file.ts';
 import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.ts';
+import { type PolicyFlags, definitionFolders } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { followRun } from './follow.ts';
 import { collectResult, commandName, exitOf, resultJson, resultLines } from './run-result.ts';
 
-export interface RunFlags {
+export interface RunFlags extends PolicyFlags {
   input: string[];
   inputFile?: string;
   provider: string;
@@ -46,7 +46,7 @@ export async function planFromFlags(
     ...(flags.budgetUsd === undefined ? {} : { usd: flags.budgetUsd }),
   };
   if (flags.budgetTokens !== undefined && flags.budgetUsd === undefined) delete budget.usd;
-  return prepareRun(session.blobs, shippedFolders(PACKAGE_ROOT), loaded, {
+  return prepareRun(session.blobs, definitionFolders(context, flags), loaded, {
     inputs: await readInputs(context.cwd, flags, loaded.workflow),
     provider: provider.data,
     scripted: isScripted ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' } : null,

@@ -1,4 +1,4 @@
-import type { Finding, GateOutcome, Measurement, PhaseVerdict, Severity } from '../../shared/verdict.ts';
+import type { BypassResult, Finding, GateOutcome, Measurement, PhaseVerdict, Severity } from '../../shared/verdict.ts';
 import type { Report } from '../harvest-reports.ts';
 
 /** Everything that is known of one judged phase. Values that were supplied come without measurements. */
@@ -23,7 +23,7 @@ type RowOutcome = GateOutcome | 'warning' | 'not_supplied';
 
 /** One judged thing, as every kind of report shows it. */
 export interface ReportRow {
-  kind: 'gate' | 'criterion' | 'artifact' | 'target';
+  kind: 'gate' | 'criterion' | 'artifact' | 'target' | 'bypass';
   name: string;
   /** `failed` blocks, `warning` does not. */
   outcome: RowOutcome;
@@ -43,7 +43,23 @@ const sourceOf = (values: readonly { source: string; simulated: boolean }[]): st
   return [...sources, ...(values.some((value) => value.simulated) ? ['simulated'] : [])].join(', ');
 };
 
-/** All rows of a verdict: gates, criteria, artifacts, targets. */
+const BYPASS_OUTCOMES = { applied: 'bypassed', not_needed: 'not_supplied', refused: 'warning' } as const;
+
+/** Every bypass that was asked for, whether it counted or not. */
+const bypassRow = (bypass: BypassResult): ReportRow => ({
+  kind: 'bypass',
+  name: bypass.gate,
+  outcome: BYPASS_OUTCOMES[bypass.outcome],
+  severity: 'WARNING',
+  message:
+    bypass.outcome === 'applied'
+      ? bypass.message
+      : `${bypass.id}, asked by ${bypass.requestedBy} until ${bypass.until}: ${bypass.message}`,
+  required: `approval by a ${bypass.role}`,
+  source: `ADR ${bypass.adrSha256}`,
+});
+
+/** All rows of a verdict: gates, criteria, artifacts, targets, bypasses. */
 export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
   const gates = verdict.gates.map((gate): ReportRow => ({
     kind: 'gate',
@@ -60,7 +76,10 @@ export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
     outcome: failedAs(each.outcome, each.severity),
     severity: each.severity,
     message: each.message,
-    required: `${each.direction === 'min' ? '>=' : '<='} ${each.threshold}`,
+    required:
+      each.threshold === null
+        ? 'not worse than the baseline'
+        : `${each.direction === 'min' ? '>=' : '<='} ${each.threshold}`,
     source: sourceOf([each]),
   }));
   const artifacts = verdict.artifacts.map((artifact): ReportRow => {
@@ -93,7 +112,7 @@ export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
       source: '',
     };
   });
-  return [...gates, ...criteria, ...artifacts, ...targets];
+  return [...gates, ...criteria, ...artifacts, ...targets, ...(verdict.bypasses ?? []).map(bypassRow)];
 }
 
 /** `BLOCKED`, as people read it. */
@@ -104,11 +123,19 @@ export const verdictWords: Readonly<Record<PhaseVerdict['verdict'], string>> = {
   not_gated: 'NOT GATED',
 };
 
-/** Which policy judged, and that it was a fallback where it was one. */
+/** Which policy judged, that it was a fallback where it was one, and the baseline where there is one. */
 export function policyLine(verdict: PhaseVerdict): string {
   if (verdict.verdict === 'not_gated') return `phase ${verdict.phase}, no policy: nothing was judged`;
   const fallback = verdict.fallback ? ', a fallback: no policy names this phase' : '';
-  return `phase ${verdict.phase}, policy ${verdict.policy}${fallback}`;
+  return `phase ${verdict.phase}, policy ${verdict.policy}${fallback}${baselineWords(verdict)}`;
+}
+
+/** Which baseline relative criteria were compared with; nothing when the policy has none. */
+function baselineWords({ baseline }: PhaseVerdict): string {
+  if (baseline === undefined) return '';
+  if (baseline === null) return ', no baseline';
+  const tree = baseline.tree === '' ? '' : ` (files ${baseline.tree})`;
+  return `, baseline ${baseline.source}${tree}`;
 }
 
 export const SIMULATED =

@@ -1,6 +1,7 @@
 import type { Handoff } from '../../shared/handoff.ts';
 import type { RoundEvidence } from '../../shared/round-evidence.ts';
 import type { PhaseRecord, RoundRecord, RunRecord, Usage } from '../../shared/run-record.ts';
+import { type BypassRate, rateLine } from '../bypass/bypass-rate.ts';
 import { findingsHtml, htmlPage, htmlTable, measurementsHtml, statusHtml, verdictBadge, verdictHtml } from './html.ts';
 import { findingsTable, markdownTable, verdictTable } from './markdown.ts';
 import { escapeMarkdown, escapeMarkup as esc } from './markup.ts';
@@ -13,6 +14,8 @@ export interface RunReportInput {
   evidence?: ReadonlyMap<string, RoundEvidence>;
   /** Handoffs by their blob: what personas said of their work. */
   handoffs?: ReadonlyMap<string, Handoff>;
+  /** How much was bypassed lately in the whole fleet. */
+  bypassRate?: BypassRate;
 }
 
 interface Claim {
@@ -49,12 +52,22 @@ const claimsOf = (input: RunReportInput, phase: PhaseRecord): Claim[] =>
     return handoff ? [{ persona, handoff }] : [];
   });
 
+/** Gates and criteria that a bypass let through, and bypasses that did not count, in the last round of every phase. */
 const bypassesOf = (input: RunReportInput): string[][] =>
-  input.phases.flatMap((phase) =>
-    (phase.rounds.at(-1)?.verdict.gates ?? [])
-      .filter((gate) => gate.outcome === 'bypassed')
-      .map((gate) => [phase.phase, gate.gate, gate.message]),
-  );
+  input.phases.flatMap((phase) => {
+    const last = phase.rounds.at(-1)?.verdict;
+    const results = [
+      ...(last?.gates ?? []).map((gate) => ({ ...gate, name: gate.gate })),
+      ...(last?.criteria ?? []).map((criterion) => ({ ...criterion, name: criterion.criterion })),
+    ];
+    const refused = (last?.bypasses ?? []).filter((bypass) => bypass.outcome === 'refused');
+    return [
+      ...results
+        .filter((result) => result.outcome === 'bypassed')
+        .map((result) => [phase.phase, result.name, result.message]),
+      ...refused.map((bypass) => [phase.phase, bypass.gate, `${bypass.id} ${bypass.message}`]),
+    ];
+  });
 
 /** What was measured in the last round, in one line beside what was claimed. */
 function measuredLine(phase: PhaseRecord): string {
@@ -91,6 +104,9 @@ export function renderRunHtml(input: RunReportInput): string {
       ['phase', 'gate', 'why'],
       bypasses.map((row) => row.map(esc)),
     ),
+    input.bypassRate === undefined
+      ? ''
+      : `<p${input.bypassRate.isAlert ? ' class="banner" role="alert"' : ' class="soft"'}>${esc(rateLine(input.bypassRate))}</p>`,
     ...input.phases.map((phase) => phaseHtml(input, phase)),
   ];
   return htmlPage(titleOf(input), isSimulated(input), parts.join('\n'));
@@ -166,6 +182,7 @@ export function renderRunMarkdown(input: RunReportInput): string {
     '',
     ...markdownTable(head, rows),
     ...(bypasses.length > 0 ? ['## Bypassed gates', '', ...markdownTable(['phase', 'gate', 'why'], bypasses)] : []),
+    ...(input.bypassRate === undefined ? [] : [escapeMarkdown(rateLine(input.bypassRate)), '']),
     ...input.phases.flatMap((phase) => phaseMarkdown(input, phase)),
     ...banner,
   ].join('\n');

@@ -29,9 +29,13 @@ function rowResult(row: ReportRow): Record<string, unknown> {
   const bad = row.outcome === 'failed' || row.outcome === 'error';
   return {
     ruleId: ruleOf(row),
-    kind: bad || row.outcome === 'warning' ? 'fail' : 'pass',
-    level: bad ? 'error' : row.outcome === 'warning' ? 'warning' : 'none',
+    kind: bad || row.outcome === 'warning' || row.outcome === 'bypassed' ? 'fail' : 'pass',
+    level: bad ? 'error' : row.outcome === 'warning' || row.outcome === 'bypassed' ? 'warning' : 'none',
     message: { text: visible(`${row.name}: ${row.message}`) },
+    // What was let through is still a failure; viewers hide it only because somebody accepted it.
+    ...(row.outcome === 'bypassed'
+      ? { suppressions: [{ kind: 'external', status: 'accepted', justification: visible(row.message) }] }
+      : {}),
     properties: { outcome: row.outcome, required: row.required, source: row.source },
   };
 }
@@ -54,6 +58,8 @@ export function sarifReport({ verdict, findings, tree }: PhaseReport): string {
           fallback: verdict.fallback,
           verdict: verdict.verdict,
           simulated: verdict.simulated,
+          ...(verdict.baseline === undefined ? {} : { baseline: verdict.baseline }),
+          ...(verdict.policyDigest === undefined ? {} : { policyDigest: verdict.policyDigest }),
           ...(tree === undefined ? {} : { tree }),
         },
       },

@@ -24,6 +24,7 @@ const HEADINGS: Readonly<Record<ReportRow['kind'], string>> = {
   criterion: 'Success criteria',
   artifact: 'Artifacts',
   target: 'Metric targets',
+  bypass: 'Bypasses',
 };
 const MARKS: Readonly<Record<ReportRow['outcome'], string>> = {
   passed: '✓ passed',
@@ -45,7 +46,7 @@ export function tableReport(report: PhaseReport, colors: Colors): string {
   if (verdict.simulated) lines.push(colors.yellow(SIMULATED));
   const rows = rowsOf(verdict);
   const width = Math.max(0, ...rows.map((row) => row.name.length));
-  for (const kind of ['gate', 'criterion', 'artifact', 'target'] as const) {
+  for (const kind of ['gate', 'criterion', 'artifact', 'target', 'bypass'] as const) {
     const own = rows.filter((row) => row.kind === kind);
     if (own.length > 0) lines.push('', colors.bold(HEADINGS[kind]));
     for (const row of own) {
