@@ -256,6 +256,7 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     .argument('<dir>', 'the folder to measure')
     // Required too, but commander would then ask for it in front of `eval` as well.
     .option('--phase <P>', 'the phase whose gates apply')
+    .option('--measure <FILE>', 'commands that measure what the built-in collectors cannot; kept outside the folder')
     .option('--no-reuse', 'measure again what was measured before on the same files')
     .addOption(
       new Option('--format <F>', 'how to print it')

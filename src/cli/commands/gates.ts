@@ -1,6 +1,9 @@
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { loadDeclared } from '../../gates/collectors/code/declared/load-declared.ts';
+import { provenWithDeclared } from '../../gates/collectors/code/declared/prove-readers.ts';
+import { allCollectors } from '../../gates/collectors/registry.ts';
 import { evaluateSupplied, exitCodeOf } from '../../gates/evaluate-supplied.ts';
 import { type EvaluateInput, evaluatePhase } from '../../gates/evaluate.ts';
 import { findPolicy } from '../../gates/load-policy.ts';
@@ -64,7 +67,7 @@ async function readGiven(context: CommandContext, flag: string, file: string): P
 export async function gatesCommand(
   context: CommandContext,
   dir: string,
-  flags: Omit<JudgeFlags, 'phase'> & { phase?: string; format: ReportFormat; reuse?: boolean },
+  flags: Omit<JudgeFlags, 'phase'> & { phase?: string; format: ReportFormat; reuse?: boolean; measure?: string },
 ): Promise<number> {
   const { config, terminal, signal } = context;
   const { phase } = flags;
@@ -82,6 +85,16 @@ export async function gatesCommand(
   const beside = await judgedWith(context, { ...flags, phase }, policy);
   const logger = createLogger({ level: config.logLevel, name: 'maestro' });
   const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger });
+  const declared =
+    flags.measure === undefined
+      ? undefined
+      : await loadDeclared({
+          name: flags.measure,
+          path: resolve(context.cwd, flags.measure),
+          root,
+          catalogue: policySet.metrics,
+          collectors: allCollectors,
+        });
   const scratch = await mkdtemp(join(tmpdir(), 'maestro-gates-'));
   try {
     terminal.err(`measuring ${root} for phase ${phase} (policy ${policy}, sandbox ${sandbox.description})`);
@@ -96,7 +109,8 @@ export async function gatesCommand(
       policy,
       sandbox,
       run,
-      selftest: aids.selftest,
+      ...(declared && { collectors: declared.collectors }),
+      selftest: declared ? provenWithDeclared(aids.selftest, declared.replaced, sandbox.description) : aids.selftest,
       cache: flags.reuse === false ? undefined : aids.cache,
       signal,
       logger,

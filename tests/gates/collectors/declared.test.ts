@@ -2,9 +2,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import type { CollectContext, CollectedValue } from '../../../src/gates/collector.ts';
+import type { CollectContext, CollectedValue, Collector } from '../../../src/gates/collector.ts';
+import { loadDeclared } from '../../../src/gates/collectors/code/declared/load-declared.ts';
 import { parseMeasureFile } from '../../../src/gates/collectors/code/declared/measure-file.ts';
+import { provenWithDeclared } from '../../../src/gates/collectors/code/declared/prove-readers.ts';
 import { withDeclared } from '../../../src/gates/collectors/code/declared/with-declared.ts';
+import { faultOfProof } from '../../../src/gates/selftest/self-test.ts';
 import { MetricSpec } from '../../../src/gates/policy-schema.ts';
 import { readConfig } from '../../../src/shared/config.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
@@ -56,7 +59,7 @@ async function measure(root: string, command: Record<string, unknown>): Promise<
   const text = JSON.stringify({ commands: [{ id: 'it', ...command }] });
   const commands = parseMeasureFile({ file: 'maestro.measure.yaml', text }, CATALOGUE);
   const result: Measured = { values: {}, findings: [], version: '' };
-  for (const collector of withDeclared([], commands, CATALOGUE)) {
+  for (const collector of withDeclared([], commands, CATALOGUE).collectors) {
     const metrics = Object.fromEntries(Object.entries(CATALOGUE).filter(([name]) => collector.metrics.includes(name)));
     const context: CollectContext = {
       root,
@@ -364,4 +367,38 @@ test.each(wrong)('%s is refused when the file is loaded, with its place', (_what
   const load = (): unknown => parseMeasureFile({ file: 'maestro.measure.yaml', text }, CATALOGUE);
   expect(load).toThrow(message);
   expect(load).toThrow(/maestro\.measure\.yaml:\d+:\d+/);
+});
+
+test('a measure file inside the measured folder is refused', async () => {
+  const text = command({});
+  const root = await folderWith({ ...PROJECT, 'measure.yaml': text });
+  const beside = await folderWith({ 'measure.yaml': text });
+  const load = (path: string) =>
+    loadDeclared({ name: 'measure.yaml', path, root, catalogue: CATALOGUE, collectors: [] });
+  await expect(load(join(root, 'measure.yaml'))).rejects.toThrow(/lies in the folder that is measured/);
+  await expect(load(join(root, 'nowhere.yaml'))).rejects.toThrow(/cannot be read/);
+  const { collectors } = await load(join(beside, 'measure.yaml'));
+  expect(collectors.map(({ id }) => id)).toEqual(['tests']);
+});
+
+test('declared readings are believed only where the readers are proven, and the rest as far as its own proof goes', async () => {
+  const own: Collector = {
+    id: 'tests',
+    version: '1',
+    metrics: ['test_pass_rate', 'test_coverage'],
+    timeoutMs: 1000,
+    collect: () => Promise.resolve({ values: {}, findings: [], evidence: [] }),
+  };
+  const commands = parseMeasureFile({ file: 'measure.yaml', text: command({}) }, CATALOGUE);
+  const { collectors, replaced } = withDeclared([own], commands, CATALOGUE);
+  const [collector] = collectors;
+  if (collector === undefined) throw new Error('no collector');
+  const signal = AbortSignal.timeout(5000);
+  const unproven = provenWithDeclared({ resultOf: () => Promise.resolve(undefined) }, replaced, 'here');
+  expect(faultOfProof(collector, await unproven.resultOf(collector, signal))).toMatch(/never self-tested/);
+  expect(faultOfProof(own, await unproven.resultOf(own, signal))).toMatch(/never self-tested/);
+  const alone = withDeclared([], commands, CATALOGUE);
+  const proof = await provenWithDeclared(unproven, alone.replaced, 'here').resultOf(collector, signal);
+  expect(proof?.checks.length).toBe(10);
+  expect(faultOfProof(collector, proof)).toBeUndefined();
 });

@@ -5,6 +5,12 @@ import { removeWork } from '../run-tool.ts';
 import type { DeclaredCommand } from './measure-file.ts';
 import { runDeclared } from './run-declared.ts';
 
+/** A collector of which some metrics, or all, are measured by declared commands. Its results are never reused. */
+export interface DeclaredCollector extends Collector {
+  readonly own: Collector | undefined;
+  readonly declared: readonly string[];
+}
+
 /**
  * The collectors with declared commands in the place of what they measure themselves. A metric that is declared is
  * measured by its command alone: when that establishes nothing, there is no second opinion.
@@ -13,13 +19,13 @@ export function withDeclared(
   collectors: readonly Collector[],
   commands: readonly DeclaredCommand[],
   catalogue: Readonly<Record<string, MetricSpec>>,
-): Collector[] {
+): { collectors: Collector[]; replaced: DeclaredCollector[] } {
   const digest = createHash('sha256').update(JSON.stringify(commands)).digest('hex').slice(0, 12);
   const declared = new Map(
     commands.flatMap((command) => Object.keys(command.metrics).map((metric) => [metric, command])),
   );
   const ids = new Set([...declared.keys()].flatMap((metric) => catalogue[metric]?.collector ?? []));
-  const replaced = [...ids].map((id): Collector => {
+  const replaced = [...ids].map((id): DeclaredCollector => {
     const own = collectors.find((collector) => collector.id === id);
     const metrics = [...declared.keys()].filter((metric) => catalogue[metric]?.collector === id);
     const seconds = new Map(
@@ -27,13 +33,15 @@ export function withDeclared(
     );
     return {
       id,
+      own,
+      declared: metrics,
       version: `${own?.version ?? '1'}+declared.${digest}`,
       metrics: [...new Set([...(own?.metrics ?? []), ...metrics])],
       timeoutMs: (own?.timeoutMs ?? 30_000) + [...seconds.values()].reduce((sum, each) => sum + each * 1000, 0),
       collect: (context) => collect(context, own, declared),
     };
   });
-  return [...collectors.filter(({ id }) => !ids.has(id)), ...replaced];
+  return { collectors: [...collectors.filter(({ id }) => !ids.has(id)), ...replaced], replaced };
 }
 
 async function collect(
