@@ -118,6 +118,22 @@ describe('a bypass', () => {
     expect(verdict.bypasses?.[0]?.message).toMatch(/could not be evaluated blocks/);
   });
 
+  test('of a failed gate leaves the criterion of the same name in error', () => {
+    const policySet = loadPolicySet([
+      {
+        file: 'p.yaml',
+        text: shippedWith(
+          "      - { gate: no_stubs, condition: 'stub_rate <= 0.05', severity: BLOCKING }",
+          "      - { gate: documentation_coverage, condition: 'lines_of_code >= 500', severity: BLOCKING }",
+        ),
+      },
+    ]);
+    const verdict = judged({}, { documentation_coverage: null, lines_of_code: 1 }, { policySet });
+    expect(verdict.gates.find((gate) => gate.gate === 'documentation_coverage')?.outcome).toBe('bypassed');
+    expect(criterionOf(verdict).outcome).toBe('error');
+    expect(verdict.verdict).toBe('blocked');
+  });
+
   test('that was not needed changes nothing', () => {
     const verdict = judged({}, {});
     expect(verdict.verdict).toBe('passed');
