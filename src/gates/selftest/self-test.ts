@@ -80,9 +80,13 @@ export function faultOfProof(collector: Collector, proof: SelfTestResult | undef
     : `the self-test of collector \`${id}\` did not pass on this machine: ${proof.reason ?? 'it gave no reason'}`;
 }
 
-/** The evidence of each measurement that its collector was proven. */
-export const describeProof = (proof: SelfTestResult): Evidence => ({
-  kind: 'record',
-  summary: `self-test of collector ${proof.collector} passed at ${proof.at}: ${proof.checks.length} checks, node ${proof.node}, ${proof.sandbox}`,
-  durationMs: proof.durationMs,
-});
+/** The evidence of each measurement that its collector was proven, and with which tools: no others were. */
+export const describeProof = (proof: SelfTestResult): Evidence => {
+  const tools = Object.entries(proof.tools).map(([tool, version]) => `${tool} ${version}`);
+  const by = [`node ${proof.node}`, ...tools, proof.sandbox].join(', ');
+  return {
+    kind: 'record',
+    summary: `self-test of collector ${proof.collector} passed at ${proof.at}: ${proof.checks.length} checks with ${by}`,
+    durationMs: proof.durationMs,
+  };
+};
