@@ -24,16 +24,19 @@ export function isBlockedByMeasurement(
 }
 
 /**
- * The reason a verdict is blocked, in one line: what no policy names (a merge conflict, a check of integrity), then the
- * first gate, criterion or artifact, and how many more.
+ * The reason a verdict is blocked, in one line, and how many more there are: what failed comes before what no policy
+ * names (a merge conflict, a check of integrity), and that before what could not be evaluated, or still waits.
  */
 export function blockedReason(verdict: PhaseVerdict): string {
   const gates = verdict.gates.filter((gate) => gate.outcome === 'failed' || gate.outcome === 'error');
+  const told = (outcome: 'failed' | 'error'): string[] =>
+    gates.filter((gate) => gate.outcome === outcome).map((gate) => `gate ${gate.gate}: ${gate.message}`);
   const reasons = [
+    ...told('failed'),
     ...verdict.errors
       .filter((error) => error.gate === undefined && error.criterion === undefined)
       .map((error) => `${error.metric}: ${error.reason}`),
-    ...gates.map((gate) => `gate ${gate.gate}: ${gate.message}`),
+    ...told('error'),
     ...verdict.criteria
       .filter(
         (criterion) =>
