@@ -258,6 +258,8 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     .option('--phase <P>', 'the phase whose gates apply')
     .option('--measure <FILE>', 'commands that measure what the built-in collectors cannot; kept outside the folder')
     .option('--no-reuse', 'measure again what was measured before on the same files')
+    .option('--records <FILE>', 'exported records of the service in operation')
+    .option('--advisories <FILE>', 'a snapshot of known vulnerabilities of packages')
     .addOption(
       new Option('--format <F>', 'how to print it')
         .choices(['table', 'json', 'junit', 'sarif', 'markdown', 'html'])

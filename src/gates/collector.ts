@@ -21,6 +21,14 @@ export interface RunContext {
   round: number;
   /** The requirement text of the run, when there is one. */
   inputs: Readonly<Record<string, string | number | boolean>>;
+  /** Exported records of the service in operation, and advisories about packages. */
+  given?: { records?: GivenFile | undefined; advisories?: GivenFile | undefined };
+}
+
+/** A file that whoever runs the fleet hands in: never one that an author can reach. */
+export interface GivenFile {
+  name: string;
+  text: string;
 }
 
 export interface CollectContext {

@@ -124,6 +124,8 @@ export class MeasureCache {
     context: MeasuredContext;
   }): Promise<string | undefined> {
     if (collector.cacheable !== true) return undefined;
+    // Advisories age by themselves: what they said yesterday must be judged anew.
+    if (context.run.given?.advisories !== undefined) return undefined;
     const [root, folder] = await Promise.all([realpath(context.root), realpath(this.#sealed.folder)]);
     if (`${folder}${sep}`.startsWith(`${root}${sep}`)) return undefined;
     const beside = await besideTree(root);

@@ -14,6 +14,10 @@ export const MetricSpec = z.strictObject({
   /** What is counted as examined, and how many at least; fewer is not evaluable. */
   examined: z.string(),
   minimum_examined: z.number().int().nonnegative(),
+  /** Metrics that are read from exported records or advisories: how old these may be. */
+  maximum_age_days: z.number().positive().optional(),
+  /** Licences that packages may have, as SPDX ids. */
+  allowed: z.array(z.string()).min(1).optional(),
   /** Review metrics: the persona that judges, and what it is asked. */
   reviewer: Name.optional(),
   question: z.string().optional(),

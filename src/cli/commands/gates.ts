@@ -16,6 +16,7 @@ import { FileBypassLog } from '../../shared/bypass-log.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
+import { readGivenFiles } from '../given-files.ts';
 import { type PolicyFlags, loadPolicies } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
 
@@ -67,7 +68,14 @@ async function readGiven(context: CommandContext, flag: string, file: string): P
 export async function gatesCommand(
   context: CommandContext,
   dir: string,
-  flags: Omit<JudgeFlags, 'phase'> & { phase?: string; format: ReportFormat; reuse?: boolean; measure?: string },
+  flags: Omit<JudgeFlags, 'phase'> & {
+    phase?: string;
+    format: ReportFormat;
+    reuse?: boolean;
+    measure?: string;
+    records?: string;
+    advisories?: string;
+  },
 ): Promise<number> {
   const { config, terminal, signal } = context;
   const { phase } = flags;
@@ -82,6 +90,7 @@ export async function gatesCommand(
   const policySet = await loadPolicies(context, flags, root);
   const { policy, fallback } = findPolicy(policySet, phase);
   if (fallback) terminal.err(`no policy names the phase "${phase}": ${policy} is used`);
+  const given = await readGivenFiles(context.cwd, flags);
   const beside = await judgedWith(context, { ...flags, phase }, policy);
   const logger = createLogger({ level: config.logLevel, name: 'maestro' });
   const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger });
@@ -100,7 +109,7 @@ export async function gatesCommand(
     terminal.err(`measuring ${root} for phase ${phase} (policy ${policy}, sandbox ${sandbox.description})`);
     const announce = (id: string): void => terminal.err(`self-test of ${id}, once for this machine and these tools`);
     const aids = await openMeasuringAids({ cache: config.cache, sandbox, logger, signal, announce });
-    const run = { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} };
+    const run = { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {}, given };
     const measured = await measurePhase({
       root,
       scratch,

@@ -13,8 +13,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
 const START_MS = 15_000;
-const { project, socket } = z
-  .object({ project: z.string(), socket: z.string() })
+const {
+  project,
+  socket,
+  data: sharedData,
+} = z
+  .object({ project: z.string(), socket: z.string(), data: z.string().optional() })
   .parse(JSON.parse(readFileSync(0, 'utf8')));
 const manifest = z
   .object({ scripts: z.record(z.string(), z.string()).default({}) })
@@ -22,8 +26,8 @@ const manifest = z
 
 const home = await mkdtemp(join(tmpdir(), 'service-'));
 const app = join(home, 'app');
-const data = join(home, 'data');
-await mkdir(data);
+const data = sharedData ?? join(home, 'data');
+await mkdir(data, { recursive: true });
 await cp(project, app, {
   recursive: true,
   verbatimSymlinks: true,

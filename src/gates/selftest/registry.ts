@@ -1,5 +1,6 @@
 import { codeSelfTests } from './code-self-tests.ts';
 import { documentSelfTests } from './document-self-tests.ts';
+import { operationsSelfTests } from './operations-self-tests.ts';
 import { recordSelfTests } from './record-self-tests.ts';
 import { runningSelfTests } from './running-self-tests.ts';
 import type { SelfTest } from './self-test.ts';
@@ -10,4 +11,5 @@ export const selfTests: Readonly<Record<string, SelfTest>> = {
   ...documentSelfTests,
   ...recordSelfTests,
   ...runningSelfTests,
+  ...operationsSelfTests,
 };

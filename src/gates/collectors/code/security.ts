@@ -8,6 +8,7 @@ import { type LintMessage, type LintReport, SecretsReport } from './probe-report
 import { lintFinding, unparsable } from './quality.ts';
 import { failureFindings, junit, runTests } from './run-tests.ts';
 import { keepReport, runProbe } from './run-tool.ts';
+import { type DependencyCheck, checkAdvisories } from '../operations/advisories.ts';
 import { type CodeScope, declaredDependencies } from './scope.ts';
 import { hasTypeScript } from './tests.ts';
 
@@ -18,13 +19,30 @@ const NpmLock = z.object({
   dependencies: z.record(z.string(), z.unknown()).default({}),
 });
 
+const NO_PACKAGES: DependencyCheck = {
+  findings: [],
+  packages: 0,
+  evidence: {
+    kind: 'file',
+    summary: 'package.json and the lock file declare no dependency: 0 of 0 are vulnerable',
+  },
+};
+
 /** No declared and no locked package: 0 of 0 is established by parsing. Anything else needs advisory data. */
-async function dependencyFault(context: CollectContext, scope: CodeScope): Promise<string | undefined> {
-  const declared = declaredDependencies(scope.manifest, 'all');
-  if (declared.length > 0)
-    return `${declared.length} dependencies are declared (${declared.slice(0, 3).join(', ')}) and there is no advisory data to check them against`;
+async function judgeDependencies(context: CollectContext, scope: CodeScope): Promise<DependencyCheck> {
   const manifests = scope.files.filter((path) => path.endsWith('/package.json'));
-  if (manifests[0] !== undefined) return `${manifests[0]} is a second manifest, whose dependencies are not checked`;
+  if (manifests[0] !== undefined)
+    return { notEvaluable: `${manifests[0]} is a second manifest, whose dependencies are not checked` };
+  const present = await presentPackages(context, scope);
+  if (present === undefined) return NO_PACKAGES;
+  const checked = await checkAdvisories(context);
+  return 'notEvaluable' in checked ? { notEvaluable: `${present}: ${checked.notEvaluable}` } : checked;
+}
+
+/** What says that there are packages to judge; undefined when nothing declares or locks one. */
+async function presentPackages(context: CollectContext, scope: CodeScope): Promise<string | undefined> {
+  const declared = declaredDependencies(scope.manifest, 'all');
+  if (declared.length > 0) return `${declared.length} dependencies are declared (${declared.slice(0, 3).join(', ')})`;
   for (const lock of LOCKS.filter((path) => scope.files.includes(path))) {
     if (!lock.endsWith('.json')) return `${lock} cannot be checked: only npm's lock files are read`;
     try {
@@ -33,8 +51,7 @@ async function dependencyFault(context: CollectContext, scope: CodeScope): Promi
         ...Object.keys(parsed.packages).filter((name) => name !== ''),
         ...Object.keys(parsed.dependencies),
       ];
-      if (locked.length > 0)
-        return `${lock} locks ${locked.length} packages and there is no advisory data to check them against`;
+      if (locked.length > 0) return `${lock} locks ${locked.length} packages`;
     } catch (err) {
       return `${lock} cannot be read: ${errorMessage(err).split('\n')[0]}`;
     }
@@ -46,8 +63,7 @@ interface Scan {
   secrets: z.infer<typeof SecretsReport>;
   lint: LintReport;
   statics: readonly LintMessage[];
-  /** Why the dependencies could not be judged; undefined when there are none. */
-  dependencies: string | undefined;
+  dependencies: DependencyCheck;
 }
 
 async function scanProject(
@@ -66,10 +82,10 @@ async function scanProject(
     secrets: found.report,
     lint: linted.report,
     statics: linted.report.messages.filter(({ isSecurity, severity }) => isSecurity && severity === 'error'),
-    dependencies: await dependencyFault(context, scope),
+    dependencies: await judgeDependencies(context, scope),
   };
-  const { secrets, statics } = scan;
-  const report = { secrets, static: statics, dependencies: scan.dependencies ?? 'none declared, none locked' };
+  const { secrets, statics, dependencies } = scan;
+  const report = { secrets, static: statics, dependencies };
   const kept = await keepReport(context, 'scan.json', JSON.stringify(report, null, 2));
   const evidence: Evidence[] = [
     {
@@ -83,11 +99,9 @@ async function scanProject(
       ...linted.evidence,
       summary: `${statics.length} static findings of error level by ${scan.lint.securityRules} rules in ${scan.lint.filesScanned} files`,
     },
-    {
-      kind: 'file',
-      summary: scan.dependencies ?? 'package.json and the lock file declare no dependency: 0 of 0 are vulnerable',
-      tree: context.tree,
-    },
+    'notEvaluable' in dependencies
+      ? { kind: 'file', summary: dependencies.notEvaluable, tree: context.tree }
+      : { ...dependencies.evidence, tree: context.tree },
   ];
   return { scan, copy, evidence };
 }
@@ -95,11 +109,13 @@ async function scanProject(
 const scanFault = ({ secrets, lint: report, dependencies }: Scan): string | undefined => {
   if (secrets.bytesScanned === 0) return 'The secret scan read nothing';
   if (report.filesScanned === 0) return 'The static scan read nothing';
-  return unparsable(report) ?? dependencies;
+  return unparsable(report) ?? ('notEvaluable' in dependencies ? dependencies.notEvaluable : undefined);
 };
 
-const scanFindings = ({ secrets, statics }: Scan): Finding[] => [
-  ...secrets.secrets.map((secret) => ({
+const advisoriesOf = ({ dependencies }: Scan): Finding[] => ('findings' in dependencies ? dependencies.findings : []);
+
+const scanFindings = (scan: Scan): Finding[] => [
+  ...scan.secrets.secrets.map((secret) => ({
     metric: 'security_vulnerabilities',
     rule: `secretlint/${secret.rule}`,
     message: 'A secret stands in this file: remove it and make it invalid where it is used',
@@ -108,7 +124,8 @@ const scanFindings = ({ secrets, statics }: Scan): Finding[] => [
     line: secret.line,
     column: secret.column,
   })),
-  ...statics.map((message) => lintFinding('security_vulnerabilities', message)),
+  ...scan.statics.map((message) => lintFinding('security_vulnerabilities', message)),
+  ...advisoriesOf(scan),
 ];
 
 /**
@@ -124,8 +141,9 @@ export const security = codeCollector({
   measure: async (context, scope) => {
     const { scan, copy, evidence } = await scanProject(context, scope);
     const fault = scanFault(scan);
-    const vulnerabilities = scan.secrets.secrets.length + scan.statics.length;
-    const examined = scan.lint.filesScanned + scan.secrets.filesScanned;
+    const vulnerabilities = scan.secrets.secrets.length + scan.statics.length + advisoriesOf(scan).length;
+    const packages = 'packages' in scan.dependencies ? scan.dependencies.packages : 0;
+    const examined = scan.lint.filesScanned + scan.secrets.filesScanned + packages;
     const complete: CollectedValue = fault === undefined ? { value: 1, examined: 3 } : { notEvaluable: fault };
     const testing = await securityTests(context, scope, complete);
     const tamper = directivesOf(copy, scope.files, ['tamper/eslint-disable', 'tamper/secretlint-disable']);

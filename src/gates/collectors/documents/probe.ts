@@ -45,6 +45,7 @@ export async function runProbe<S extends z.ZodType>(
     env?: Record<string, string>;
     limits?: SandboxCommand['limits'];
     signal?: AbortSignal;
+    onOutput?: SandboxCommand['onOutput'];
   },
 ): Promise<ProbeRun<z.infer<S>>> {
   const argv = probeArgv(options.script);
@@ -56,6 +57,7 @@ export async function runProbe<S extends z.ZodType>(
     signal: options.signal ?? context.signal,
     limits: { wallMs: 60_000, outputBytes: 4 * 1024 ** 2, ...options.limits },
     ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.onOutput === undefined ? {} : { onOutput: options.onOutput }),
   });
   const evidence: Evidence = {
     kind: 'command',

@@ -39,6 +39,65 @@ async function requireStartScript(context: CollectContext): Promise<void> {
   if (parsed.scripts?.['start'] === undefined) throw fail(`has no start script: ${ask}`);
 }
 
+/** A place for one instance of the service: its socket can be mounted before the instance is started. */
+export interface ServiceSlot {
+  mount: SandboxMount;
+  socket: string;
+  start(): RunningService & { failed: Promise<never> };
+  /** Ends the instance, if there is one, and waits for that. */
+  stop(): Promise<void>;
+  /** Ends the instance and forgets the place. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes room for an instance of the measured service in a sandbox of its own.
+ * With `data`, instances share one data folder; without, each has its own.
+ */
+export async function openServiceSlot(
+  context: CollectContext,
+  options: { inside?: string; data?: SandboxMount } = {},
+): Promise<ServiceSlot> {
+  await requireStartScript(context);
+  const folder = await mkdtemp(join(tmpdir(), 'maestro-socket-'));
+  const stopped = new AbortController();
+  const project: SandboxMount = { host: context.root, inside: PROJECT, writable: false };
+  // Writable for both, because the two sandboxes start at the same time and hand the folder to the same user.
+  const mount: SandboxMount = { host: folder, inside: options.inside ?? SOCKET_FOLDER, writable: true };
+  const mounts = [...probeMounts(), project, mount, ...(options.data === undefined ? [] : [options.data])];
+  const inside = (path: string): string => context.sandbox.pathOf(mounts, path);
+  const socket = `${mount.inside}/http`;
+  const data = options.data === undefined ? {} : { data: inside(options.data.inside) };
+  let running: Promise<unknown> = Promise.resolve();
+  const start: ServiceSlot['start'] = () => {
+    const ended = new AbortController();
+    const run = context.sandbox
+      .run({
+        argv: probeArgv('run-serve'),
+        mounts,
+        cwd: '/tmp',
+        stdin: JSON.stringify({ project: inside(PROJECT), socket: inside(socket), ...data }),
+        limits: { wallMs: 180_000 },
+        signal: AbortSignal.any([context.signal, stopped.signal]),
+      })
+      .finally(() => ended.abort());
+    const failed = run.then((result) => {
+      throw new FleetError('BAD_INPUT', `the service did not keep running: ${result.stderr.trim().slice(-600)}`);
+    });
+    running = Promise.allSettled([run, failed]);
+    return { mount, socket, signal: AbortSignal.any([context.signal, ended.signal]), failed };
+  };
+  const stop = async (): Promise<void> => {
+    stopped.abort();
+    await running;
+  };
+  const close = async (): Promise<void> => {
+    await stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { mount, socket, start, stop, close };
+}
+
 /**
  * Builds and starts the measured service in a sandbox of its own and hands its socket to `use`.
  * The judge sits in a second sandbox: the service cannot see, signal or write to the process that judges it.
@@ -47,35 +106,11 @@ export async function withService<T>(
   context: CollectContext,
   use: (service: RunningService) => Promise<T>,
 ): Promise<T> {
-  await requireStartScript(context);
-  const folder = await mkdtemp(join(tmpdir(), 'maestro-socket-'));
-  const stop = new AbortController();
-  const ended = new AbortController();
-  const project: SandboxMount = { host: context.root, inside: PROJECT, writable: false };
-  // Writable for both, because the two sandboxes start at the same time and hand the folder to the same user.
-  const shared: SandboxMount = { host: folder, inside: SOCKET_FOLDER, writable: true };
-  const mounts = [...probeMounts(), project, shared];
-  const inside = (path: string): string => context.sandbox.pathOf(mounts, path);
-  const socket = `${SOCKET_FOLDER}/http`;
-  const running = context.sandbox
-    .run({
-      argv: probeArgv('run-serve'),
-      mounts,
-      cwd: '/tmp',
-      stdin: JSON.stringify({ project: inside(PROJECT), socket: inside(socket) }),
-      limits: { wallMs: 180_000 },
-      signal: AbortSignal.any([context.signal, stop.signal]),
-    })
-    .finally(() => ended.abort());
-  const signal = AbortSignal.any([context.signal, ended.signal]);
-  const failed = running.then((result) => {
-    throw new FleetError('BAD_INPUT', `the service did not keep running: ${result.stderr.trim().slice(-600)}`);
-  });
+  const slot = await openServiceSlot(context);
   try {
-    return await Promise.race([use({ mount: shared, socket, signal }), failed]);
+    const { failed, ...service } = slot.start();
+    return await Promise.race([use(service), failed]);
   } finally {
-    stop.abort();
-    await Promise.allSettled([running, failed]);
-    await rm(folder, { recursive: true, force: true });
+    await slot.close();
   }
 }
