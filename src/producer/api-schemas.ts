@@ -64,7 +64,12 @@ export const RunListQuery = z.strictObject({
   status: ListOfStatuses.optional(),
   workflow: Name.optional(),
 });
-export const RunList = z.strictObject({ runs: z.array(RunRecord), next: RunId.nullable() });
+export const RunList = z.strictObject({
+  runs: z.array(RunRecord),
+  next: RunId.nullable(),
+  /** Runs that another version stored and this one cannot read. */
+  unreadable: z.array(z.string()),
+});
 export type RunList = z.infer<typeof RunList>;
 
 export const RunDetail = z.strictObject({

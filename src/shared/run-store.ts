@@ -35,6 +35,8 @@ interface RunPage {
   runs: RunRecord[];
   /** Pass as `before` to get the next page; null on the last. */
   next: RunId | null;
+  /** Runs whose records this version cannot read: named, so that they are neither lost nor in the way of the others. */
+  unreadable: string[];
 }
 
 /**
@@ -148,14 +150,19 @@ export class RunStore {
     const ids = await this.#redis.zrevrange(`${this.#prefix}:maestro:runs`, 0, -1);
     const start = options.before === undefined ? 0 : ids.indexOf(options.before) + 1;
     const runs: RunRecord[] = [];
+    const unreadable: string[] = [];
     for (const id of ids.slice(start)) {
-      const run = await this.getRun(id);
+      const run = await this.getRun(id).catch((err: unknown) => {
+        if (!(err instanceof z.ZodError)) throw err;
+        unreadable.push(id);
+      });
+      if (run === undefined) continue;
       if (options.statuses !== undefined && !options.statuses.includes(run.status)) continue;
       if (options.workflow !== undefined && run.workflow !== options.workflow) continue;
-      if (runs.length === options.limit) return { runs, next: runs.at(-1)?.runId ?? null };
+      if (runs.length === options.limit) return { runs, next: runs.at(-1)?.runId ?? null, unreadable };
       runs.push(run);
     }
-    return { runs, next: null };
+    return { runs, next: null, unreadable };
   }
 
   /**

@@ -42,9 +42,13 @@ export function runsCommand(
   const { terminal } = context;
   const statuses = flags.status?.split(',').map(parseStatus);
   return attach(context, async ({ store }) => {
-    const { runs } = await store.listRuns({ limit: flags.limit, ...(statuses === undefined ? {} : { statuses }) });
-    if (flags.json === true) terminal.out(JSON.stringify({ runs }, null, 2));
-    else if (runs.length === 0) terminal.err('no runs yet: start one with `maestro run WORKFLOW`');
+    const filter = statuses === undefined ? {} : { statuses };
+    const { runs, unreadable } = await store.listRuns({ limit: flags.limit, ...filter });
+    for (const id of unreadable)
+      terminal.err(`run ${id} was stored by another version of maestro and cannot be read by this one`);
+    if (flags.json === true) terminal.out(JSON.stringify({ runs, unreadable }, null, 2));
+    else if (runs.length === 0 && unreadable.length === 0)
+      terminal.err('no runs yet: start one with `maestro run WORKFLOW`');
     for (const run of flags.json === true ? [] : runs) {
       const mark = run.simulated ? ' [simulated]' : '';
       terminal.out(
