@@ -118,7 +118,7 @@ function approvalForm(state, record, refresh) {
       event.preventDefault();
       const values = Object.fromEntries(new FormData(event.target));
       const decision = event.submitter?.value ?? 'approved';
-      await attempt(() => ask(`/api/runs/${detail.run.runId}/approvals/${record.phase}`, { method: 'POST', body: JSON.stringify({ ...values, decision }) }), 'Decision recorded');
+      await attempt(() => ask(`/api/runs/${detail.run.runId}/approvals/${record.phase}`, { method: 'POST', body: JSON.stringify({ ...values, decision, round: record.round }) }), 'Decision recorded');
       await refresh();
     },
   },

@@ -228,6 +228,7 @@ function addLooking(program: Command, context: MakeContext, set: SetExit): void 
     .requiredOption('--by <NAME>', 'who you are')
     .option('--reject', 'refuse it: it goes back as rework')
     .option('--note <TEXT>', 'what you saw', '')
+    .option('--round <N>', 'the round you looked at, from 0: refused when it is at another', wholeNumber(0, 1_000))
     .action((id: string, phase: string, flags) => set(approveCommand(context(), id, phase, flags)));
   json(program.command('logs <RUN> [PHASE]').description('what the personas of a run said and did'))
     .option('--full', 'nothing cut')

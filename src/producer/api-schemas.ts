@@ -167,6 +167,8 @@ export const ApprovalRequest = z.strictObject({
   by: z.string().trim().min(1).max(200),
   decision: z.enum(['approved', 'rejected']).default('approved'),
   note: z.string().max(10_000).default(''),
+  /** The round that was looked at, counted from 0; refused when the phase is at another one by now. */
+  round: z.number().int().min(0).optional(),
 });
 export type ApprovalRequest = z.input<typeof ApprovalRequest>;
 

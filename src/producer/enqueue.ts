@@ -32,12 +32,16 @@ export async function enqueueRun(target: EnqueueTarget, plan: RunPlan): Promise<
 
 /**
  * Records a person's decision on a phase and wakes the job that waits for it.
- * Refused when the phase is not in the plan, has ended, or asks for another role.
+ * Refused when the phase is not in the plan, asks for another role, or is not waiting for a decision now: a decision
+ * is about the work of one round, so nobody decides on work that does not exist yet.
  */
 export async function approvePhase(
   target: EnqueueTarget,
   runId: RunId,
-  decision: Pick<Approval, 'phase' | 'role' | 'by' | 'decision' | 'note' | 'simulated'>,
+  decision: Pick<Approval, 'phase' | 'role' | 'by' | 'decision' | 'note' | 'simulated'> & {
+    /** The round that was looked at; refused when the phase is at another one by now. */
+    round?: number | undefined;
+  },
 ): Promise<Approval> {
   const record = await target.store.getPhase(runId, decision.phase);
   if (TERMINAL_PHASE.includes(record.status)) {
@@ -53,6 +57,16 @@ export async function approvePhase(
       remedy: roles.length === 0 ? 'It needs nobody to approve it.' : `It asks: ${roles.join(', ')}.`,
     });
   }
+  if (record.status !== 'awaiting_approval')
+    throw new FleetError('CONFLICT', `phase "${decision.phase}" is ${record.status} and waits for nobody yet`, {
+      remedy: 'Decide when it is awaiting_approval.',
+    });
+  if (decision.round !== undefined && decision.round !== record.round)
+    throw new FleetError(
+      'CONFLICT',
+      `phase "${decision.phase}" waits for a decision on round ${record.round}, not on round ${decision.round}`,
+      { remedy: `Look at round ${record.round}, then decide on it.` },
+    );
   const approval: Approval = { ...decision, round: record.round, at: new Date().toISOString() };
   await target.store.recordApproval(runId, approval);
   const queue = new Queue(QUEUES.approvals, { connection: target.redis, prefix: target.prefix });

@@ -74,8 +74,23 @@ describe('the client', () => {
 
   it('approves in the name of a person', async () => {
     const runId = await newRun();
+    await movePhase(store, runId, 'design', 'awaiting_approval');
     const approval = await client.approve(runId, 'design', { role: 'stakeholder', by: 'Ada', decision: 'rejected' });
     expect(approval).toMatchObject({ decision: 'rejected', by: 'Ada', simulated: false });
+  });
+
+  it('refuses a decision on work that nobody has seen: of a phase not waiting for it, or of another round', async () => {
+    const runId = await newRun();
+    const decide = (round?: number) =>
+      client.approve(runId, 'design', { role: 'tech_lead', by: 'Ada', ...(round === undefined ? {} : { round }) });
+    await expect(decide()).rejects.toThrow('phase "design" is waiting and waits for nobody yet');
+    await movePhase(store, runId, 'design', 'running');
+    await expect(decide(0)).rejects.toMatchObject({ code: 'CONFLICT' });
+    await expect(decide(0)).rejects.toThrow('phase "design" is running and waits for nobody yet');
+    await movePhase(store, runId, 'design', 'awaiting_approval', { change: (record) => ({ ...record, round: 1 }) });
+    await expect(decide(0)).rejects.toThrow('waits for a decision on round 1, not on round 0');
+    expect(await store.getApprovals(runId)).toEqual([]);
+    expect(await decide(1)).toMatchObject({ round: 1, decision: 'approved' });
   });
 
   it('throws the refusals of the server with their codes', async () => {

@@ -14,6 +14,7 @@ import { silentLogger } from '../../src/shared/logger.ts';
 import { jobIds } from '../../src/shared/names.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
+import { movePhase } from '../../src/shared/transitions.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { DIAMOND, fixtureRoot } from './fixture.ts';
 import { finishRun, planOf } from './seed-run.ts';
@@ -203,6 +204,7 @@ describe('changing runs over HTTP', () => {
   it('records an approval as the decision of a person', async () => {
     const plan = planOf(['design']);
     await store.createRun(plan);
+    await movePhase(store, plan.runId, 'design', 'awaiting_approval');
     const path = `/api/runs/${plan.runId}/approvals/design`;
     const response = await post(path, { role: 'tech_lead', by: 'Ada', note: 'fine' });
     expect(response.status).toBe(201);

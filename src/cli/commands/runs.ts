@@ -118,7 +118,7 @@ export function eventsCommand(
         store,
         runId,
         fromSeq: flags.from,
-        signal,
+        signal: AbortSignal.any([signal, terminal.outClosed]),
       }))
         show(event);
     } else {
@@ -161,20 +161,20 @@ function describe(event: RunEvent): string {
   }
 }
 
-/** `maestro approve RUN PHASE --role R --by NAME [--reject] [--note TEXT]`. */
+/** `maestro approve RUN PHASE --role R --by NAME [--reject] [--note TEXT] [--round N]`. */
 export function approveCommand(
   context: CommandContext,
   id: string,
   phase: string,
-  flags: JsonFlag & { role: string; by: string; reject?: boolean; note: string },
+  flags: JsonFlag & { role: string; by: string; reject?: boolean; note: string; round?: number },
 ): Promise<number> {
   const { terminal } = context;
   const runId = parseRunId(id);
   return attach(context, async (session) => {
     const decision = flags.reject === true ? 'rejected' : 'approved';
     const target = { ...session, prefix: session.config.prefix };
-    const { role, by, note } = flags;
-    const approval = await approvePhase(target, runId, { phase, role, by, decision, note, simulated: false });
+    const { role, by, note, round } = flags;
+    const approval = await approvePhase(target, runId, { phase, role, by, decision, note, round, simulated: false });
     if (flags.json === true) terminal.out(JSON.stringify(approval, null, 2));
     else terminal.out(`${phase} ${decision} by ${by} (${role})`);
     return EXIT.passed;
