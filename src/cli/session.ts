@@ -3,7 +3,7 @@ import type { Config } from '../shared/config.ts';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { type Logger, createLogger } from '../shared/logger.ts';
 import { openBlobStore } from '../shared/open-blob-store.ts';
-import { type Redis, connectRedis, redactUrl } from '../shared/redis.ts';
+import { type Redis, type RedisRole, connectRedis, redactUrl } from '../shared/redis.ts';
 import { type RedisHandle, findRedis } from '../shared/redis-server.ts';
 import { RunStore } from '../shared/run-store.ts';
 import type { Terminal } from './terminal.ts';
@@ -33,14 +33,15 @@ export interface Session {
 /** Opens Redis and the blob store, runs `use`, and closes again whatever happens. */
 export async function withSession<T>(
   context: CommandContext,
-  options: { startRedis: boolean },
+  /** A long-lived process waits for a Redis that is away for a moment (`worker`); a command fails fast. */
+  options: { startRedis: boolean; role?: RedisRole },
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { config } = context;
   const logger = createLogger({ level: config.logLevel, name: 'maestro' });
   const server = await findRedis({ config, logger, start: options.startRedis ? 'if-needed' : 'never' });
   try {
-    const redis = await connectRedis(server.url, 'producer');
+    const redis = await connectRedis(server.url, options.role ?? 'producer');
     try {
       const store = new RunStore(redis, config.prefix);
       return await use({

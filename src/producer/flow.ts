@@ -1,12 +1,11 @@
 import type { FlowJob, JobsOptions } from 'bullmq';
 import { FleetError } from '../shared/errors.ts';
 import type { EdgeJob, GateJob, PersonaJob, RunJob } from '../shared/jobs.ts';
-import { QUEUES, jobIds, personaQueue } from '../shared/names.ts';
+import { KEEP, QUEUES, jobIds, personaQueue } from '../shared/names.ts';
 import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
 
 /** How long a parked edge waits before it looks for itself, should nobody have woken it. */
 const EDGE_SAFETY_MS = 10 * 60_000;
-const KEEP = { age: 7 * 24 * 3600, count: 10_000 };
 
 /** A parent goes on when a child fails: it reads from the run's records what that means for it. */
 const child = (options: JobsOptions): JobsOptions => ({
@@ -16,7 +15,9 @@ const child = (options: JobsOptions): JobsOptions => ({
   removeOnFail: KEEP,
 });
 
-const CONTROL_ATTEMPTS = { attempts: 6, backoff: { type: 'exponential', delay: 200 } };
+/** Gate jobs say why when they cannot be judged; a run, a fan or an edge must get through, however long it takes. */
+const GATE_ATTEMPTS = { attempts: 6, backoff: { type: 'exponential', delay: 200 } };
+const CONTROL_ATTEMPTS = { attempts: 1_000_000, backoff: { type: 'fixed', delay: 2_000 } };
 
 interface Consumer {
   phase: PlannedPhase;
@@ -39,7 +40,7 @@ export function buildFlow(plan: RunPlan): FlowJob {
     name: `${phase.name} gate${mark}`,
     queueName: QUEUES.gates,
     data: { ...common, phase: phase.name, measured: null } satisfies GateJob,
-    opts: child({ jobId: jobIds.gate(plan.runId, phase.name), ...CONTROL_ATTEMPTS }),
+    opts: child({ jobId: jobIds.gate(plan.runId, phase.name), ...GATE_ATTEMPTS }),
     children: phase.personas.map((persona) => personaJob(phase, persona)),
   });
 

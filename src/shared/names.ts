@@ -18,6 +18,9 @@ export const Name = z
 
 export const QUEUES = { runs: 'runs', gates: 'gates', edges: 'edges', approvals: 'approvals' } as const;
 
+/** How long and how many ended jobs stay to be looked at; seconds. */
+export const KEEP = { age: 7 * 24 * 3600, count: 10_000 };
+
 /** The queue a persona's jobs wait in. */
 export const personaQueue = (persona: string): string => `persona.${persona}`;
 

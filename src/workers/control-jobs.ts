@@ -11,8 +11,8 @@ import { moveRun, movePhase } from '../shared/transitions.ts';
 export interface ControlHandle {
   /** Wakes a parked job of the same queue; does nothing when it is awake or gone. */
   wake(jobId: string): Promise<void>;
-  /** Parks this job again for a while. Never returns. */
-  park(delayMs: number): Promise<never>;
+  /** Parks this job again for a while, unless what it waits for has happened by then. Never returns. */
+  park(delayMs: number, isDue: () => Promise<boolean>): Promise<never>;
 }
 
 const EDGE_RECHECK_MS = 10 * 60_000;
@@ -35,8 +35,9 @@ export async function passEdge(store: RunStore, job: EdgeJob, handle: ControlHan
     for (const edge of job.edges) await handle.wake(edge);
     return null;
   }
-  const source = await store.getPhase(job.runId, job.from);
-  return TERMINAL_PHASE.includes(source.status) ? null : handle.park(EDGE_RECHECK_MS);
+  const isDue = async (): Promise<boolean> =>
+    TERMINAL_PHASE.includes((await store.getPhase(job.runId, job.from)).status);
+  return (await isDue()) ? null : handle.park(EDGE_RECHECK_MS, isDue);
 }
 
 /** Ends when a decision on its phase, role and round is recorded; until then it is parked and holds no worker. */
@@ -51,7 +52,8 @@ export async function awaitApproval(store: RunStore, job: ApprovalJob, handle: C
   const phase = await store.getPhase(job.runId, job.phase);
   if (TERMINAL_PHASE.includes(phase.status))
     throw new FleetError('PHASE_NOT_PASSED', `${phase.status}: ${phase.reason}`);
-  if (plan.scripted?.approvals !== true) return handle.park(EDGE_RECHECK_MS);
+  const isDue = async (): Promise<boolean> => (await find()) !== undefined;
+  if (plan.scripted?.approvals !== true) return handle.park(EDGE_RECHECK_MS, isDue);
   await store.recordApproval(job.runId, {
     phase: job.phase,
     role: job.role,
@@ -62,7 +64,7 @@ export async function awaitApproval(store: RunStore, job: ApprovalJob, handle: C
     at: new Date().toISOString(),
     simulated: true,
   });
-  return (await find()) ?? handle.park(EDGE_RECHECK_MS);
+  return (await find()) ?? handle.park(EDGE_RECHECK_MS, isDue);
 }
 
 /** The root of a flow: every phase has ended, so the run ends, with exactly one terminal event. */

@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { ApprovalJob, EdgeJob, GateJob, PersonaJob, RunJob } from '../shared/jobs.ts';
 import { QUEUES, personaQueue } from '../shared/names.ts';
-import { connectRedis } from '../shared/redis.ts';
+import { KEEP } from '../shared/names.ts';
+import { type Redis, connectRedis } from '../shared/redis.ts';
 import { movePhase } from '../shared/transitions.ts';
 import { CancelWatch } from './cancel-watch.ts';
 import { type ControlHandle, awaitApproval, finishRun, passEdge } from './control-jobs.ts';
-import { jobIdOfKey } from './gate-children.ts';
+import { type ChildOutcomes, jobIdOfKey } from './gate-children.ts';
 import type { ChildSpec, GateHandle } from './gate-handle.ts';
 import { closePhase } from './gate-job.ts';
 import { recordBaselines } from './judged-with.ts';
@@ -61,14 +62,22 @@ export async function startFleet(
   const watch = new CancelWatch(ctx.store);
   const queues = new QueuePool(ctx);
   const workers: Worker[] = [];
+  const connections: Redis[] = [];
+  let isGivingBack = false;
   const start = async (queueName: string, concurrency: number, handler: Handler): Promise<void> => {
     const connection = await connectRedis(ctx.redisUrl, 'worker');
+    connections.push(connection);
     const worker = new Worker(
       queueName,
       async (job, token) => {
         try {
           return await handler(job, token ?? '');
         } catch (err) {
+          if (isGivingBack) {
+            // Work that this process broke off costs no attempt: another worker takes it up at once.
+            await job.moveToDelayed(Date.now(), token);
+            throw new DelayedError();
+          }
           const queueError = toQueueError(err);
           if (!(err instanceof DelayedError || err instanceof WaitingChildrenError)) {
             ctx.logger.info({ queue: queueName, jobId: job.id, reason: queueError.message }, 'job failed');
@@ -104,12 +113,14 @@ export async function startFleet(
     const closed = Promise.allSettled(workers.map((worker) => worker.close()));
     const isDone = await Promise.race([closed.then(() => true), sleep(deadlineMs, false, { ref: false })]);
     if (!isDone) {
+      isGivingBack = true;
       watch.abortAll('this worker is shutting down');
       await Promise.race([closed, sleep(3_000, undefined, { ref: false })]);
-      await Promise.allSettled(workers.map((worker) => worker.close(true)));
     }
     watch.close();
-    await queues.close();
+    await Promise.race([queues.close(), sleep(2_000, undefined, { ref: false })]);
+    // A handler that will not end, or a Redis that does not answer, cannot hold this process up.
+    for (const connection of connections) connection.disconnect();
   };
   return {
     queues: workers.map((worker) => worker.name),
@@ -150,13 +161,16 @@ async function startControl(
   },
 ): Promise<void> {
   const { start, watch, queues, gate } = shared;
+  const wake = async (queue: string, jobId: string): Promise<void> => {
+    const parked = await queues.get(queue).getJob(jobId);
+    if (parked !== undefined && (await parked.isDelayed())) await parked.promote();
+  };
   const control = (job: Job, token: string): ControlHandle => ({
-    wake: async (jobId) => {
-      const parked = await queues.get(job.queueName).getJob(jobId);
-      if (parked !== undefined && (await parked.isDelayed())) await parked.promote();
-    },
-    park: async (delayMs) => {
+    wake: (jobId) => wake(job.queueName, jobId),
+    park: async (delayMs, isDue) => {
       await job.moveToDelayed(Date.now() + delayMs, token);
+      // What it waits for may have happened while it was still awake and could not be woken.
+      if (await isDue()) await wake(job.queueName, String(job.id));
       throw new DelayedError();
     },
   });
@@ -167,7 +181,7 @@ async function startControl(
       try {
         return await gate(ctx, handle);
       } catch (err) {
-        await failPhaseAtLast(ctx, handle, attemptOf(job), err);
+        if (!signal.aborted) await failPhaseAtLast(ctx, handle, attemptOf(job), err);
         throw err;
       }
     });
@@ -200,6 +214,16 @@ async function failPhaseAtLast(
   await movePhase(ctx.store, handle.data.runId, handle.data.phase, 'failed', { reason, fence: handle.fence });
 }
 
+/** What has become of a job's children so far. */
+async function childrenOf(job: Job): Promise<ChildOutcomes> {
+  const values = Object.entries(await job.getChildrenValues<unknown>());
+  const failures = Object.entries(await job.getIgnoredChildrenFailures());
+  return {
+    values: new Map(values.map(([key, value]) => [jobIdOfKey(key), value])),
+    failures: new Map(failures.map(([key, reason]) => [jobIdOfKey(key), reason])),
+  };
+}
+
 function gateHandle(
   ctx: WorkerContext,
   queues: QueuePool,
@@ -211,9 +235,10 @@ function gateHandle(
     queues.get(spec.queue).add(spec.name, spec.data, {
       jobId: spec.jobId,
       attempts: spec.attempts,
-      delay: spec.delayMs,
       backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
       ignoreDependencyOnFailure: true,
+      removeOnComplete: KEEP,
+      removeOnFail: KEEP,
       parent: { id: parentId, queue: job.queueQualifiedName },
     });
   return {
@@ -222,21 +247,17 @@ function gateHandle(
     },
     fence: ctx.store.fence(job.queueName, String(job.id), token),
     signal,
-    children: async () => {
-      const values = Object.entries(await job.getChildrenValues<unknown>());
-      const failures = Object.entries(await job.getIgnoredChildrenFailures());
-      return {
-        values: new Map(values.map(([key, value]) => [jobIdOfKey(key), value])),
-        failures: new Map(failures.map(([key, reason]) => [jobIdOfKey(key), reason])),
-      };
-    },
+    children: () => childrenOf(job),
     save: async (next) => {
       data = next;
       await job.updateData(next);
     },
     report: (progress) => job.updateProgress(progress),
     waitFor: async (children) => {
-      for (const spec of children) await add(spec, String(job.id));
+      // A child that has failed must not be added again: its parent would wait for it for ever.
+      const ended = await childrenOf(job);
+      const isOpen = ({ jobId }: ChildSpec): boolean => !ended.values.has(jobId) && !ended.failures.has(jobId);
+      for (const spec of children.filter(isOpen)) await add(spec, String(job.id));
       if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
       // Every child had ended before the wait began: the job is simply run again.
       await job.moveToDelayed(Date.now() + 50, token);

@@ -4,9 +4,6 @@ import { QUEUES, jobIds, personaQueue } from '../shared/names.ts';
 import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import type { ChildSpec } from './gate-handle.ts';
 
-/** How long a parked approval waits before it looks for itself whether a decision was recorded. */
-const APPROVAL_SAFETY_MS = 10 * 60_000;
-
 type Judgements = ReturnType<typeof judgementMetrics>;
 interface Of {
   plan: RunPlan;
@@ -38,7 +35,6 @@ export const reworkChildren = (of: Of, base: CommitRef | null, evidence: BlobRef
       evidence,
     },
     attempts: of.phase.attempts,
-    delayMs: 0,
   }));
 
 /** One review job per reviewer persona, with all the metrics it is asked about. */
@@ -59,11 +55,10 @@ export function reviewChildren(of: Of, reviews: Judgements['reviews'], base: Com
       evidence: null,
     },
     attempts: of.phase.attempts,
-    delayMs: 0,
   }));
 }
 
-/** A parked job per role: it holds no worker while a person makes up their mind. */
+/** A job per role, which parks itself: it holds no worker while a person makes up their mind. */
 export const approvalChildren = (of: Of, roles: readonly string[]): ChildSpec[] =>
   roles.map((role) => ({
     queue: QUEUES.approvals,
@@ -71,5 +66,4 @@ export const approvalChildren = (of: Of, roles: readonly string[]): ChildSpec[] 
     jobId: jobIds.approval(of.plan.runId, of.phase.name, role, of.round),
     data: { ...common(of.plan), phase: of.phase.name, role, round: of.round },
     attempts: 10,
-    delayMs: of.plan.scripted?.approvals === true ? 0 : APPROVAL_SAFETY_MS,
   }));

@@ -9,7 +9,6 @@ export interface ChildSpec {
   jobId: string;
   data: PersonaJob | ApprovalJob;
   attempts: number;
-  delayMs: number;
 }
 
 /** What a gate job may do with its own BullMQ job. */

@@ -227,28 +227,32 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
   });
   const verdictEvent = { type: 'gate.verdict', phase: phase.name, round, verdict } as const;
   await warnOfBypasses(ctx, gate.loaded.policySet, { runId: plan.runId, phase: phase.name, verdict });
-  await handle.report({ runId: plan.runId, phase: phase.name, round, verdict });
+  const now = (): Promise<PhaseRecord> => ctx.store.getPhase(plan.runId, phase.name);
+  const report = (): Promise<void> => handle.report({ runId: plan.runId, phase: phase.name, round, verdict });
 
   if (verdict.verdict !== 'blocked') {
-    await movePhase(ctx.store, plan.runId, phase.name, verdict.verdict, {
+    const isMoved = await movePhase(ctx.store, plan.runId, phase.name, verdict.verdict, {
       fence: handle.fence,
       events: [verdictEvent],
       change: (before) => ({ ...withRound(before), ...measured.candidate }),
     });
-    return { phase: phase.name, status: verdict.verdict, verdict };
+    if (isMoved) await report();
+    // A run that was cancelled meanwhile stays cancelled, and its job says so too.
+    return endedPhase(await now());
   }
   const reason = blockedReason(verdict);
   if (round >= phase.rework) {
     const suffix = phase.rework > 0 ? ` after ${phase.rework} rework rounds` : '';
-    await movePhase(ctx.store, plan.runId, phase.name, 'blocked', {
+    const isMoved = await movePhase(ctx.store, plan.runId, phase.name, 'blocked', {
       reason: `${reason}${suffix}`,
       fence: handle.fence,
       events: [verdictEvent],
       change: withRound,
     });
-    return endedPhase(await ctx.store.getPhase(plan.runId, phase.name));
+    if (isMoved) await report();
+    return endedPhase(await now());
   }
-  await movePhase(ctx.store, plan.runId, phase.name, 'running', {
+  const goesOn = await movePhase(ctx.store, plan.runId, phase.name, 'running', {
     fence: handle.fence,
     events: [
       verdictEvent,
@@ -262,6 +266,8 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
     ],
     change: (before) => ({ ...withRound(before), round: round + 1 }),
   });
+  if (!goesOn) return endedPhase(await now());
+  await report();
   return handle.waitFor(reworkChildren({ plan, phase, round: round + 1 }, measured.candidate, blob));
 }
 

@@ -3,7 +3,8 @@ import { readConfig } from '../../src/shared/config.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { newRunId } from '../../src/shared/names.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
-import type { Redis } from '../../src/shared/redis.ts';
+import { type Redis, connectRedis } from '../../src/shared/redis.ts';
+import { onTestFinished } from 'vitest';
 import {
   BlobRef,
   NO_USAGE,
@@ -80,7 +81,8 @@ interface Behaviour {
 
 /** The real queues, edges, run jobs and store, with personas and gates that only say what they are told to. */
 export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): Promise<NoopFleet> {
-  const redis = await at.connect();
+  const redis = await connectRedis(at.url, 'worker');
+  onTestFinished(() => redis.disconnect());
   const store = new RunStore(redis, at.prefix);
   const log: string[] = [];
   const handlers: FleetHandlers = {

@@ -9,6 +9,7 @@ import { TERMINAL_RUN } from '../../src/shared/run-record.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
 import { cancelRun } from '../../src/shared/transitions.ts';
 import { type NoopFleet, noopPlan, startNoopFleet } from '../support/noop-fleet.ts';
+import { cutProxy } from '../support/cut-proxy.ts';
 import { type TestRedis, testRedis } from '../support/test-redis.ts';
 
 const DEMO = {
@@ -161,6 +162,38 @@ test('a gate that cannot be judged in any attempt fails its phase, with the reas
   const { status, reason } = await store.getRun(plan.runId);
   expect(status).toBe('failed');
   expect(reason).toBe('design: its gates could not be judged: SANDBOX_UNAVAILABLE: there is no sandbox');
+});
+
+test('a Redis that is away for some seconds costs time, and nothing else', async () => {
+  const at = testRedis();
+  const way = await cutProxy(at.url);
+  const fleet = await startNoopFleet(
+    { ...at, url: way.url },
+    { work: () => new Promise((resolve) => setTimeout(resolve, 400)) },
+  );
+  open.push(fleet);
+  const { store, log } = fleet;
+  const plan = noopPlan(DEMO);
+  await enqueueRun({ redis: await at.connect(), prefix: at.prefix, store }, plan);
+  await expect.poll(() => log.includes('design+')).toBe(true);
+  await way.cut();
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
+  await way.mend();
+  await ended(store, plan.runId);
+  expect((await store.getRun(plan.runId)).status).toBe('passed');
+});
+
+test('work that a stopping worker broke off is done by another, and costs no attempt', async () => {
+  const { store, redis, prefix, at, fleet } = await start({
+    work: () => new Promise((resolve) => setTimeout(resolve, 8_000)),
+  });
+  const plan = noopPlan({ a: [] }, { attempts: 1 });
+  await enqueueRun({ redis, prefix, store }, plan);
+  await expect.poll(async () => (await store.getPhase(plan.runId, 'a')).status).toBe('running');
+  await fleet.close(100);
+  open.push(await startNoopFleet(at));
+  await ended(store, plan.runId);
+  expect((await store.getRun(plan.runId)).status).toBe('passed');
 });
 
 test('a cancelled run starts nothing more and ends once', async () => {

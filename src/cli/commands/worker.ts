@@ -26,7 +26,7 @@ export interface WorkerFlags {
 export async function workerCommand(context: CommandContext, flags: WorkerFlags): Promise<number> {
   const { terminal, config } = context;
   const personas = await personasToServe(flags);
-  return withSession(context, { startRedis: false }, async (session) => {
+  return withSession(context, { startRedis: false, role: 'worker' }, async (session) => {
     const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger: session.logger });
     let scripts: Awaited<ReturnType<typeof startShippedScripts>> | undefined;
     if (flags.provider === 'scripted' && config.scriptedUrl === undefined) scripts = await startShippedScripts();
