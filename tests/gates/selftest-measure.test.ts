@@ -144,7 +144,10 @@ describe('measuring a phase again', () => {
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     return folder;
   };
-  const cacheable = good.map((collector) => ({ ...collector, cacheable: !['approval', 'run-record'].includes(collector.id) }));
+  const cacheable = good.map((collector) => ({
+    ...collector,
+    cacheable: !['approval', 'run-record'].includes(collector.id),
+  }));
 
   test('reuses what depends on the files alone, and still names the self-test', async () => {
     const cache = await cacheIn(cacheFolder());
