@@ -117,6 +117,7 @@ test('progress that leads into a file is one plain line for everything worth kee
       colors,
       outColors: colors,
       columns: () => 40,
+      outClosed: new AbortController().signal,
     },
     plan,
   );

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { packagePath } from '../../src/shared/package-root.ts';
 import { tempFolder } from '../support/temp-folder.ts';
-import { type Ended, cleanEnv, run } from './maestro.ts';
+import { type Ended, cleanEnv, run, start } from './maestro.ts';
 
 const GOOD = {
   documentation_completeness: 0.95,
@@ -105,4 +105,12 @@ test('gates measures a folder without Redis or a key, in every format', async ()
   expect(JSON.parse(json?.stdout ?? '')).toMatchObject({ verdict: 'blocked' });
   expect(junit?.stdout).toMatch(/^<\?xml[^]*<testsuites?[^]*stakeholder_approved/);
   expect(JSON.parse(sarif?.stdout ?? '')).toMatchObject({ version: '2.1.0', runs: [expect.anything()] });
+});
+
+test('a reader that has seen enough, as head does, changes no exit code', async () => {
+  const home = await tempFolder();
+  const docs = packagePath('tests', 'fixtures', 'docs-links');
+  const gates = start(['gates', docs, '--phase', 'requirements'], cleanEnv({ MAESTRO_HOME: home }), home);
+  gates.child.stdout?.destroy();
+  expect(await gates.ended).toMatchObject({ exit: 3, stdout: '' });
 });
