@@ -43,6 +43,7 @@ describe('the account of a run', () => {
       code: 'BUDGET_EXCEEDED',
       retry: false,
       exitCode: 3,
+      remedy: 'Raise the budget, in the workflow or with `--budget-usd` or `--budget-tokens`, and start a new run.',
     });
   });
 

@@ -98,7 +98,7 @@ export class RunAccount {
       'BUDGET_EXCEEDED',
       `the budget of the run does not allow another call to ${terms.model}: ${inWords}`,
       {
-        remedy: 'Raise the budget in the workflow and resume the run.',
+        remedy: 'Raise the budget, in the workflow or with `--budget-usd` or `--budget-tokens`, and start a new run.',
         details: { limit: outcome, taken: Number(taken), wantedTokens: tokens, wantedUsd: cost },
       },
     );
