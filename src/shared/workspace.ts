@@ -55,6 +55,8 @@ export async function openWorkspace(options: {
   sources: readonly Source[];
   /** Merged first, before the sources. */
   base?: Source | undefined;
+  /** A source that does not fit is left out, or merged all the same, with conflict markers for somebody to resolve. */
+  onConflict?: 'leave_out' | 'mark';
 }): Promise<{ workspace: Workspace; conflicts: MergeConflict[] }> {
   const place: GitPlace = { gitDir: join(options.dir, 'git'), workTree: join(options.dir, 'tree') };
   for (const folder of [place.gitDir, place.workTree]) await rm(folder, { recursive: true, force: true });
@@ -70,10 +72,10 @@ export async function openWorkspace(options: {
   const conflicts: MergeConflict[] = [];
   const merged = first === undefined ? [] : [first];
   for (const source of others) {
-    await fetchBundle(place, source, options.blobs, refOf(merged.length + conflicts.length));
-    const files = await merge(place, source);
+    await fetchBundle(place, source, options.blobs, refOf(options.sources.indexOf(source) + 1));
+    const files = await merge(place, source, options.onConflict ?? 'leave_out');
     for (const file of files) conflicts.push({ file, labels: await labelsOf(place, file, merged, source) });
-    if (files.length === 0) merged.push(source);
+    if (files.length === 0 || options.onConflict === 'mark') merged.push(source);
   }
   return { workspace: new Workspace(place, options.blobs), conflicts };
 }
@@ -91,8 +93,8 @@ async function emptyRoot(place: GitPlace): Promise<string> {
   return (await git(place, ['commit-tree', tree], { stdin: 'Beginning\n', env })).trim();
 }
 
-/** Merges a source into the branch. Returns the files in conflict, in which case the branch is as before. */
-async function merge(place: GitPlace, source: Source): Promise<string[]> {
+/** Merges a source into the branch. Returns the files in conflict; the branch is then as before, or holds their markers. */
+async function merge(place: GitPlace, source: Source, onConflict: 'leave_out' | 'mark'): Promise<string[]> {
   const dates = await git(place, ['show', '--no-patch', '--format=%ct', 'HEAD', source.commit]);
   const newest = Math.max(...dates.trim().split('\n').map(Number));
   const env = identities(FLEET_IDENTITY, `@${newest} +0000`);
@@ -101,7 +103,13 @@ async function merge(place: GitPlace, source: Source): Promise<string[]> {
   if (result.exitCode === 0) return [];
   const files = nulSeparated(await git(place, ['diff', '--name-only', '--diff-filter=U', '-z']));
   if (files.length === 0) throw gitFailure(args, result);
-  await git(place, ['merge', '--abort']);
+  if (onConflict === 'leave_out') await git(place, ['merge', '--abort']);
+  else {
+    await git(place, ['add', '--all', '--', '.']);
+    await git(place, ['commit', '--quiet', '--no-verify', '-m', `Merge ${source.label}, with conflicts to resolve`], {
+      env,
+    });
+  }
   return files.toSorted();
 }
 
@@ -137,6 +145,16 @@ export class Workspace {
   /** The hash of all committed files: equal trees have equal files. */
   async tree(): Promise<string> {
     return (await git(this.#place, ['rev-parse', '--verify', 'HEAD^{tree}'])).trim();
+  }
+
+  /** Committed files that still hold conflict markers. */
+  async conflictMarkers(): Promise<string[]> {
+    const args = ['grep', '-I', '--name-only', '-z', '-E', '^(<{7}|>{7}) ', 'HEAD'];
+    const result = await tryGit(this.#place, args);
+    // 1 says that there are none.
+    if (result.exitCode === 1) return [];
+    if (result.exitCode !== 0) throw gitFailure(args, result);
+    return nulSeparated(result.stdout).map((name) => name.replace(/^HEAD:/, ''));
   }
 
   /** What changed in commits since another commit. */

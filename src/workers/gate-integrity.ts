@@ -36,7 +36,8 @@ export async function measureIntegrity(
   if (phase.policy === null) return { checks: [], findings: [], reports: [] };
   const { policySet } = work.loaded;
   const sources = await neededSources(ctx.store, plan.runId, phase);
-  const base = (await openWorkspace({ dir: join(dir, 'base'), blobs: ctx.blobs, sources })).workspace;
+  const base = (await openWorkspace({ dir: join(dir, 'base'), blobs: ctx.blobs, sources, onConflict: 'mark' }))
+    .workspace;
   const before = await base.head();
   const baseRoot = join(dir, 'base-files');
   const outDir = join(dir, 'integrity');

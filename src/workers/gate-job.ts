@@ -134,7 +134,7 @@ async function measureRound(gate: Gate, results: Parameters<typeof mergeWork>[2]
     round: gate.round,
     evidence: await storeEvidence(ctx, { ...evidence, findings, integrity, claims: claimed.claims }),
     candidate,
-    conflicts: conflicts.map((conflict) => `${conflict.file} was changed by ${conflict.labels.join(' and ')}`),
+    conflicts,
   };
   await handle.save({ ...handle.data, measured });
   return measured;

@@ -7,7 +7,7 @@ import { putJson } from '../shared/blob-store.ts';
 import type { CommitRef, PersonaResult } from '../shared/jobs.ts';
 import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
-import { type MergeConflict, openWorkspace } from '../shared/workspace.ts';
+import { openWorkspace } from '../shared/workspace.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
@@ -16,7 +16,8 @@ export const JUDGEMENT_COLLECTORS = ['review', 'approval'];
 
 export interface Candidate {
   candidate: CommitRef;
-  conflicts: MergeConflict[];
+  /** What could not be merged, one line each. */
+  conflicts: string[];
 }
 
 interface MeasureInput {
@@ -56,7 +57,15 @@ export function mergeWork(
         : [{ label: `${phase.name}/${result.persona}`, bundle: result.bundle, commit: result.commit }],
     );
     const { workspace, conflicts } = await openWorkspace({ dir, blobs: ctx.blobs, sources });
-    return { candidate: await workspace.bundle(), conflicts };
+    // Phases that were merged with conflicts leave markers; whoever builds on them has to resolve every one.
+    const marked = phase.needs.length > 1 ? await workspace.conflictMarkers() : [];
+    return {
+      candidate: await workspace.bundle(),
+      conflicts: [
+        ...conflicts.map(({ file, labels }) => `${file} was changed by ${labels.join(' and ')}`),
+        ...marked.map((file) => `${file} still holds conflict markers: resolve them`),
+      ],
+    };
   });
 }
 

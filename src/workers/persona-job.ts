@@ -15,7 +15,6 @@ import { RoundEvidence } from '../shared/round-evidence.ts';
 import { type PhaseRecord, type PlannedPhase, type RunPlan, addUsage } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
-import { movePhase } from '../shared/transitions.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
 import { checkHandoff } from './agent/check-handoff.ts';
 import { type AncestorHandoff, reviewPrompt, workPrompt } from './agent/prompts.ts';
@@ -106,18 +105,11 @@ async function work(job: Job, dir: string): Promise<PersonaResult> {
     dir: join(dir, 'tree'),
     blobs: job.ctx.blobs,
     sources: await sourcesOf(job),
+    onConflict: 'mark',
   });
-  if (conflicts.length > 0) {
-    const reason = conflicts
-      .map((conflict) => `${conflict.file} was changed by ${conflict.labels.join(' and ')}`)
-      .join('; ');
-    await movePhase(job.ctx.store, job.plan.runId, job.phase.name, 'blocked', {
-      reason: `merge conflict: ${reason}`,
-      fence: job.fence,
-    });
-    throw new FleetError('PHASE_NOT_PASSED', `blocked: merge conflict: ${reason}`);
-  }
-  return job.data.kind === 'work' ? author(job, workspace, join(dir, 'gates')) : review(job, workspace);
+  if (job.data.kind === 'review') return review(job, workspace);
+  const marked = conflicts.map(({ file, labels }) => `${file} (changed by ${labels.join(' and ')})`);
+  return author(job, workspace, { scratch: join(dir, 'gates'), conflicts: marked });
 }
 
 /** The commits the workspace is made from: of the phases it needs, or of the round it goes on from. */
@@ -143,7 +135,11 @@ async function ancestorsOf(job: Job): Promise<AncestorHandoff[]> {
   return ancestors;
 }
 
-async function author(job: Job, workspace: Workspace, scratch: string): Promise<PersonaResult> {
+async function author(
+  job: Job,
+  workspace: Workspace,
+  at: { scratch: string; conflicts: readonly string[] },
+): Promise<PersonaResult> {
   const { data, plan, phase, persona, loaded } = job;
   const before = await workspace.head();
   const prompt = workPrompt({
@@ -153,7 +149,7 @@ async function author(job: Job, workspace: Workspace, scratch: string): Promise<
     plan,
     ancestors: await ancestorsOf(job),
     findings: await findingsOf(job),
-    conflicts: [],
+    conflicts: at.conflicts,
     policyText: describePolicy(loaded.policySet, phase.policy ?? 'none'),
   });
   const saved = await savedWork(job, workspace);
@@ -162,7 +158,7 @@ async function author(job: Job, workspace: Workspace, scratch: string): Promise<
     root: workspace.dir,
     tools: persona.tools,
     finalTool: HAND_OFF,
-    runGates: (signal) => gatesNow(job, workspace, scratch, signal),
+    runGates: (signal) => gatesNow(job, workspace, at.scratch, signal),
     saved,
   });
   const commit = await workspace.commitAll({

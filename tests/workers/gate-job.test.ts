@@ -14,6 +14,7 @@ import { openWorkspace } from '../../src/shared/workspace.ts';
 import { beginPhase } from '../../src/workers/begin-phase.ts';
 import { type Fleet, startFleet } from '../../src/workers/fleet.ts';
 import { closePhase } from '../../src/workers/gate-job.ts';
+import { neededSources } from '../../src/workers/needed-sources.ts';
 import { DefinitionsCache } from '../../src/workers/worker-context.ts';
 import { noopPlan } from '../support/noop-fleet.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -39,7 +40,7 @@ const TRANSCRIPT = {
 };
 
 /** What a persona writes in a round, into its work tree. */
-type Work = (tree: string, round: number, persona: string) => Promise<void>;
+type Work = (tree: string, round: number, persona: string, phase: string) => Promise<void>;
 
 const fleets: Fleet[] = [];
 afterEach(async () => {
@@ -77,9 +78,10 @@ async function startFleetOf(at: TestRedis, work: Work) {
         if (phase === undefined) throw new Error('no such phase');
         await beginPhase(worker.store, attempt, phase);
         const dir = await tempFolder();
-        const sources = data.base === null ? [] : [{ label: phase.name, ...data.base }];
-        const { workspace } = await openWorkspace({ dir, blobs, sources });
-        await work(workspace.dir, data.round, data.persona);
+        const sources =
+          data.base === null ? await neededSources(store, data.runId, phase) : [{ label: phase.name, ...data.base }];
+        const { workspace } = await openWorkspace({ dir, blobs, sources, onConflict: 'mark' });
+        await work(workspace.dir, data.round, data.persona, data.phase);
         const author = { name: data.persona, email: `${data.persona}@example.invalid` };
         await workspace.commitAll({
           message: `round ${data.round}`,
@@ -107,7 +109,12 @@ async function startFleetOf(at: TestRedis, work: Work) {
     },
   );
   fleets.push(fleet);
-  const start = async (phase: Partial<PlannedPhase>, approvals: boolean): Promise<RunPlan> => {
+  const start = async (
+    phase: Partial<PlannedPhase>,
+    approvals: boolean,
+    /** Further phases, and what else `requirements` is given. */
+    others: Readonly<Record<string, Partial<PlannedPhase>>> = {},
+  ): Promise<RunPlan> => {
     const policies = await readPolicies(join(import.meta.dirname, '..', '..', 'policies'));
     const workflow = {
       apiVersion: 'maestro/v1',
@@ -117,8 +124,15 @@ async function startFleetOf(at: TestRedis, work: Work) {
       phases: { requirements: { persona: 'noop' } },
     };
     const definitions = await putJson(blobs, { schemaVersion: 1, workflow, personas: {}, policies, models: {} });
+    const names = [...Object.keys(others).filter((name) => name !== 'requirements'), 'requirements'];
+    const plain = noopPlan(Object.fromEntries(names.map((name) => [name, []])), {
+      policy: 'requirements',
+      approvalRoles: ['stakeholder'],
+      ...phase,
+    });
     const plan = RunPlan.parse({
-      ...noopPlan({ requirements: [] }, { policy: 'requirements', approvalRoles: ['stakeholder'], ...phase }),
+      ...plain,
+      phases: plain.phases.map((planned) => ({ ...planned, ...others[planned.name] })),
       definitions,
       scripted: { scenario: 'main', approvals },
     });
@@ -142,7 +156,7 @@ const writeGood: Work = async (tree) => {
 
 test('what a gate blocked goes back with its findings, and passes when it is mended', async () => {
   const fleet = await startFleetOf(testRedis(), async (tree, round) => {
-    await writeGood(tree, round, 'noop');
+    await writeGood(tree, round, 'noop', 'requirements');
     if (round === 0) await rm(join(tree, 'docs/requirements/acceptance'), { recursive: true });
   });
   const plan = await fleet.start({ rework: 2 }, true);
@@ -193,7 +207,7 @@ test('a person approves: the phase waits without a worker, then passes', async (
 
 test('a person refuses: the phase goes back, and is asked about again', async () => {
   const fleet = await startFleetOf(testRedis(), async (tree, round) => {
-    await writeGood(tree, round, 'noop');
+    await writeGood(tree, round, 'noop', 'requirements');
     await writeFile(join(tree, 'docs/round.md'), `round ${round}\n`);
   });
   const plan = await fleet.start({ rework: 1 }, false);
@@ -227,7 +241,7 @@ test('a person refuses: the phase goes back, and is asked about again', async ()
 
 test('two personas that change the same file differently are a block that names both', async () => {
   const fleet = await startFleetOf(testRedis(), async (tree, round, persona) => {
-    await writeGood(tree, round, persona);
+    await writeGood(tree, round, persona, 'requirements');
     await writeFile(
       join(tree, 'docs/requirements/prd.md'),
       `${await readFile(join(GOOD, 'requirements/prd.md'), 'utf8')}\nBy ${persona}.\n`,
@@ -240,6 +254,36 @@ test('two personas that change the same file differently are a block that names 
   expect(rounds.at(-1)?.verdict.errors).toContainEqual(expect.objectContaining({ metric: 'merge_conflict' }));
   expect(JSON.stringify(rounds.at(-1)?.verdict.errors)).toMatch(/requirements\/noop and requirements\/other/);
   expect(reason).not.toBe('');
+});
+
+test('phases that changed the same file differently are for the next one to resolve, and block until it has', async () => {
+  let received = '';
+  const fleet = await startFleetOf(testRedis(), async (tree, round, _persona, phase) => {
+    const prd = join(tree, 'docs/requirements/prd.md');
+    if (phase === 'left' || phase === 'right') {
+      await writeGood(tree, round, 'noop', phase);
+      await writeFile(prd, `${await readFile(join(GOOD, 'requirements/prd.md'), 'utf8')}\nBy ${phase}.\n`);
+      return;
+    }
+    const text = await readFile(prd, 'utf8');
+    if (round === 0) received = text;
+    await writeFile(join(tree, `docs/round-${round}.md`), 'looked at it\n');
+    if (round > 0) await writeFile(prd, text.replaceAll(/^(<{7}|={7}|>{7}).*\n/gm, ''));
+  });
+  const open = { policy: null, approvalRoles: [] };
+  const plan = await fleet.start({ rework: 1 }, true, {
+    left: open,
+    right: open,
+    requirements: { needs: ['left', 'right'] },
+  });
+  await fleet.ended(plan);
+  const { rounds } = await fleet.phaseOf(plan);
+  expect(received).toMatch(/^<{7} [^]*By left[^]*By right[^]*^>{7} /m);
+  expect(rounds[0]?.verdict.errors).toContainEqual({
+    metric: 'merge_conflict',
+    reason: 'docs/requirements/prd.md still holds conflict markers: resolve them',
+  });
+  expect(rounds.map(({ verdict }) => verdict.verdict === 'blocked')).toEqual([true, false]);
 });
 
 test('a phase without a policy is not gated, and that is said instead of passed', async () => {
