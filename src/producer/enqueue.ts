@@ -1,10 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FlowProducer, Queue } from 'bullmq';
-import { FleetError } from '../shared/errors.ts';
+import { FleetError, errorMessage } from '../shared/errors.ts';
 import type { Approval } from '../shared/handoff.ts';
 import { QUEUES, type RunId, jobIds } from '../shared/names.ts';
 import type { Redis } from '../shared/redis.ts';
 import { type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
+import { moveRun } from '../shared/transitions.ts';
 import { buildFlow } from './flow.ts';
 
 export interface EnqueueTarget {
@@ -13,21 +15,68 @@ export interface EnqueueTarget {
   store: RunStore;
 }
 
+/** How long a second try waits: a connection that broke is back by then, if it comes back at all. */
+const SECOND_TRY_MS = 500;
+
 /**
  * Stores a run and adds its whole flow in one atomic call. Job ids are made from the run id,
  * so doing it again for the same plan adds nothing.
+ * A run whose flow cannot be added has failed, unless `repeatable` says that the caller can ask for it again.
  */
-export async function enqueueRun(target: EnqueueTarget, plan: RunPlan): Promise<RunId> {
+export async function enqueueRun(
+  target: EnqueueTarget,
+  plan: RunPlan,
+  { repeatable = false }: { repeatable?: boolean } = {},
+): Promise<RunId> {
   const isNew = await target.store.createRun(plan);
   // BullMQ forgets the ids of removed jobs, so a run that has begun is guarded by its own record.
   if (!isNew && (await target.store.getRun(plan.runId)).status !== 'queued') return plan.runId;
-  const flows = new FlowProducer({ connection: target.redis, prefix: target.prefix });
+  try {
+    await addFlow(target, plan).catch(() => addFlowAfresh(target, plan));
+  } catch (err) {
+    if (!repeatable) await giveUp(target, plan.runId, err);
+    throw err;
+  }
+  return plan.runId;
+}
+
+async function addFlow({ redis, prefix }: Omit<EnqueueTarget, 'store'>, plan: RunPlan): Promise<void> {
+  const flows = new FlowProducer({ connection: redis, prefix });
   try {
     await flows.add(buildFlow(plan));
   } finally {
     await flows.close();
   }
-  return plan.runId;
+}
+
+/** Over a connection of its own: the first one may be broken, or take for loaded a script whose first call failed. */
+async function addFlowAfresh({ redis, prefix }: EnqueueTarget, plan: RunPlan): Promise<void> {
+  await sleep(SECOND_TRY_MS);
+  const fresh = redis.duplicate({ lazyConnect: true });
+  let lost: unknown;
+  fresh.on('error', (err) => (lost = err));
+  try {
+    await fresh.connect();
+    await addFlow({ redis: fresh, prefix }, plan);
+  } catch (err) {
+    throw lost ?? err;
+  } finally {
+    fresh.disconnect();
+  }
+}
+
+async function giveUp({ store }: EnqueueTarget, runId: RunId, cause: unknown): Promise<void> {
+  const reason = `its jobs could not be added to the queues: ${errorMessage(cause)}`;
+  try {
+    await moveRun(store, runId, 'failed', { reason, from: ['queued'] });
+  } catch (err) {
+    // Redis is gone altogether, so the record cannot say it either; whoever asked is told both.
+    throw new FleetError('REDIS_UNAVAILABLE', `${errorMessage(cause)}; run ${runId} still reads queued`, {
+      cause: err,
+      retry: true,
+      remedy: `Start Redis, then end the run with \`maestro cancel ${runId}\` and start it again.`,
+    });
+  }
 }
 
 /**

@@ -31,11 +31,13 @@ export async function executeWorkflow(
     scripted: provider === 'scripted' ? (request.scripted ?? { scenario: 'main', approvals: true }) : null,
     ...(request.budget === undefined ? {} : { budget: request.budget }),
   });
-  if (key === undefined) return enqueueRun({ redis, prefix, store }, plan);
+  const target = { redis, prefix, store };
+  if (key === undefined) return enqueueRun(target, plan);
   const claim = await claimKey(context, { workflow: name, key, request, runId: plan.runId });
-  // A server that died between claiming the key and enqueuing leaves a claim without a run: this request makes it.
-  if (claim !== plan.runId && (await store.findPlan(claim)) !== undefined) return claim;
-  return enqueueRun({ redis, prefix, store }, { ...plan, runId: claim });
+  // A server that died after claiming the key leaves a claim without a run, or a run without jobs: this request adds
+  // what is missing, by the plan that was stored first.
+  const known = await store.findPlan(claim);
+  return enqueueRun(target, known ?? { ...plan, runId: claim }, { repeatable: true });
 }
 
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex');
