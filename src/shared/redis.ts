@@ -36,7 +36,10 @@ export async function connectRedis(url: string, role: RedisRole): Promise<Redis>
   }
 }
 
-/** The URL without its password, for messages. */
+/** The URL without what may be secret in it, for messages: user and password, which may hold any sign, and the query. */
 export function redactUrl(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//***@');
+  const [, scheme = '', secret, rest = ''] = /^((?:[^/?#@]*\/\/)?)(?:(.*)@)?([^?#]*)/s.exec(url) ?? [];
+  if (secret === undefined) return `${scheme}${rest}`;
+  // An @ may also stand in the query, and then the address is not the part behind it.
+  return /[?#]/.test(secret) ? `${scheme}***` : `${scheme}***@${rest}`;
 }
