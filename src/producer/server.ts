@@ -4,6 +4,7 @@ import express, { type Express } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
 import type { BlobStore } from '../shared/blob-store.ts';
+import { FleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import { loadPersonas } from '../shared/persona-files.ts';
 import { portBusyError } from '../shared/ports.ts';
@@ -118,6 +119,28 @@ const securityHeaders = () =>
 
 const SystemError = z.object({ code: z.string() });
 
+interface ListenFault {
+  why: string;
+  remedy: string;
+}
+const NO_NAME: ListenFault = {
+  why: 'no address is known by this name',
+  remedy: 'Give `--host` an address of this machine, such as 127.0.0.1.',
+};
+/** What is wrong with the host or port that was asked for, and what to do. */
+const LISTEN_FAULTS: Partial<Record<string, ListenFault>> = {
+  EACCES: {
+    why: 'this user may not use the port',
+    remedy: 'Choose a port above 1023; `--port 0` takes a free one.',
+  },
+  EADDRNOTAVAIL: {
+    why: 'this machine does not have the address',
+    remedy: 'Give `--host` an address of this machine.',
+  },
+  ENOTFOUND: NO_NAME,
+  EAI_AGAIN: NO_NAME,
+};
+
 async function listen(server: Server, { host, port }: ServerOptions): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
@@ -125,8 +148,12 @@ async function listen(server: Server, { host, port }: ServerOptions): Promise<vo
       server.listen({ host, port, exclusive: true }, resolve);
     });
   } catch (err) {
-    if (SystemError.safeParse(err).data?.code === 'EADDRINUSE') throw await portBusyError(port, host);
-    throw err;
+    const { code = '' } = SystemError.safeParse(err).data ?? {};
+    if (code === 'EADDRINUSE') throw await portBusyError(port, host);
+    const fault = LISTEN_FAULTS[code];
+    if (fault === undefined) throw err;
+    const { why, remedy } = fault;
+    throw new FleetError('BAD_USAGE', `cannot listen on ${host} port ${port}: ${why}`, { cause: err, remedy });
   }
 }
 

@@ -403,6 +403,15 @@ describe('starting and stopping', () => {
     holder.close();
   });
 
+  it.each([
+    ['192.0.2.1', /^cannot listen on 192\.0\.2\.1 port 0: this machine does not have the address$/],
+    ['nowhere.invalid', /^cannot listen on nowhere\.invalid port 0: no address is known by this name$/],
+  ])('says what is wrong with the host %s', async (host, message) => {
+    const token = 'a-token-of-sixteen-or-more';
+    await expect(serve({ host, token })).rejects.toThrow(message);
+    await expect(serve({ host, token })).rejects.toMatchObject({ code: 'BAD_USAGE', exitCode: 2 });
+  });
+
   it('says that Redis is not there', async () => {
     await expect(serve({ redisUrl: 'redis://127.0.0.1:1' })).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
   });
