@@ -9,7 +9,8 @@ import { FleetError } from '../shared/errors.ts';
 import { packagePath } from '../shared/package-root.ts';
 
 const READY_MS = 60_000;
-const STOP_MS = 10_000;
+/** Longer than a fleet takes to give its jobs back: 20 s for them to end, 3 s to stop them, and some to close. */
+const STOP_MS = 26_000;
 
 export interface ChildWorker {
   name: string;
@@ -67,18 +68,20 @@ export async function startChildWorker(options: {
       if (line.startsWith('worker ready')) resolve();
     });
   });
-  const tooLate = sleep(READY_MS, undefined, { ref: false, signal: options.signal }).then(() => {
+  const tooLate = async (): Promise<never> => {
+    // Rejects only when the person who started it has stopped it.
+    await sleep(READY_MS, undefined, { ref: false, signal: options.signal }).catch(() => undefined);
+    if (options.signal.aborted) throw new FleetError('CANCELLED', `stopped before ${options.name} was ready`);
     throw new FleetError('INTERNAL', `${options.name} was not ready after ${READY_MS / 1000} s`, {
       remedy: `See ${logFile}.`,
     });
-  });
+  };
   try {
-    await Promise.race([isReady, failed, tooLate]);
+    await Promise.race([isReady, failed, tooLate()]);
   } catch (err) {
     await stop();
     throw err;
   }
-  tooLate.catch(() => undefined);
   return { name: options.name, logFile, failed, stop };
 }
 

@@ -11,7 +11,8 @@ import { nearestHint } from '../../shared/yaml-file.ts';
 import { startFleet } from '../../workers/fleet.ts';
 import { startShippedScripts } from '../../workers/scripted/shipped.ts';
 import { DefinitionsCache } from '../../workers/worker-context.ts';
-import { type CommandContext, withSession } from '../session.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import { openWorkFolder, removeWorkFolder } from '../work-folder.ts';
 import { SIMULATED } from './run.ts';
 
 export interface WorkerFlags {
@@ -27,53 +28,72 @@ export async function workerCommand(context: CommandContext, flags: WorkerFlags)
   const { terminal, config } = context;
   const personas = await personasToServe(flags);
   return withSession(context, { startRedis: false, role: 'worker' }, async (session) => {
-    const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger: session.logger });
-    let scripts: Awaited<ReturnType<typeof startShippedScripts>> | undefined;
-    if (flags.provider === 'scripted' && config.scriptedUrl === undefined) scripts = await startShippedScripts();
+    const isPlaying = flags.provider === 'scripted' && config.scriptedUrl === undefined;
+    const scripts = isPlaying ? await startShippedScripts() : undefined;
     const scriptedUrl = scripts?.url ?? config.scriptedUrl;
     if (scriptedUrl !== undefined)
       terminal.err(`scripted provider at ${scriptedUrl}; runs that ask for it are ${SIMULATED}`);
-    const { cache } = config;
+    const home = await openWorkFolder(config.home, session.logger);
     const stopping = new AbortController();
-    const measuring = await openMeasuringAids({ cache, sandbox, logger: session.logger, signal: stopping.signal });
-    const isGating = flags.gates === true || flags.personas === undefined;
-    const fleet = await startFleet(
-      {
-        config: { ...config, scriptedUrl },
-        redis: session.redis,
-        redisUrl: session.redisUrl,
-        store: session.store,
-        blobs: session.blobs,
-        sandbox,
-        models: await loadModelConfig(packagePath('config', 'models.yaml')),
-        definitions: new DefinitionsCache(session.blobs),
-        measuring,
-        logger: session.logger,
-      },
-      { personas, gates: isGating, concurrency: flags.concurrency },
-    );
-    terminal.err(
-      `worker ready: ${fleet.queues.length} queues, sandbox ${sandbox.description}, blobs ${session.blobs.location}`,
-    );
-    // In the background: what a measurement needs first is proven first.
-    const prove = async (): Promise<void> => {
-      try {
-        terminal.err(await measuring.selftest.proveAll(allCollectors));
-      } catch (err) {
-        if (!stopping.signal.aborted) terminal.err(`the self-test could not be run: ${errorMessage(err)}`);
-      }
-    };
-    const proven = isGating ? prove() : Promise.resolve();
-    await untilStopped(context, flags);
-    terminal.err('worker stops: running jobs may finish, new ones are left to others');
-    await fleet.close();
-    // Not before: a running job may wait for a self-test.
-    stopping.abort();
-    await proven;
-    await scripts?.close();
+    try {
+      await serveQueues({ ...context, config: { ...config, home, scriptedUrl } }, session, flags, personas, stopping);
+    } finally {
+      // Also when the start failed: what is left open would keep the process alive.
+      stopping.abort();
+      await scripts?.close();
+      await removeWorkFolder(home, session.logger);
+    }
     if (scriptedUrl !== undefined) terminal.err(SIMULATED);
     return 0;
   });
+}
+
+/** Works until told to stop. */
+async function serveQueues(
+  context: CommandContext,
+  session: Session,
+  flags: WorkerFlags,
+  personas: string[],
+  stopping: AbortController,
+): Promise<void> {
+  const { terminal, config } = context;
+  const { cache } = config;
+  const sandbox = await openSandbox({ mode: config.sandbox, cache, logger: session.logger });
+  const measuring = await openMeasuringAids({ cache, sandbox, logger: session.logger, signal: stopping.signal });
+  const isGating = flags.gates === true || flags.personas === undefined;
+  const fleet = await startFleet(
+    {
+      config,
+      redis: session.redis,
+      redisUrl: session.redisUrl,
+      store: session.store,
+      blobs: session.blobs,
+      sandbox,
+      models: await loadModelConfig(packagePath('config', 'models.yaml')),
+      definitions: new DefinitionsCache(session.blobs),
+      measuring,
+      logger: session.logger,
+    },
+    { personas, gates: isGating, concurrency: flags.concurrency },
+  );
+  terminal.err(
+    `worker ready: ${fleet.queues.length} queues, sandbox ${sandbox.description}, blobs ${session.blobs.location}`,
+  );
+  // In the background: what a measurement needs first is proven first.
+  const prove = async (): Promise<void> => {
+    try {
+      terminal.err(await measuring.selftest.proveAll(allCollectors));
+    } catch (err) {
+      if (!stopping.signal.aborted) terminal.err(`the self-test could not be run: ${errorMessage(err)}`);
+    }
+  };
+  const proven = isGating ? prove() : Promise.resolve();
+  await untilStopped(context, flags);
+  terminal.err('worker stops: running jobs may finish, new ones are left to others');
+  await fleet.close();
+  // Not before: a running job may wait for a self-test.
+  stopping.abort();
+  await proven;
 }
 
 /** `--gates` alone serves only the gates; `--personas` alone only those personas; neither serves everything. */
@@ -103,4 +123,6 @@ async function untilStopped(context: CommandContext, flags: WorkerFlags): Promis
   }
   process.stdin.resume();
   await Promise.race([stopped, once(process.stdin, 'end')]);
+  // While it is read, it keeps this process alive.
+  process.stdin.destroy();
 }
