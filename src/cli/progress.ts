@@ -42,12 +42,15 @@ const SUMMARY_COLUMNS = 160;
 export class ProgressView {
   readonly #terminal: Terminal;
   readonly #plan: RunPlan;
+  readonly #command: string;
   readonly #rows: Map<string, Row>;
   #redraw: ReturnType<typeof createLogUpdate> | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #began = Date.now();
 
-  constructor(terminal: Terminal, plan: RunPlan) {
+  /** `command`: how the program is called, for what people are asked to type. */
+  constructor(terminal: Terminal, plan: RunPlan, command = 'maestro') {
+    this.#command = command;
     this.#terminal = terminal;
     this.#plan = plan;
     this.#rows = new Map(
@@ -157,7 +160,7 @@ export class ProgressView {
 
   #approvalText({ runId, phase, role }: Extract<RunEvent, { type: 'approval.requested' }>): string {
     if (this.#plan.scripted?.approvals === true) return `? waits for approval by ${role}, which a script gives`;
-    return `? waits for approval by ${role}: maestro approve ${runId} ${phase} --role ${role} --by NAME`;
+    return `? waits for approval by ${role}: ${this.#command} approve ${runId} ${phase} --role ${role} --by NAME`;
   }
 
   #onPhase(event: Extract<RunEvent, { type: 'phase.status' }>): Kept[] {

@@ -12,6 +12,8 @@ export interface ExportedRun {
   commit: string | null;
   /** The phases whose work it holds (with all that they built on). */
   phases: string[];
+  /** The phases whose work it does not hold, because of the conflicts. */
+  leftOut: string[];
   conflicts: MergeConflict[];
 }
 
@@ -31,15 +33,19 @@ export async function exportRun(of: {
   const sources = tips.flatMap((tip) =>
     tip.bundle === null || tip.commit === null ? [] : [{ label: tip.phase, bundle: tip.bundle, commit: tip.commit }],
   );
-  const phases = sources.map((source) => source.label);
-  if (sources.length === 0) return { repository: null, commit: null, phases, conflicts: [] };
+  if (sources.length === 0) return { repository: null, commit: null, phases: [], leftOut: [], conflicts: [] };
   const dir = join(of.scratch, `export-${of.runId}`);
   try {
     const { workspace, conflicts } = await openWorkspace({ dir, blobs: of.blobs, sources });
     const merged = await workspace.bundle();
     await rm(of.dir, { recursive: true, force: true });
     await cloneBundle({ ...merged, blobs: of.blobs, dir: of.dir, branch: 'main' });
-    return { repository: of.dir, commit: merged.commit, phases, conflicts };
+    // The last one named is the one that did not fit on what was there.
+    const unfit = new Set(conflicts.map((conflict) => conflict.labels.at(-1)));
+    const labels = sources.map((source) => source.label);
+    const phases = labels.filter((label) => !unfit.has(label));
+    const leftOut = labels.filter((label) => unfit.has(label));
+    return { repository: of.dir, commit: merged.commit, phases, leftOut, conflicts };
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

@@ -129,3 +129,30 @@ test('a killed demo leaves nothing behind after some seconds', LONG, async () =>
   await demo.ended;
   await expect.poll(() => leftOver(family, home), { timeout: 30_000, interval: 500 }).toEqual([]);
 });
+
+test('a demo has keys of its own in a Redis that others use, and says how to look at its run', LONG, async () => {
+  const { env, home } = await place(redis);
+  const demo = start(['demo'], env, home);
+  const [, prefix = '', runId = ''] = await demo.says(
+    /^look +MAESTRO_PREFIX='(\{maestro-demo-\w+\})' \S*maestro status (\w{26})$/m,
+  );
+  const [theirs, ours] = await Promise.all([
+    run(['status', runId, '--json'], { ...env, MAESTRO_PREFIX: prefix }, home),
+    run(['runs', '--json'], env, home),
+  ]);
+  expect(JSON.parse(theirs.stdout)).toMatchObject({ runId, simulated: true });
+  expect(JSON.parse(ours.stdout)).toMatchObject({ runs: [] });
+  demo.child.kill('SIGINT');
+  expect((await demo.ended).exit).toBe(5);
+});
+
+test('Ctrl-C while the workers of a demo are starting ends it with 5, and no worker is left', LONG, async () => {
+  const { env, home } = await place(redis);
+  const demo = start(['demo'], env, home);
+  await demo.says(/^redis /m);
+  demo.child.kill('SIGINT');
+  const ended = await demo.ended;
+  expect(ended.exit).toBe(5);
+  expect(ended.stderr).toMatch(/error: stopped before worker-\d was ready\n$/);
+  expect(await leftOver([], home)).toEqual([]);
+});

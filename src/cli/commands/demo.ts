@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { enqueueRun } from '../../producer/enqueue.ts';
 import { startServer } from '../../producer/server.ts';
@@ -8,11 +8,12 @@ import type { RunPlan } from '../../shared/run-record.ts';
 import { cancelRun } from '../../shared/transitions.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { shippedScenarios, startShippedScripts } from '../../workers/scripted/shipped.ts';
-import { startChildWorker, withoutModelKeys } from '../children.ts';
+import { type ChildWorker, startChildWorker, withoutModelKeys } from '../children.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { count } from '../text.ts';
 import { followRun } from './follow.ts';
 import { type RunFlags, SIMULATED, planFromFlags, showResult } from './run.ts';
+import { commandFor } from './run-result.ts';
 
 export interface DemoFlags extends RunFlags {
   sabotage?: string;
@@ -34,9 +35,10 @@ export async function demoCommand(context: CommandContext, flags: DemoFlags): Pr
   else assertKey(context);
   const scenario = flags.sabotage === undefined ? flags.scenario : await sabotageScenario(flags.sabotage, isScripted);
   const input = flags.input.length > 0 || flags.inputFile !== undefined ? flags.input : [`requirement=${REQUIREMENT}`];
-  return withSession(context, { startRedis: true }, (session) =>
-    runDemo(context, session, { ...flags, scenario, input }),
-  );
+  // Keys of its own: workers that wait on the same Redis take no work of a demo, and its workers none of theirs.
+  const prefix = `{maestro-demo-${randomBytes(4).toString('hex')}}`;
+  const own = { ...context, config: { ...context.config, prefix } };
+  return withSession(own, { startRedis: true }, (session) => runDemo(own, session, { ...flags, scenario, input }));
 }
 
 async function runDemo(context: CommandContext, session: Session, flags: DemoFlags): Promise<number> {
@@ -58,14 +60,7 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
       MAESTRO_LOG_LEVEL: 'info',
       ...(scripts === undefined ? {} : { MAESTRO_SCRIPTED_URL: scripts.url }),
     };
-    const names = Array.from({ length: flags.workers }, (_, index) => `worker-${index + 1}`);
-    const workers = await Promise.all(
-      names.map(async (name) => {
-        const worker = await startChildWorker({ name, home: workersHome, env, args: ['--concurrency', '2'], signal });
-        stops.push(() => worker.stop());
-        return worker;
-      }),
-    );
+    const workers = await startWorkers(flags.workers, { home: workersHome, env, signal, stops });
     terminal.err(`workers  ${count(workers.length, 'process')} with a work folder each, logs in ${workersHome}`);
     const server = await startServer({
       host: '127.0.0.1',
@@ -81,9 +76,10 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
     stops.unshift(() => server.close());
     terminal.err(`watch    ${server.url}/ (queues: ${server.url}/queues)`);
     await enqueueRun({ ...session, prefix: config.prefix }, plan);
-    terminal.err(`run      ${plan.runId} of ${plan.workflow}, ${plan.phases.length} phases\n`);
+    terminal.err(`run      ${plan.runId} of ${plan.workflow}, ${plan.phases.length} phases`);
+    terminal.err(`look     ${commandFor(context)} status ${plan.runId}\n`);
     const hasEnded = await Promise.race([
-      followRun(session, plan, terminal, signal),
+      followRun(session, plan, terminal, signal, commandFor(context)),
       ...workers.map((worker) => worker.failed),
     ]);
     if (hasEnded) return await showResult(context, session, plan, flags);
@@ -92,8 +88,23 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
     return EXIT.cancelled;
   } finally {
     for (const stop of stops.toReversed()) await stop();
-    await rm(join(config.home, 'work'), { recursive: true, force: true });
   }
+}
+
+/** Starts workers side by side. When one does not start, the others are settled before it is told. */
+async function startWorkers(
+  workers: number,
+  options: { home: string; env: NodeJS.ProcessEnv; signal: AbortSignal; stops: (() => Promise<void>)[] },
+): Promise<ChildWorker[]> {
+  const names = Array.from({ length: workers }, (_, index) => `worker-${index + 1}`);
+  const { home, env, signal, stops } = options;
+  const starting = names.map(async (name) => {
+    const worker = await startChildWorker({ name, home, env, args: ['--concurrency', '2'], signal });
+    stops.push(() => worker.stop());
+    return worker;
+  });
+  await Promise.allSettled(starting);
+  return Promise.all(starting);
 }
 
 function assertKey({ config }: CommandContext): void {

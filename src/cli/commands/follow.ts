@@ -18,8 +18,10 @@ export async function followRun(
   plan: RunPlan,
   terminal: Terminal,
   signal: AbortSignal,
+  /** How to call this program so that it finds the run. */
+  command = 'maestro',
 ): Promise<boolean> {
-  const view = new ProgressView(terminal, plan);
+  const view = new ProgressView(terminal, plan, command);
   // Ctrl-C is echoed by the terminal, and answered by a line of its own.
   signal.addEventListener('abort', () => view.freeze());
   const ended = new AbortController();

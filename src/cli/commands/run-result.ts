@@ -5,6 +5,7 @@ import { loadPolicySet } from '../../gates/load-policy.ts';
 import { renderRunHtml } from '../../gates/reports/run-report.ts';
 import { type ExportedRun, exportRun } from '../../producer/export-run.ts';
 import { type BlobStore, getJson } from '../../shared/blob-store.ts';
+import { readConfig } from '../../shared/config.ts';
 import { Definitions } from '../../shared/definitions.ts';
 import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
 import { Handoff } from '../../shared/handoff.ts';
@@ -12,7 +13,7 @@ import type { RunId } from '../../shared/names.ts';
 import { packagePath } from '../../shared/package-root.ts';
 import { RoundEvidence } from '../../shared/round-evidence.ts';
 import type { BlobRef, PhaseRecord, RunRecord } from '../../shared/run-record.ts';
-import type { Session } from '../session.ts';
+import type { CommandContext, Session } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
 import { count, oneLine } from '../text.ts';
 import { cost, elapsed, paintStatus, tokens, verdictProblems } from '../words.ts';
@@ -132,7 +133,9 @@ export function resultJson(result: Omit<RunResult, 'exported'> & { exported?: Ex
     usage: run.usage,
     startedAt: run.startedAt,
     finishedAt: run.finishedAt,
-    ...(exported === undefined ? {} : { repository: exported.repository, commit: exported.commit }),
+    ...(exported === undefined
+      ? {}
+      : { repository: exported.repository, commit: exported.commit, conflicts: exported.conflicts }),
     report,
     gates: countGates(phases),
     phases: phases.map((phase) => ({
@@ -211,15 +214,29 @@ export function summaryLines(colors: Terminal['colors'], { run, phases }: Pick<R
 
 const span = (from: string, to: string): string => elapsed(Date.parse(to) - Date.parse(from));
 
-export const conflictLines = (colors: Terminal['colors'], exported: ExportedRun): string[] =>
-  exported.conflicts.map((conflict) =>
-    colors.red(
-      `  conflict    ${oneLine(conflict.file)}: ${conflict.labels.join(' and ')}; only part of the work is in the repository`,
-    ),
-  );
+/** One line that says what is missing, and one for every file that is why. */
+export function conflictLines(colors: Terminal['colors'], { conflicts, leftOut }: ExportedRun): string[] {
+  if (conflicts.length === 0) return [];
+  return [
+    `  blocked     the work of ${leftOut.join(', ')} does not fit with the rest and is not in the repository`,
+    ...conflicts.map(({ file, labels }) => `  conflict    ${oneLine(file)} was changed by ${labels.join(' and ')}`),
+  ].map((line) => colors.red(line));
+}
 
 /** The command as a person in this folder can type it: a clone has it in `bin`, an installed package on the PATH. */
 export function commandName(cwd: string): string {
   const path = relative(cwd, packagePath('bin', 'maestro'));
   return path.startsWith('..') || path.includes('node_modules') ? 'maestro' : path;
+}
+
+/** The command with what it needs to find the runs of this one: a demo has keys of its own in Redis. */
+export function commandFor({ config, env, cwd }: Pick<CommandContext, 'config' | 'env' | 'cwd'>): string {
+  const isUsual = config.prefix === readConfig(env, cwd).prefix;
+  return `${isUsual ? '' : `MAESTRO_PREFIX='${config.prefix}' `}${commandName(cwd)}`;
+}
+
+/** The code of a run, or 3 when all passed by itself and could not be handed over together. */
+export function exitOfResult({ run, exported }: Pick<RunResult, 'run' | 'exported'>): number {
+  const exit = exitOf(run);
+  return exit === EXIT.passed && exported.conflicts.length > 0 ? EXIT.blocked : exit;
 }

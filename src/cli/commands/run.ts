@@ -12,7 +12,7 @@ import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.t
 import { type PolicyFlags, definitionFolders } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { followRun } from './follow.ts';
-import { collectResult, commandName, exitOf, resultJson, resultLines } from './run-result.ts';
+import { collectResult, commandFor, commandName, exitOfResult, resultJson, resultLines } from './run-result.ts';
 
 export interface RunFlags extends PolicyFlags {
   input: string[];
@@ -120,12 +120,11 @@ export async function showResult(
 ): Promise<number> {
   const { terminal, cwd } = context;
   const result = await collectResult(session, plan.runId);
-  const maestro = commandName(cwd);
   // A private Redis that this command started ends with it; its data stays in the home folder.
-  const first = session.server.started ? `${maestro} up, then ` : '';
-  const lines = resultLines(terminal.colors, result, `${first}${maestro} status ${plan.runId}`);
+  const first = session.server.started ? `${commandName(cwd)} up, then ` : '';
+  const lines = resultLines(terminal.colors, result, `${first}${commandFor(context)} status ${plan.runId}`);
   terminal.err(['', ...lines].join('\n'));
   if (flags.json === true) terminal.out(JSON.stringify(resultJson(result), null, 2));
   if (result.run.simulated) terminal.err(SIMULATED);
-  return exitOf(result.run);
+  return exitOfResult(result);
 }

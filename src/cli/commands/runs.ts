@@ -211,15 +211,14 @@ export function artifactsCommand(
     const out = flags.out === undefined ? undefined : resolve(cwd, flags.out);
     const exported = await writeRepository(session, runId, out);
     const { repository, commit, phases } = exported;
-    if (flags.json === true)
-      terminal.out(JSON.stringify({ runId, status, simulated, repository, commit, phases }, null, 2));
+    if (flags.json === true) terminal.out(JSON.stringify({ runId, status, simulated, ...exported }, null, 2));
     else if (repository === null) terminal.out(`no phase of run ${runId} has handed anything on yet (${status})`);
     else {
       terminal.out(`${repository} holds the work of ${phases.join(', ')}${simulated ? ' [simulated]' : ''}`);
       terminal.out(`commit ${commit}; look with: git -C ${repository} log --stat`);
       for (const line of conflictLines(terminal.outColors, exported)) terminal.out(line);
     }
-    return EXIT.passed;
+    return exported.conflicts.length > 0 ? EXIT.blocked : EXIT.passed;
   });
 }
 
