@@ -1,38 +1,17 @@
 import type { z } from 'zod';
 import type { Evidence, Finding } from '../../../shared/verdict.ts';
-import type { CollectContext, Collected, Collector } from '../../collector.ts';
+import type { CollectContext } from '../../collector.ts';
 import { type ProjectCopy, copyProject } from './project-files.ts';
 import { AstReport, LintReport } from './probe-reports.ts';
-import { freshFolder, notEvaluable, removeWork, runProbe } from './run-tool.ts';
+import { freshFolder, runProbe } from './run-tool.ts';
+import { scopeCollectors } from './scope-collector.ts';
 import { type CodeScope, readScope } from './scope.ts';
 
 /** Raised with every change of what the code collectors measure, or how. */
 const VERSION = '1';
 
-/** A collector over the code of one scope: every way of having no scope makes all its metrics not evaluable. */
-export const codeCollector = (spec: {
-  id: string;
-  metrics: readonly string[];
-  timeoutMs: number;
-  measure: (context: CollectContext, scope: CodeScope) => Promise<Collected>;
-}): Collector => ({
-  id: spec.id,
-  version: VERSION,
-  metrics: spec.metrics,
-  timeoutMs: spec.timeoutMs,
-  collect: async (context) => {
-    const wanted = spec.metrics.filter((metric) => metric in context.metrics);
-    const reading = await readScope(context.root, context.phase);
-    if ('notEvaluable' in reading) return notEvaluable(wanted, reading.notEvaluable);
-    try {
-      const collected = await spec.measure(context, reading.scope);
-      const values = Object.entries(collected.values).filter(([name]) => wanted.includes(name));
-      return { ...collected, values: Object.fromEntries(values) };
-    } finally {
-      await removeWork(context);
-    }
-  },
-});
+/** A collector over the JavaScript and TypeScript of one scope. */
+export const codeCollector = scopeCollectors(VERSION, readScope);
 
 /** The whole project in a folder of the host's own, with comments that would switch a tool off defused. */
 export const defusedCopy = async (context: CollectContext, scope: CodeScope): Promise<ProjectCopy> =>

@@ -19,7 +19,11 @@ export interface TestRun {
   ranIn: string;
   evidence: Evidence;
 }
-export type TestReading = TestRun | { notEvaluable: string; findings: Finding[]; evidence: Evidence[] };
+/** `results`: the tests were run and told so themselves; `none`: the run broke off, so it says nothing about them. */
+export type TestEnd = 'results' | 'timeout' | 'none';
+export type TestReading =
+  | TestRun
+  | { notEvaluable: string; endedWith: TestEnd; findings: Finding[]; evidence: Evidence[] };
 
 const probe = (name: string): string => `${INSIDE.fleet}/dist/gates/probes/${name}.js`;
 /** The exit code that the guard gives to a test file that ends its own process early. */
@@ -58,16 +62,19 @@ export async function runTests(
       : {}),
   });
   const evidence = { ...commandEvidence(context, argv, result), tool: 'node --test' };
-  const refuse = (notEvaluable: string, findings: Finding[] = []): TestReading => ({
+  const refuse = (notEvaluable: string, endedWith: TestEnd, findings: Finding[] = []): TestReading => ({
     notEvaluable,
+    endedWith,
     findings,
     evidence: [evidence],
   });
   const read = readRecords(result, key);
-  if (typeof read === 'string') return refuse(`${options.what}: ${read}`);
+  if (typeof read === 'string')
+    return refuse(`${options.what}: ${read}`, result.endedBy === 'timeout' ? 'timeout' : 'none');
 
   const cutOff = files.flatMap((file) => faultOfFile(file, read.records, read.ranIn));
-  if (cutOff[0]) return refuse(`${options.what}: ${cutOff[0].message}`, cutOff);
+  const isKilled = files.some((file) => wasKilled(recordOf(file, read.records, read.ranIn)));
+  if (cutOff[0]) return refuse(`${options.what}: ${cutOff[0].message}`, isKilled ? 'none' : 'results', cutOff);
   const cases = leaves(read.records, read.ranIn).filter(({ name }) => !files.includes(name));
   const count = (outcome: TestCase['outcome']): number => cases.filter((test) => test.outcome === outcome).length;
   const run: TestRun = {
@@ -80,11 +87,13 @@ export async function runTests(
     evidence: { ...evidence, toolVersion: read.node, summary: '' },
   };
   run.evidence.summary = `${options.what}: ${run.passed} passed, ${run.failed} failed, ${run.skipped} skipped, ${run.todo} todo in ${files.length} files`;
-  if (cases.length === 0) return refuse(`${options.what}: ${files.length} test files hold no test at all`);
-  if (run.passed + run.failed === 0) return refuse(`${options.what}: every test is skipped or todo, so nothing ran`);
+  if (cases.length === 0) return refuse(`${options.what}: ${files.length} test files hold no test at all`, 'results');
+  if (run.passed + run.failed === 0)
+    return refuse(`${options.what}: every test is skipped or todo, so nothing ran`, 'results');
   if ((result.exitCode === 0) !== (run.failed === 0))
     return refuse(
       `${options.what}: the runner ended with code ${result.exitCode}, which its ${run.failed} failures do not explain`,
+      'none',
     );
   return run;
 }
@@ -127,8 +136,15 @@ function readLine(line: string, key: string): TestRecord | undefined {
 }
 
 /** A record under the file's own name stands for a file that held no test, or whose process did not end well. */
+const recordOf = (file: string, records: readonly Recorded[], ranIn: string): Recorded | undefined =>
+  records.find(({ name, nesting }) => nesting === 0 && (name === file || name === `${ranIn}/${file}`));
+
+/** The process of the file was ended by a signal that was not sent for its time limit. */
+const wasKilled = (record: Recorded | undefined): boolean =>
+  record?.outcome === 'failed' && record.exitCode === null && !record.message.includes('timed out');
+
 function faultOfFile(file: string, records: readonly Recorded[], ranIn: string): Finding[] {
-  const record = records.find(({ name, nesting }) => nesting === 0 && (name === file || name === `${ranIn}/${file}`));
+  const record = recordOf(file, records, ranIn);
   if (record === undefined) return [];
   const finding = (rule: string, message: string): Finding[] => [
     { metric: 'test_pass_rate', rule, message: `${file} ${message}`, severity: 'error', file },

@@ -2,8 +2,9 @@ import type { z } from 'zod';
 import { FleetError } from '../../../../shared/errors.ts';
 import type { SandboxResult } from '../../../../shared/sandbox/sandbox.ts';
 import type { Evidence, Finding } from '../../../../shared/verdict.ts';
-import type { CollectContext, Collected, Collector } from '../../../collector.ts';
-import { INSIDE, commandEvidence, faultOf, notEvaluable, removeWork, runTool } from '../run-tool.ts';
+import type { CollectContext } from '../../../collector.ts';
+import { INSIDE, commandEvidence, faultOf, runTool } from '../run-tool.ts';
+import { scopeCollectors } from '../scope-collector.ts';
 import { AnalysisReport, ManifestReport } from './reports.ts';
 import { type PythonScope, readPythonScope } from './scope.ts';
 import { pythonTools } from './toolchain.ts';
@@ -11,30 +12,8 @@ import { pythonTools } from './toolchain.ts';
 /** Raised with every change of what the Python collectors measure, or how. */
 const VERSION = '1';
 
-/** A collector over the Python of one scope: every way of having no scope makes all its metrics not evaluable. */
-export const pythonCollector = (spec: {
-  id: string;
-  metrics: readonly string[];
-  timeoutMs: number;
-  measure: (context: CollectContext, scope: PythonScope) => Promise<Collected>;
-}): Collector => ({
-  id: spec.id,
-  version: VERSION,
-  metrics: spec.metrics,
-  timeoutMs: spec.timeoutMs,
-  collect: async (context) => {
-    const wanted = spec.metrics.filter((metric) => metric in context.metrics);
-    const reading = await readPythonScope(context.root, context.phase);
-    if ('notEvaluable' in reading) return notEvaluable(wanted, reading.notEvaluable);
-    try {
-      const collected = await spec.measure(context, reading.scope);
-      const values = Object.entries(collected.values).filter(([name]) => wanted.includes(name));
-      return { ...collected, values: Object.fromEntries(values) };
-    } finally {
-      await removeWork(context);
-    }
-  },
-});
+/** A collector over the Python of one scope. */
+export const pythonCollector = scopeCollectors(VERSION, readPythonScope);
 
 /** Runs one of the fleet's Python scripts in the sandbox; the project is mounted read-only. */
 export async function runPython(
