@@ -2,9 +2,10 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyProject } from '../collectors/code/project-files.ts';
 import { CoverageReport, MutantsReport } from '../collectors/code/probe-reports.ts';
-import { type TestRun, runTests } from '../collectors/code/run-tests.ts';
+import { type TestReading, type TestRun, runTests } from '../collectors/code/run-tests.ts';
 import { INSIDE, freshFolder, runProbe } from '../collectors/code/run-tool.ts';
 import type { CodeScope } from '../collectors/code/scope.ts';
+import { FleetError } from '../../shared/errors.ts';
 import { readRegularFile } from '../hostile-files.ts';
 import { inParallel } from '../in-parallel.ts';
 import { type IntegrityInput, contextOn } from './integrity-context.ts';
@@ -21,7 +22,7 @@ export interface Mutation {
   possible: number;
   killed: Mutant[];
   survived: Mutant[];
-  /** Drawn, but the time was up. */
+  /** Drawn, but the time was up, or the run broke off and says nothing about the tests. */
   untried: number;
   /** Lines that the new tests run at all. */
   covered: number;
@@ -71,12 +72,12 @@ export async function tryMutants(
   const outcomes = await inParallel(report.mutants, AT_ONCE, async (mutant, slot) => {
     const folder = slots[slot];
     if (folder === undefined || Date.now() - began > BUDGET_MS) return undefined;
-    const isNoticed = await withMutant(folder, mutant, async () => {
-      const run = await runTests(contextOn(context, folder), tests, { what: 'mutant', hasTypeScript, wallMs });
-      return notices(first, run);
-    });
-    return isNoticed;
+    const run = await withMutant(folder, mutant, () =>
+      runTests(contextOn(context, folder), tests, { what: 'mutant', hasTypeScript, wallMs }).catch(whenNoSandbox),
+    );
+    return run === undefined ? undefined : notices(first, run);
   });
+  context.signal.throwIfAborted();
   for (const [index, mutant] of report.mutants.entries()) {
     const isNoticed = outcomes[index];
     if (isNoticed === undefined) result.untried += 1;
@@ -87,9 +88,17 @@ export async function tryMutants(
 
 const key = (test: TestRun['cases'][number]): string => `${test.file}\0${test.line}\0${test.name}`;
 
-/** A fault is noticed when a test that passed without it no longer does, or the tests no longer run. */
-function notices(before: TestRun, after: Awaited<ReturnType<typeof runTests>>): boolean {
-  if ('notEvaluable' in after) return true;
+/** A sandbox that fails once leaves its fault untried, which is counted; anything else ends the check. */
+function whenNoSandbox(err: unknown): undefined {
+  if (!(err instanceof FleetError) || err.code !== 'SANDBOX_UNAVAILABLE') throw err;
+}
+
+/**
+ * A fault is noticed when a test that passed without it no longer does, its file no longer runs, or the tests never
+ * end. Undefined when the run broke off in another way: then the tests did not notice it, something else ended them.
+ */
+function notices(before: TestRun, after: TestReading): boolean | undefined {
+  if ('notEvaluable' in after) return after.endedWith === 'none' ? undefined : true;
   const passed = new Set(after.cases.filter(({ outcome }) => outcome === 'passed').map(key));
   return before.cases.some((test) => test.outcome === 'passed' && !passed.has(key(test)));
 }

@@ -105,7 +105,7 @@ function decide(
         ];
   }
   if (tried < Math.min(TRIED_AT_LEAST, mutation.possible, tried + mutation.untried))
-    return ['error', `${seen}; only ${tried} of ${tried + mutation.untried} planted faults could be tried in time`];
+    return ['error', `${seen}; only ${tried} of ${tried + mutation.untried} planted faults could be tried`];
   const share = `${mutation.killed.length} of ${tried} faults planted in the lines they run were noticed (${mutation.possible} possible, at least ${KILL_RATIO * 100} % needed)`;
   return [mutation.killed.length / tried >= KILL_RATIO ? 'held' : 'violated', `${seen}; ${share}`];
 }

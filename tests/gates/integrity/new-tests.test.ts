@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { check } from './support.ts';
+import { FleetError } from '../../../src/shared/errors.ts';
+import type { Sandbox, SandboxResult } from '../../../src/shared/sandbox/sandbox.ts';
+import { check, realSandbox } from './support.ts';
 
 const head = `import assert from 'node:assert/strict';\nimport { test } from 'node:test';\n`;
 const RANGE = `export function inRange(value, low, high) {
@@ -118,5 +120,63 @@ describe('new tests', () => {
   test('a phase without new tests has nothing to show', async () => {
     const done = await check({ base: { 'src/range.js': RANGE }, work: { 'src/range.js': `${RANGE}\n` } });
     expect(done.of('tests_mean_something')).toMatchObject({ outcome: 'not_applicable', examined: 0 });
+  });
+});
+
+describe('a planted fault whose run broke off', () => {
+  const phase = { base: { 'src/other.js': 'export const one = 1;\n' }, work: { 'src/range.js': RANGE, [T]: GOOD } };
+
+  /** The real sandbox, where something else happens to the runs that try a fault once they have ended. */
+  async function endingWith(end: (result: SandboxResult) => SandboxResult): Promise<Sandbox> {
+    const { kind, description, pathOf, run } = await realSandbox().then((sandbox) => ({
+      kind: sandbox.kind,
+      description: sandbox.description,
+      pathOf: sandbox.pathOf.bind(sandbox),
+      run: sandbox.run.bind(sandbox),
+    }));
+    const triesFault: Sandbox['run'] = async (command) => {
+      const result = await run(command);
+      return command.mounts.some(({ host }) => host.includes('/mutants-')) ? end(result) : result;
+    };
+    return { kind, description, pathOf, run: triesFault };
+  }
+
+  test.each<[string, (result: SandboxResult) => SandboxResult]>([
+    ['by a signal', (result) => ({ ...result, exitCode: null, endedBy: 'signal' })],
+    ['before its report was whole', (result) => ({ ...result, stdout: '' })],
+    [
+      'with its sandbox',
+      () => {
+        throw new FleetError('SANDBOX_UNAVAILABLE', 'the sandbox did not start');
+      },
+    ],
+  ])('%s is untried, never noticed', async (_, end) => {
+    const done = await check({ ...phase, sandbox: await endingWith(end) });
+    expect(done.of('tests_mean_something')).toMatchObject({ outcome: 'error' });
+    expect(done.of('tests_mean_something').message).toMatch(/only 0 of \d+ planted faults could be tried$/);
+  });
+
+  test('because a process of the tests was killed is untried, never noticed', async () => {
+    const killing = GOOD.replace(
+      "test('a value",
+      "if (!inRange(2, 1, 3) || inRange(0, 1, 3) || inRange(4, 1, 3)) process.kill(process.pid, 'SIGKILL');\ntest('a value",
+    );
+    const done = await check({ ...phase, work: { ...phase.work, [T]: killing } });
+    const report: unknown = JSON.parse(await readFile(join(done.outDir, 'new-tests.json'), 'utf8'));
+    expect(report).not.toMatchObject({ mutation: { untried: 0 } });
+  });
+
+  test('because everything was stopped ends the check', async () => {
+    const stop = new AbortController();
+    const sandbox = await endingWith((result) => {
+      stop.abort();
+      return { ...result, exitCode: null, endedBy: 'aborted' };
+    });
+    // One fault for each run at a time, so that no later run stumbles over the signal.
+    const work = {
+      'src/range.js': 'export const isBig = (value) => value > 3;\n',
+      [T]: `${head}import { isBig } from '../../src/range.js';\ntest('big', () => { assert.ok(isBig(4)); assert.ok(!isBig(3)); });\n`,
+    };
+    await expect(check({ ...phase, work, sandbox, signal: stop.signal })).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 });

@@ -49,6 +49,8 @@ interface Phase {
   /** Who wrote the files of the base; `solution_architect` where it is not said. */
   owners?: Readonly<Record<string, string>>;
   phase?: string;
+  sandbox?: Sandbox;
+  signal?: AbortSignal;
 }
 
 export interface Checks extends Integrity {
@@ -63,6 +65,8 @@ export async function check({
   persona = 'backend_developer',
   owners = {},
   phase = 'backend',
+  sandbox,
+  signal = new AbortController().signal,
 }: Phase): Promise<Checks> {
   const folder = await tempFolder();
   const [baseRoot, root, outDir] = [join(folder, 'base'), join(folder, 'work'), join(folder, 'out')];
@@ -80,13 +84,13 @@ export async function check({
     context: {
       root,
       outDir,
-      sandbox: await realSandbox(),
+      sandbox: sandbox ?? (await realSandbox()),
       phase,
       metrics: {},
       artifacts: {},
       run: { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} },
       tree: 'sha256:tree',
-      signal: new AbortController().signal,
+      signal,
       logger: silentLogger(),
     },
     baseRoot,
