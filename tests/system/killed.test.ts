@@ -127,7 +127,7 @@ test('a killed demo leaves nothing behind after some seconds', LONG, async () =>
   const { demo, home, family } = await busyDemo();
   demo.child.kill('SIGKILL');
   await demo.ended;
-  await expect.poll(() => leftOver(family, home), { timeout: 30_000, interval: 500 }).toEqual([]);
+  await expect.poll(() => leftOver(family, home), { timeout: 60_000, interval: 500 }).toEqual([]);
 });
 
 test('a demo has keys of its own in a Redis that others use, and says how to look at its run', LONG, async () => {
@@ -141,7 +141,9 @@ test('a demo has keys of its own in a Redis that others use, and says how to loo
     run(['runs', '--json'], env, home),
   ]);
   expect(JSON.parse(theirs.stdout)).toMatchObject({ runId, simulated: true });
-  expect(JSON.parse(ours.stdout)).toMatchObject({ runs: [] });
+  // Other tests of this file have runs there; the demo's is not among them.
+  expect(ours.exit).toBe(0);
+  expect(ours.stdout).not.toContain(runId);
   demo.child.kill('SIGINT');
   expect((await demo.ended).exit).toBe(5);
 });

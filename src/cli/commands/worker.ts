@@ -88,9 +88,10 @@ async function serveQueues(
     }
   };
   const proven = isGating ? prove() : Promise.resolve();
-  await untilStopped(context, flags);
+  const isAlone = await untilStopped(context, flags);
   terminal.err('worker stops: running jobs may finish, new ones are left to others');
-  await fleet.close();
+  // Whoever started it is gone without a word, and a private Redis with it: there is nothing to finish for.
+  await fleet.close(...(isAlone ? [ALONE_CLOSE_MS] : []));
   // Not before: a running job may wait for a self-test.
   stopping.abort();
   await proven;
@@ -112,17 +113,20 @@ async function personasToServe(flags: WorkerFlags): Promise<string[]> {
   });
 }
 
-/** Waits for Ctrl-C, SIGTERM or, when this process belongs to another, for that one's end. */
-async function untilStopped(context: CommandContext, flags: WorkerFlags): Promise<void> {
+const ALONE_CLOSE_MS = 1_000;
+
+/** Waits for Ctrl-C, SIGTERM or, when this process belongs to another, for that one's end: then the answer is true. */
+async function untilStopped(context: CommandContext, flags: WorkerFlags): Promise<boolean> {
   const { signal } = context;
-  if (signal.aborted) return;
+  if (signal.aborted) return false;
   const stopped = once(signal, 'abort');
   if (flags.exitWithParent !== true) {
     await stopped;
-    return;
+    return false;
   }
   process.stdin.resume();
   await Promise.race([stopped, once(process.stdin, 'end')]);
   // While it is read, it keeps this process alive.
   process.stdin.destroy();
+  return !signal.aborted;
 }
