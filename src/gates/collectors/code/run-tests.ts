@@ -7,7 +7,10 @@ import { TestRecord } from './probe-reports.ts';
 import { INSIDE, commandEvidence, runTool } from './run-tool.ts';
 
 type Recorded = Extract<TestRecord, { type: 'test' }>;
-export type TestCase = Pick<Recorded, 'name' | 'file' | 'line' | 'outcome' | 'durationMs' | 'message'>;
+export interface TestCase extends Pick<Recorded, 'name' | 'file' | 'line' | 'outcome' | 'durationMs' | 'message'> {
+  /** The name, with what the test says of itself beside it. */
+  title: string;
+}
 
 export interface TestRun {
   cases: TestCase[];
@@ -176,7 +179,7 @@ function leaves(records: readonly Recorded[], ranIn: string): TestCase[] {
     if ((hasChildren || (record.isSuite && !isOff)) && !isOwnFailure) return [];
     const { name, line, outcome, durationMs, message } = record;
     const file = record.file.startsWith(`${ranIn}/`) ? record.file.slice(ranIn.length + 1) : record.file;
-    return [{ name, line, outcome, durationMs, message, file }];
+    return [{ name, title: name, line, outcome, durationMs, message, file }];
   });
 }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { SandboxResult } from '../../../../shared/sandbox/sandbox.ts';
 import type { Evidence, Finding } from '../../../../shared/verdict.ts';
 import type { CollectContext } from '../../../collector.ts';
-import type { TestRun } from '../run-tests.ts';
+import type { TestEnd, TestReading, TestRun } from '../run-tests.ts';
 import { runPython } from './probe.ts';
 import { PytestRecord } from './reports.ts';
 import type { PythonScope } from './scope.ts';
@@ -11,12 +11,10 @@ type End = Extract<PytestRecord, { type: 'end' }>;
 type Recorded = Extract<PytestRecord, { type: 'test' }>;
 
 export interface PytestRun extends TestRun {
-  /** By the index of the case: its name and the first line of its docstring. */
-  titles: readonly string[];
   /** Lines that ran, by source file. */
   lines: End['lines'];
 }
-export type PytestReading = PytestRun | { notEvaluable: string; findings: Finding[]; evidence: Evidence[] };
+export type PytestReading = PytestRun | Exclude<TestReading, TestRun>;
 
 const RULES = { crashed: 'tests/crashed', 'left-out': 'tests/left-out', hook: 'tests/hook' } as const;
 
@@ -25,40 +23,36 @@ export async function runPytest(
   context: CollectContext,
   scope: PythonScope,
   files: readonly string[],
-  options: { what: string; coverage: boolean },
+  options: { what: string; coverage: boolean; wallMs?: number },
 ): Promise<PytestReading> {
   const word = randomBytes(32).toString('hex');
-  const { what, coverage } = options;
+  const { what, coverage, wallMs = 150_000 } = options;
   const input = { word, files, coverage, sources: scope.sources, roots: scope.roots };
-  const { result, evidence: command } = await runPython(context, { name: 'run_tests', input, wallMs: 150_000 });
+  const { result, evidence: command } = await runPython(context, { name: 'run_tests', input, wallMs });
   const evidence: Evidence = { ...command, tool: 'pytest' };
-  const refuse = (reason: string, findings: Finding[] = []): PytestReading => ({
+  const refuse = (reason: string, endedWith: TestEnd, findings: Finding[] = []): PytestReading => ({
     notEvaluable: `${what}: ${reason}`,
+    endedWith,
     findings,
     evidence: [evidence],
   });
   const read = readRecords(result, word);
-  if (typeof read === 'string') return refuse(read);
+  if (typeof read === 'string') return refuse(read, result.endedBy === 'timeout' ? 'timeout' : 'none');
   const { cases, end } = read;
   const faults = faultFindings(files, cases, end);
-  if (faults[0]) return refuse(faults[0].message, faults);
+  // A file that cannot be loaded has been tried; tests that were left out, or judged by the project, have not.
+  const isTried = end.faults.every(({ kind }) => kind === 'crashed');
+  if (faults[0]) return refuse(faults[0].message, isTried ? 'results' : 'none', faults);
   const count = (outcome: Recorded['outcome']): number => cases.filter((test) => test.outcome === outcome).length;
   const [passed, failed, skipped, todo] = [count('passed'), count('failed'), count('skipped'), count('todo')];
-  if (cases.length === 0) return refuse(`${files.length} test files hold no test at all`);
-  if (passed + failed === 0) return refuse('every test is skipped or expected to fail, so nothing was established');
+  if (cases.length === 0) return refuse(`${files.length} test files hold no test at all`, 'results');
+  if (passed + failed === 0)
+    return refuse('every test is skipped or expected to fail, so nothing was established', 'results');
   if (end.exitCode !== (failed === 0 ? 0 : 1))
-    return refuse(`pytest ended with code ${end.exitCode}, which its ${failed} failures do not explain`);
+    return refuse(`pytest ended with code ${end.exitCode}, which its ${failed} failures do not explain`, 'none');
   const summary = `${what}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${todo} expected to fail in ${files.length} files`;
   return {
-    cases: cases.map(({ name, file, line, outcome, durationMs, message }) => ({
-      name,
-      file,
-      line,
-      outcome,
-      durationMs,
-      message,
-    })),
-    titles: cases.map(({ title }) => title),
+    cases: cases.map(({ type: _type, seq: _seq, ...test }) => test),
     passed,
     failed,
     skipped,
