@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { TERMINAL_RUN } from '../../src/shared/run-record.ts';
-import { noopPlan, startNoopFleet } from '../support/noop-fleet.ts';
-import { type RandomDag, interpret, randomDag } from '../support/random-dag.ts';
+import { startNoopFleet } from '../support/noop-fleet.ts';
+import { NOOP_PERSONAS, type RandomDag, interpret, lastRound, randomDag, randomPlan } from '../support/random-dag.ts';
 import { testRedis } from '../support/test-redis.ts';
 
 /** A hundred for every day; MAESTRO_TEST_DAGS=500 for the long form. */
@@ -17,26 +17,33 @@ test(
     const at = testRedis();
     const began = new Map<string, string[]>();
     const dags = new Map<string, RandomDag>();
-    const of = (runId: string): RandomDag => dags.get(runId) ?? { needs: {}, fates: {} };
+    const of = (runId: string): RandomDag => dags.get(runId) ?? { needs: {}, fates: {}, personas: {} };
     const problems: string[] = [];
     const { store, redis, fleet } = await startNoopFleet(at, {
       concurrency: 50,
-      verdictOf: (runId, phase) => (of(runId).fates[phase] === 'blocked' ? 'blocked' : 'passed'),
-      work: (phase, attempt, runId) => {
+      personas: NOOP_PERSONAS,
+      verdictOf: (runId, phase, round) => {
+        const fate = of(runId).fates[phase];
+        return fate === 'blocked' || (fate === 'reworked' && round === 0) ? 'blocked' : 'passed';
+      },
+      work: (phase, attempt, runId, persona, round) => {
         const dag = of(runId);
         const done = began.get(runId) ?? [];
         began.set(runId, done);
+        const ended = `${phase} by ${persona} in round ${round}`;
         for (const need of dag.needs[phase] ?? [])
-          if (!done.includes(`${need}-`)) problems.push(`${runId}: ${phase} began before ${need} ended`);
+          for (const other of dag.personas[need] ?? [])
+            if (!done.includes(`${need} by ${other} in round ${lastRound(dag, need)}`))
+              problems.push(`${runId}: ${phase} began before ${need} ended`);
         const fate = dag.fates[phase];
         if (fate === 'failed' || (fate === 'flaky' && attempt === 1)) throw new Error(`${phase} fails`);
-        if (done.includes(`${phase}-`)) problems.push(`${runId}: ${phase} ended twice`);
-        done.push(`${phase}-`);
+        if (done.includes(ended)) problems.push(`${runId}: ${ended} was done twice`);
+        done.push(ended);
       },
     });
     const one = async (seed: number): Promise<void> => {
       const dag = randomDag(seed, MOST_PHASES);
-      const plan = noopPlan(dag.needs, { attempts: 2 });
+      const plan = randomPlan(dag, {});
       dags.set(plan.runId, dag);
       await enqueueRun({ redis, prefix: at.prefix, store }, plan);
       while (!TERMINAL_RUN.includes((await store.getStatus(plan.runId)) ?? 'queued'))
@@ -66,5 +73,7 @@ test(
     // Green for nothing is no proof: enough of the runs must have met trouble.
     const ends = [...dags.values()].map((dag) => interpret(dag).run);
     expect(ends.filter((end) => end !== 'passed').length).toBeGreaterThan(RUNS / 5);
+    const fates = [...dags.values()].flatMap((dag) => Object.values(dag.fates));
+    expect(fates.filter((fate) => fate === 'reworked').length).toBeGreaterThan(RUNS / 5);
   },
 );

@@ -1,5 +1,5 @@
 import { QueueEvents } from 'bullmq';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { buildFlow, countJobs } from '../../src/producer/flow.ts';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { connectRedis } from '../../src/shared/redis.ts';
@@ -121,7 +121,7 @@ describe('a phase that does not pass', () => {
     });
     expect((await store.getRun(plan.runId)).status).toBe('blocked');
     expect(log).not.toContain('testing+');
-    await expect.poll(() => failed).toContain('backend blocked: told to');
+    await expect.poll(() => failed).toContain('backend blocked: told to be blocked');
     await events.close();
   });
 
@@ -167,6 +167,7 @@ test('a gate that cannot be judged in any attempt fails its phase, with the reas
 test('a Redis that is away for some seconds costs time, and nothing else', async () => {
   const at = testRedis();
   const way = await cutProxy(at.url);
+  onTestFinished(() => way.close());
   const fleet = await startNoopFleet(
     { ...at, url: way.url },
     { work: () => new Promise((resolve) => setTimeout(resolve, 400)) },
