@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import type { GivenFile, RunContext } from '../gates/collector.ts';
+import type { GivenFile, GivenFiles } from '../shared/definitions.ts';
 import { FleetError } from '../shared/errors.ts';
 
 async function read(cwd: string, option: string, file: string | undefined): Promise<GivenFile | undefined> {
@@ -12,11 +12,13 @@ async function read(cwd: string, option: string, file: string | undefined): Prom
   }
 }
 
+export interface GivenFlags {
+  records?: string;
+  advisories?: string;
+}
+
 /** What the operator knows and the project does not: records of operation, advisories about packages. */
-export const readGivenFiles = async (
-  cwd: string,
-  flags: { records?: string; advisories?: string },
-): Promise<NonNullable<RunContext['given']>> => ({
+export const readGivenFiles = async (cwd: string, flags: GivenFlags): Promise<GivenFiles> => ({
   records: await read(cwd, '--records', flags.records),
   advisories: await read(cwd, '--advisories', flags.advisories),
 });

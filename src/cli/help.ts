@@ -26,9 +26,14 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro run url-shortener --input requirement="A service that shortens links for a team"',
     'maestro run my-workflow.yaml --input-file inputs.yaml --json',
     'maestro run linear --input-file inputs.yaml --detach        prints the run id and returns',
+    'maestro run my-workflow.yaml --overlay maestro.policies.yaml --records records.yaml --advisories advisories.json',
   ),
   up: examples('maestro up', 'maestro up --port 0 --workers 2', 'maestro up --provider scripted'),
-  serve: examples('maestro serve', 'maestro serve --port 0      takes a free port and names it'),
+  serve: examples(
+    'maestro serve',
+    'maestro serve --overlay maestro.policies.yaml',
+    'maestro serve --port 0      takes a free port and names it',
+  ),
   worker: examples(
     'maestro worker                                         every persona, and the gates',
     'maestro worker --personas backend_developer,qa_engineer --concurrency 4',

@@ -162,10 +162,12 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
       'anthropic',
     ),
   )
+    .option('--records <FILE>', 'exported records of the service in operation, for its gates')
+    .option('--advisories <FILE>', 'a snapshot of known vulnerabilities of packages, for its gates')
     .option('--detach', 'print the run id and return')
     .action((name: string, flags) => set(runCommand(context(), name, flags)));
   const serving = (command: Command): Command =>
-    command
+    withPolicies(command)
       .option('--host <HOST>', 'address to listen on', '127.0.0.1')
       .option('--port <N>', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535))
       .addOption(provider('anthropic'));

@@ -1,6 +1,16 @@
 import { join, resolve } from 'node:path';
+import { assertDeclaredOutside, loadDeclared } from '../gates/collectors/code/declared/load-declared.ts';
 import { type PolicySet, loadPolicySet } from '../gates/load-policy.ts';
-import { type DefinitionFolders, readOverlay, readPolicies, shippedFolders } from '../producer/definitions-builder.ts';
+import {
+  type DefinitionFolders,
+  type RunSources,
+  loadRunSources,
+  readOverlay,
+  readPolicies,
+  shippedFolders,
+} from '../producer/definitions-builder.ts';
+import type { PolicySource } from '../shared/definitions.ts';
+import { FleetError } from '../shared/errors.ts';
 import { PACKAGE_ROOT } from '../shared/package-root.ts';
 import type { CommandContext } from './session.ts';
 
@@ -18,8 +28,41 @@ export interface PolicyFlags {
 export async function loadPolicies(context: CommandContext, flags: PolicyFlags, folder: string): Promise<PolicySet> {
   const { policies } = definitionFolders(context, flags);
   const overlay = await readOverlay(overlayOf(context, flags, folder));
-  if (overlay !== undefined) context.terminal.err(`the policies are overlaid by ${overlay.file}`);
-  return loadPolicySet([...(await readPolicies(policies)), ...(overlay === undefined ? [] : [overlay])]);
+  const sources = [...(await readPolicies(policies)), ...(overlay === undefined ? [] : [overlay])];
+  announceOverlay(context, sources);
+  return loadPolicySet(sources);
+}
+
+/** What runs are made from: the shipped definitions, with the policies and the overlay that a command was given. */
+export async function runSources(context: CommandContext, flags: PolicyFlags): Promise<RunSources> {
+  const sources = await loadRunSources(definitionFolders(context, flags));
+  announceOverlay(context, sources.policies);
+  return sources;
+}
+
+function announceOverlay({ terminal }: CommandContext, policies: readonly PolicySource[]): void {
+  const overlay = policies.find(({ kind }) => kind === 'overlay');
+  if (overlay !== undefined) terminal.err(`the policies are overlaid by ${overlay.file}`);
+}
+
+/** The policies with the commands that a measure file or the overlay declares, if these are not the author's own. */
+export async function declaredFor(
+  { cwd }: CommandContext,
+  root: string,
+  measure: string | undefined,
+  policySet: PolicySet,
+): Promise<PolicySet> {
+  const fromOverlay = policySet.declared;
+  if (fromOverlay) await assertDeclaredOutside(root, { name: fromOverlay.file, path: resolve(fromOverlay.file) });
+  if (measure === undefined) return policySet;
+  if (fromOverlay)
+    throw new FleetError('BAD_USAGE', `both --measure ${measure} and ${fromOverlay.file} declare commands`, {
+      remedy: 'Declare all of them in one of the two.',
+    });
+  const path = resolve(cwd, measure);
+  const declared = await loadDeclared({ name: measure, path, catalogue: policySet.metrics });
+  await assertDeclaredOutside(root, { name: `--measure ${measure}`, path });
+  return { ...policySet, declared };
 }
 
 const overlayOf = (
@@ -31,8 +74,7 @@ const overlayOf = (
     ? { file: join(folder, OVERLAY_FILE), isRequired: false }
     : { file: resolve(context.cwd, flags.overlay), isRequired: true };
 
-/** The shipped definitions, with the policies and the overlay that a command was given. */
-export const definitionFolders = (context: CommandContext, flags: PolicyFlags): DefinitionFolders => {
+const definitionFolders = (context: CommandContext, flags: PolicyFlags): DefinitionFolders => {
   const shipped = shippedFolders(PACKAGE_ROOT);
   return {
     ...shipped,

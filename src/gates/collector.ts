@@ -1,4 +1,5 @@
 import type { Logger } from '../shared/logger.ts';
+import type { GivenFiles } from '../shared/definitions.ts';
 import type { Approval, Judgement } from '../shared/handoff.ts';
 import type { Sandbox } from '../shared/sandbox/sandbox.ts';
 import type { Evidence, Finding } from '../shared/verdict.ts';
@@ -22,13 +23,7 @@ export interface RunContext {
   /** The requirement text of the run, when there is one. */
   inputs: Readonly<Record<string, string | number | boolean>>;
   /** Exported records of the service in operation, and advisories about packages. */
-  given?: { records?: GivenFile | undefined; advisories?: GivenFile | undefined };
-}
-
-/** A file that whoever runs the fleet hands in: never one that an author can reach. */
-export interface GivenFile {
-  name: string;
-  text: string;
+  given?: GivenFiles;
 }
 
 export interface CollectContext {
@@ -81,5 +76,11 @@ export interface Collector {
   readonly timeoutMs: number;
   /** True when its result depends on nothing but the files, its settings and its tools: then it may be reused. */
   readonly cacheable?: boolean;
+  /** What it is made of where each stack has a collector of its own: they are self-tested one by one. */
+  readonly parts?: {
+    readonly all: readonly Collector[];
+    /** Those that measure this folder. */
+    of(root: string): Promise<readonly Collector[]>;
+  };
   collect(context: CollectContext): Promise<Collected>;
 }

@@ -4,6 +4,7 @@ import type { PolicySource } from '../shared/definitions.ts';
 import { FleetError, InvalidInputError, type Problem } from '../shared/errors.ts';
 import { type YamlFile, nearestHint, parseYaml } from '../shared/yaml-file.ts';
 import { checkPolicy } from './check-policy.ts';
+import { type Declared, declaredProblems } from './collectors/code/declared/measure-file.ts';
 import type { LoadedPolicy } from './loaded-policy.ts';
 import { loosenableProblems } from './loosenable.ts';
 import { OverlayFile } from './overlay-schema.ts';
@@ -19,6 +20,8 @@ export interface PolicySet {
   artifacts: Readonly<Record<string, ArtifactSpec>>;
   policies: ReadonlyMap<string, LoadedPolicy>;
   contracts: PersonaContracts | undefined;
+  /** Commands that measure in place of collectors, as an overlay declares them. */
+  declared: Declared | undefined;
   /** sha256 over the files as read: two verdicts with the same digest were judged by the same rules. */
   digest: string;
 }
@@ -52,10 +55,16 @@ export function loadPolicySet(sources: readonly PolicySource[]): PolicySet {
   problems.push(...(judged?.problems ?? []));
   if (base && judged) problems.push(...loosenableProblems(base, judged.policies));
   const [overlaySource] = overlays;
+  let declared: Declared | undefined;
   if (base && overlaySource && problems.length === 0) {
     const overlay = attempt(problems, () => parseChecked(OverlayFile, overlaySource));
     const overlaid = overlay && applyOverlay(base, source, overlay);
     problems.push(...(overlaid?.problems ?? []));
+    if (overlay?.value.measure) {
+      const { commands } = overlay.value.measure;
+      problems.push(...declaredProblems(overlay, ['measure', 'commands'], commands, base.value.metrics));
+      declared = { file: overlaySource.file, commands };
+    }
     if (overlaid && problems.length === 0) {
       judged = { file: overlaid.yaml.value, ...checkPolicy(overlaid.yaml, texts) };
       problems.push(...judged.problems);
@@ -72,6 +81,7 @@ export function loadPolicySet(sources: readonly PolicySource[]): PolicySet {
     artifacts: file.artifacts,
     policies,
     contracts: contracts?.value,
+    declared,
     digest: digest.digest('hex'),
   };
 }

@@ -6,6 +6,8 @@ import type { Sandbox } from '../shared/sandbox/sandbox.ts';
 import type { ArtifactResult, Finding, Measurement } from '../shared/verdict.ts';
 import { checkArtifacts, resolveArtifacts } from './artifacts.ts';
 import type { Collector, RunContext } from './collector.ts';
+import { provenWithDeclared } from './collectors/code/declared/prove-readers.ts';
+import { withDeclared } from './collectors/code/declared/with-declared.ts';
 import { allCollectors } from './collectors/registry.ts';
 import type { Report } from './harvest-reports.ts';
 import type { MeasureCache, ReusableRun } from './measure-cache.ts';
@@ -51,7 +53,8 @@ export interface PhaseMeasurement {
 }
 
 /** Measures everything that a policy reads. Never decides anything. */
-export async function measurePhase(options: MeasureOptions): Promise<PhaseMeasurement> {
+export async function measurePhase(given: MeasureOptions): Promise<PhaseMeasurement> {
+  const options = { ...given, ...declaredBy(given) };
   const { root, policySet, policy, scratch } = options;
   const tree = await hashTree(root);
   if (policy === NO_POLICY) return { measurements: [], findings: [], artifacts: [], reports: [], tree };
@@ -89,6 +92,21 @@ export async function measurePhase(options: MeasureOptions): Promise<PhaseMeasur
   };
 }
 
+/** The collectors and their proofs, with the commands that the policies declare in the place of what they measure. */
+function declaredBy({
+  policySet,
+  collectors = allCollectors,
+  selftest,
+  sandbox,
+}: MeasureOptions): Pick<MeasureOptions, 'selftest'> & { collectors: readonly Collector[] } {
+  if (policySet.declared === undefined) return { collectors, selftest };
+  const declared = withDeclared(collectors, policySet.declared.commands, policySet.metrics);
+  return {
+    collectors: declared.collectors,
+    selftest: selftest && provenWithDeclared(selftest, declared.replaced, sandbox.description),
+  };
+}
+
 /** Reports of an earlier measurement, copied beside the new ones. */
 async function keepReports(reports: readonly Report[], reportsDir: string): Promise<Report[]> {
   return Promise.all(
@@ -114,7 +132,7 @@ function groupByCollector(set: PolicySet, metrics: readonly string[]): Map<strin
 type Shared = Pick<Parameters<typeof runCollector>[0]['context'], 'artifacts' | 'tree'> & { reportsDir: string };
 
 async function measureGroup(
-  options: MeasureOptions,
+  options: MeasureOptions & { collectors: readonly Collector[] },
   id: string,
   metrics: Readonly<Record<string, MetricSpec>>,
   shared: Shared,
@@ -130,7 +148,7 @@ async function measureGroup(
     findings: [],
     reports: [],
   });
-  const collector = (options.collectors ?? allCollectors).find((candidate) => candidate.id === id);
+  const collector = options.collectors.find((candidate) => candidate.id === id);
   if (!collector) return refuse('none', `no collector \`${id}\` is installed, so nothing measures this`);
   if (options.skipCollectors?.includes(id)) return refuse(collector.version, `not measured yet: waits for \`${id}\``);
   const { selftest, cache } = options;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Name } from '../shared/names.ts';
 import { Direction, Severity } from '../shared/verdict.ts';
+import { MeasureFile } from './collectors/code/declared/measure-file.ts';
 import { ArtifactSpec, PolicyFile, RELATIVE } from './policy-schema.ts';
 
 /** Changes to a criterion of the base; or, for a metric without one, a new criterion. */
@@ -55,6 +56,8 @@ export const OverlayFile = z.strictObject({
   /** New artifacts; those of the base stay what they are. */
   artifacts: z.record(Name, ArtifactSpec).default({}),
   phases: z.record(Name, OverlayPhase).default({}),
+  /** Commands that measure what no collector can on this stack, or in its place. */
+  measure: MeasureFile.optional(),
   bypass_rules: z
     .strictObject({
       /** Beside those of the base. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { GivenFile } from '../shared/definitions.ts';
 import { Approval } from '../shared/handoff.ts';
 import { Name, RunId } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
@@ -33,6 +34,10 @@ export const ExecuteRequest = z.strictObject({
   /** Only with the scripted provider: what it plays, and whether a scripted person approves. All of it reads `simulated`. */
   scripted: z.strictObject({ scenario: Name.default('main'), approvals: z.boolean().default(true) }).optional(),
   budget: Budget.optional(),
+  /** Exported records of the service in operation. */
+  records: GivenFile.optional(),
+  /** A snapshot of known vulnerabilities of packages. */
+  advisories: GivenFile.optional(),
 });
 export type ExecuteRequest = z.input<typeof ExecuteRequest>;
 

@@ -5,7 +5,7 @@ import { type BlobStore, putJson } from '../shared/blob-store.ts';
 import { Definitions, type PolicySource } from '../shared/definitions.ts';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { hasCode } from '../shared/file-lock.ts';
-import { loadModelConfig, modelNames } from '../shared/model-config.ts';
+import { type ModelConfig, loadModelConfig, modelNames } from '../shared/model-config.ts';
 import { findPersona, loadPersonas } from '../shared/persona-files.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import type { BlobRef } from '../shared/run-record.ts';
@@ -29,8 +29,18 @@ export const shippedFolders = (packageRoot: string): DefinitionFolders => ({
   models: join(packageRoot, 'config', 'models.yaml'),
 });
 
-/** Checks a workflow against personas, policies and models, and gathers what its runs need of them. */
-export async function buildDefinitions(loaded: LoadedWorkflow, folders: DefinitionFolders): Promise<Definitions> {
+/** What runs are made from beside their workflow: read and checked once, however many runs begin with it. */
+export interface RunSources {
+  personas: Readonly<Record<string, Persona>>;
+  policies: readonly PolicySource[];
+  policySet: PolicySet;
+  models: ModelConfig;
+  /** For messages. */
+  modelsFile: string;
+}
+
+/** Reads and checks personas, policies with their overlay, and models. */
+export async function loadRunSources(folders: DefinitionFolders): Promise<RunSources> {
   const [personas, base, overlay, models] = await Promise.all([
     loadPersonas(folders.personas),
     readPolicies(folders.policies),
@@ -38,7 +48,12 @@ export async function buildDefinitions(loaded: LoadedWorkflow, folders: Definiti
     loadModelConfig(folders.models),
   ]);
   const policies = overlay === undefined ? base : [...base, overlay];
-  const policySet = loadPolicySet(policies);
+  return { personas, policies, policySet: loadPolicySet(policies), models, modelsFile: folders.models };
+}
+
+/** Checks a workflow against personas, policies and models, and gathers what its runs need of them. */
+export function buildDefinitions(loaded: LoadedWorkflow, sources: RunSources): Definitions {
+  const { personas, policies, policySet, models } = sources;
   const { workflow, positionOf, file } = loaded;
   assertWorkflow({ file, workflow, positionOf, personas, policyNames: [...policySet.policies.keys()] });
   return Definitions.parse({

@@ -25,11 +25,12 @@ export async function executeWorkflow(
   if (provider !== 'scripted' && request.scripted !== undefined)
     throw new FleetError('BAD_INPUT', '`scripted` is only possible with the scripted provider');
   const loaded = await loadWorkflow(name, { cwd: packageRoot, packageRoot });
-  const plan = await prepareRun(blobs, context.folders, loaded, {
+  const plan = await prepareRun(blobs, context.sources, loaded, {
     inputs: request.inputs,
     provider,
     scripted: provider === 'scripted' ? (request.scripted ?? { scenario: 'main', approvals: true }) : null,
     ...(request.budget === undefined ? {} : { budget: request.budget }),
+    given: { records: request.records, advisories: request.advisories },
   });
   const target = { redis, prefix, store };
   if (key === undefined) return enqueueRun(target, plan);

@@ -1,4 +1,4 @@
-import { NO_POLICY, findPolicy, judgementMetrics, loadPolicySet } from '../gates/load-policy.ts';
+import { NO_POLICY, type PolicySet, findPolicy, judgementMetrics } from '../gates/load-policy.ts';
 import type { Definitions } from '../shared/definitions.ts';
 import { FleetError } from '../shared/errors.ts';
 import { newRunId, type RunId } from '../shared/names.ts';
@@ -18,6 +18,8 @@ const SCRIPTED_MODEL = 'scripted';
 export interface PlanRequest {
   definitions: Definitions;
   definitionsRef: BlobRef;
+  /** The policies of the definitions, checked. */
+  policySet: PolicySet;
   /** Digest of the workflow file. */
   digest: string;
   inputs: InputValues;
@@ -29,9 +31,8 @@ export interface PlanRequest {
 
 /** Fills in every default, so that a run has nothing left to look up. Takes definitions that have been checked. */
 export function planRun(request: PlanRequest): RunPlan {
-  const { definitions, provider } = request;
+  const { definitions, policySet, provider } = request;
   const { workflow } = definitions;
-  const policySet = loadPolicySet(definitions.policies);
   const phases = walkDag(workflowDag(workflow)).order.flatMap((name): PlannedPhase[] => {
     const phase = workflow.phases[name];
     if (phase === undefined) return [];

@@ -1,10 +1,13 @@
+import { checkGivenFiles } from '../gates/collectors/operations/check-given-files.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { BlobStore } from '../shared/blob-store.ts';
-import { loadModelConfig, priceOf } from '../shared/model-config.ts';
+import type { GivenFiles } from '../shared/definitions.ts';
+import { storeGivenFiles } from '../shared/given-files.ts';
+import { priceOf } from '../shared/model-config.ts';
 import type { ProviderName, RunPlan } from '../shared/run-record.ts';
 import type { Budget, InputValues } from '../shared/workflow-schema.ts';
 import type { RunId } from '../shared/names.ts';
-import { type DefinitionFolders, buildDefinitions, storeDefinitions } from './definitions-builder.ts';
+import { type RunSources, buildDefinitions, storeDefinitions } from './definitions-builder.ts';
 import { planRun } from './plan.ts';
 import type { LoadedWorkflow } from './workflow-file.ts';
 
@@ -14,37 +17,39 @@ export interface RunRequest {
   scripted: RunPlan['scripted'];
   budget?: Budget;
   runId?: RunId;
+  /** Records of operation and advisories. */
+  given?: GivenFiles;
 }
 
 /** From a workflow file to a plan whose definitions are in the blob store. Nothing is enqueued yet. */
 export async function prepareRun(
   blobs: BlobStore,
-  folders: DefinitionFolders,
+  sources: RunSources,
   loaded: LoadedWorkflow,
-  request: RunRequest,
+  { given = {}, ...request }: RunRequest,
 ): Promise<RunPlan> {
-  const definitions = await buildDefinitions(loaded, folders);
+  checkGivenFiles(given);
+  const definitions = { ...buildDefinitions(loaded, sources), ...(await storeGivenFiles(blobs, given)) };
   const plan = planRun({
     ...request,
     definitions,
     definitionsRef: await storeDefinitions(blobs, definitions),
+    policySet: sources.policySet,
     digest: loaded.digest,
   });
-  await assertAffordable(plan, folders);
+  assertAffordable(plan, sources);
   return plan;
 }
 
 /** A budget in dollars is a promise; with an unknown price nobody could keep it. */
-async function assertAffordable(plan: RunPlan, folders: DefinitionFolders): Promise<void> {
+function assertAffordable(plan: RunPlan, { models, modelsFile }: RunSources): void {
   if (plan.provider === 'scripted' || plan.budget.usd === undefined) return;
-  const config = await loadModelConfig(folders.models);
-  const unknown = [...new Set(plan.phases.map((phase) => phase.model))].filter(
-    (model) => priceOf(config, model) === null,
-  );
+  const used = [...new Set(plan.phases.map((phase) => phase.model))];
+  const unknown = used.filter((model) => priceOf(models, model) === null);
   if (unknown.length === 0) return;
   throw new FleetError(
     'BAD_INPUT',
-    `the budget of $${plan.budget.usd} cannot be kept: ${folders.models} has no price for ${unknown.join(', ')}`,
+    `the budget of $${plan.budget.usd} cannot be kept: ${modelsFile} has no price for ${unknown.join(', ')}`,
     { remedy: 'Fill in the prices with their date, or give a budget in tokens alone (--budget-tokens N).' },
   );
 }

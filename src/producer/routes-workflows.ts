@@ -33,7 +33,8 @@ export function workflowRoutes(context: ServerContext): Router {
       const runId = await executeWorkflow(context, name, request, key);
       const { status } = await context.store.getRun(runId);
       const answer: ExecuteResponse = { runId, status, links: runLinks(runId) };
-      context.logger.info({ runId, workflow: name }, 'run accepted');
+      const policyDigest = context.sources.policySet.digest;
+      context.logger.info({ runId, workflow: name, policyDigest }, 'run accepted');
       res.status(202).location(answer.links.self).json(answer);
     })
     .all(methodNotAllowed(['POST']));

@@ -3,7 +3,7 @@ import type { Logger } from '../shared/logger.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
-import type { DefinitionFolders } from './definitions-builder.ts';
+import type { RunSources } from './definitions-builder.ts';
 import type { RunSignals } from './run-signals.ts';
 
 /** What every route works with. */
@@ -15,7 +15,8 @@ export interface ServerContext {
   signals: RunSignals;
   /** The folder that holds `workflows/`. */
   packageRoot: string;
-  folders: DefinitionFolders;
+  /** Personas, policies and models of every run that is started here, as they were when the server started. */
+  sources: RunSources;
   /** Who plays the personas when a request does not say. */
   provider: ProviderName;
   logger: Logger;

@@ -6,14 +6,13 @@ import { z } from 'zod';
 import type { BlobStore } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
-import { loadPersonas } from '../shared/persona-files.ts';
 import { portBusyError } from '../shared/ports.ts';
 import { connectRedis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
 import { RunStore } from '../shared/run-store.ts';
 import { assertGuarded, authenticate, guardHost, guardOrigin } from './authenticate.ts';
 import { BOARD_PATH, type FleetQueues, boardRoutes, openQueues } from './bull-board.ts';
-import { type DefinitionFolders, shippedFolders } from './definitions-builder.ts';
+import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
 import { notFound, problemHandler } from './problem.ts';
 import { runRoutes } from './routes-runs.ts';
 import { healthRoutes, systemRoutes } from './routes-system.ts';
@@ -30,8 +29,8 @@ export interface ServerOptions {
   blobs: BlobStore;
   /** The folder that holds `workflows/` and `web/`. */
   packageRoot: string;
-  /** Where personas, policies and models are; the shipped ones when left out. */
-  folders?: DefinitionFolders;
+  /** Personas, policies and models of the runs that are started here; the shipped ones when left out. */
+  sources?: RunSources;
   /** Who plays the personas of runs whose request does not say. */
   provider: ProviderName;
   /** Asked of every request when given; needed for listening anywhere but on this machine alone. */
@@ -52,8 +51,7 @@ const notReady: RequestListener = (_req, res) => res.writeHead(503, { 'retry-aft
 /** Starts the HTTP service. Throws `PORT_BUSY` at once when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   assertGuarded(options.host, options.token);
-  const folders = options.folders ?? shippedFolders(options.packageRoot);
-  const personas = await loadPersonas(folders.personas);
+  const sources = options.sources ?? (await loadRunSources(shippedFolders(options.packageRoot)));
   let answer = notReady;
   const server = createServer((req, res) => answer(req, res));
   // The port comes first: a second server on it says so before it dials anything.
@@ -70,9 +68,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const store = new RunStore(redis, options.prefix);
     const signals = await RunSignals.open({ redisUrl: options.redisUrl, prefix: options.prefix, store });
     ends.splice(1, 0, () => signals.close());
-    const queues = openQueues(redis, options.prefix, Object.keys(personas));
+    const queues = openQueues(redis, options.prefix, Object.keys(sources.personas));
     ends.splice(1, 0, () => queues.close());
-    const context: ServerContext = { ...options, folders, redis, store, signals, closing: closing.signal };
+    const context: ServerContext = { ...options, sources, redis, store, signals, closing: closing.signal };
     answer = createApp(context, queues, options);
   } catch (err) {
     await close();

@@ -89,7 +89,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       policySet: input.loaded.policySet,
       policy: input.phase.policy ?? NO_POLICY,
       sandbox: ctx.sandbox,
-      run: input.run,
+      run: { ...input.run, given: input.loaded.given },
       ...ctx.measuring,
       ...(previous === undefined
         ? { skipCollectors: JUDGEMENT_COLLECTORS }

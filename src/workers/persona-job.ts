@@ -408,6 +408,7 @@ async function gatesNow(job: Job, workspace: Workspace, scratch: string, signal:
       phaseStartedAt: record.startedAt ?? undefined,
       round: data.round,
       inputs: plan.inputs,
+      given: loaded.given,
     },
     ...ctx.measuring,
     skipCollectors: JUDGEMENT_COLLECTORS,

@@ -1,7 +1,8 @@
 import type { BlobStore } from '../shared/blob-store.ts';
 import type { Config } from '../shared/config.ts';
 import { getJson } from '../shared/blob-store.ts';
-import { Definitions } from '../shared/definitions.ts';
+import { Definitions, type GivenFiles } from '../shared/definitions.ts';
+import { readGivenFiles } from '../shared/given-files.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { ModelConfig } from '../shared/model-config.ts';
 import type { Redis } from '../shared/redis.ts';
@@ -30,6 +31,8 @@ export interface WorkerContext {
 export interface LoadedDefinitions {
   definitions: Definitions;
   policySet: PolicySet;
+  /** What was handed in with the run. */
+  given: GivenFiles;
 }
 
 /** The definitions of recent runs, by their address: read and checked once per worker. */
@@ -55,6 +58,7 @@ export class DefinitionsCache {
 
   async #load(ref: BlobRef): Promise<LoadedDefinitions> {
     const definitions = await getJson(this.#blobs, ref, Definitions);
-    return { definitions, policySet: loadPolicySet(definitions.policies) };
+    const given = await readGivenFiles(this.#blobs, definitions.given);
+    return { definitions, policySet: loadPolicySet(definitions.policies), given };
   }
 }

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { buildDefinitions, shippedFolders } from '../../src/producer/definitions-builder.ts';
+import { buildDefinitions, loadRunSources, shippedFolders } from '../../src/producer/definitions-builder.ts';
 import { inputsFromText } from '../../src/producer/inputs.ts';
 import { describePlan, planAsMermaid, planAsText } from '../../src/producer/plan-description.ts';
 import { type PlanRequest, planRun } from '../../src/producer/plan.ts';
@@ -12,19 +12,26 @@ import { BlobRef, RunPlan } from '../../src/shared/run-record.ts';
 import { DIAMOND, fixtureRoot } from './fixture.ts';
 
 const root = await fixtureRoot();
+const sources = await loadRunSources(shippedFolders(root));
 const definitionsRef = BlobRef.parse('a'.repeat(64));
 const requirement = 'shorten my urls please';
 
-async function requestFor(text: string, extra: Partial<PlanRequest> = {}): Promise<PlanRequest> {
-  const definitions = await buildDefinitions(parseWorkflow({ file: 'w.yaml', text }), shippedFolders(root));
-  const base = { definitions, definitionsRef, digest: 'sha256:x', inputs: { requirement } };
+function requestFor(text: string, extra: Partial<PlanRequest> = {}): PlanRequest {
+  const definitions = buildDefinitions(parseWorkflow({ file: 'w.yaml', text }), sources);
+  const base = {
+    definitions,
+    definitionsRef,
+    policySet: sources.policySet,
+    digest: 'sha256:x',
+    inputs: { requirement },
+  };
   return { ...base, provider: 'anthropic', scripted: null, ...extra };
 }
 const HEAD = 'apiVersion: maestro/v1\nname: w\n';
 
 describe('planning a run', () => {
   it('fills in every default and puts phases after what they need', async () => {
-    const plan = planRun(await requestFor(DIAMOND));
+    const plan = planRun(requestFor(DIAMOND));
     expect(RunPlan.parse(plan)).toEqual(plan);
     expect(plan.phases.map(({ name }) => name)).toEqual(['requirements', 'design', 'backend', 'frontend', 'testing']);
     expect(plan.inputs).toEqual({ requirement, audit: false });
@@ -44,13 +51,13 @@ describe('planning a run', () => {
 
   it('orders phases that are written before what they need', async () => {
     const text = `${HEAD}phases:\n  last: { needs: [first], persona: idler, policy: none }\n  first: { persona: idler, policy: none }\n`;
-    const plan = planRun(await requestFor(text, { inputs: {} }));
+    const plan = planRun(requestFor(text, { inputs: {} }));
     expect(plan.phases.map(({ name }) => name)).toEqual(['first', 'last']);
   });
 
   it('says when the fallback policy judges a phase, and takes service_template for service_ phases', async () => {
     const text = `${HEAD}phases:\n  odd: { persona: idler }\n  service_users: { persona: idler }\n`;
-    const { phases } = planRun(await requestFor(text, { inputs: {} }));
+    const { phases } = planRun(requestFor(text, { inputs: {} }));
     expect(phases.map(({ policy, policyFallback }) => [policy, policyFallback])).toEqual([
       ['custom_component', true],
       ['service_template', false],
@@ -59,19 +66,19 @@ describe('planning a run', () => {
 
   it('names the scripted model when a script plays the personas', async () => {
     const scripted = { scenario: 'main', approvals: true };
-    const plan = planRun(await requestFor(DIAMOND, { provider: 'scripted', scripted }));
+    const plan = planRun(requestFor(DIAMOND, { provider: 'scripted', scripted }));
     expect(new Set(plan.phases.map(({ model }) => model))).toEqual(new Set(['scripted']));
   });
 
   it('prefers the phase, then the workflow, and refuses a model that is not listed', async () => {
     const text = (model: string): string =>
       `${HEAD}defaults: { model: claude-haiku, attempts: 5, timeout: 1h30m }\nphases:\n  a: { persona: idler, policy: none, model: ${model} }\n  b: { persona: idler, policy: none, attempts: 1 }\n`;
-    const { phases } = planRun(await requestFor(text('claude-opus'), { inputs: {} }));
+    const { phases } = planRun(requestFor(text('claude-opus'), { inputs: {} }));
     expect(phases.map(({ model, attempts, timeoutMs }) => [model, attempts, timeoutMs])).toEqual([
       ['claude-opus-5-5', 5, 5_400_000],
       ['claude-haiku-5-5', 1, 5_400_000],
     ]);
-    const unknown = await requestFor(text('claude-opsu'), { inputs: {} });
+    const unknown = requestFor(text('claude-opsu'), { inputs: {} });
     expect(() => planRun(unknown)).toThrow(/does not list \(did you mean "claude-opus"\?\)/);
   });
 });
@@ -85,7 +92,7 @@ describe('inputs', () => {
   note: { type: string, optional: true }
 phases: { a: { persona: idler, policy: none } }
 `;
-    const request = await requestFor(text, { inputs: { requirment: 'x', size: 'smal', count: 4 } });
+    const request = requestFor(text, { inputs: { requirment: 'x', size: 'smal', count: 4 } });
     expect(() => planRun(request)).toThrow(
       expect.objectContaining({
         code: 'BAD_INPUT',
@@ -102,9 +109,9 @@ phases: { a: { persona: idler, policy: none } }
   });
 
   it('refuses a wrong type and names that do not come from the workflow itself', async () => {
-    const wrong = await requestFor(DIAMOND, { inputs: { requirement: 12345678901 } });
+    const wrong = requestFor(DIAMOND, { inputs: { requirement: 12345678901 } });
     expect(() => planRun(wrong)).toThrow(/"requirement" must be a string, and is a number/);
-    const inherited = await requestFor(DIAMOND, { inputs: { requirement, constructor: 'x' } });
+    const inherited = requestFor(DIAMOND, { inputs: { requirement, constructor: 'x' } });
     expect(() => planRun(inherited)).toThrow(/there is no input "constructor"/);
   });
 
@@ -118,7 +125,7 @@ phases: { a: { persona: idler, policy: none } }
 
 describe('describing a plan', () => {
   it('tells levels, queues, gates and the number of jobs', async () => {
-    const request = await requestFor(DIAMOND);
+    const request = requestFor(DIAMOND);
     const description = describePlan(planRun(request), request.definitions);
     expect(description.phases.map(({ name, level, gates }) => [name, level, gates > 0])).toEqual([
       ['requirements', 0, true],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { buildDefinitions, shippedFolders } from '../../src/producer/definitions-builder.ts';
+import { buildDefinitions, loadRunSources, shippedFolders } from '../../src/producer/definitions-builder.ts';
 import { describePlan } from '../../src/producer/plan-description.ts';
 import { planRun } from '../../src/producer/plan.ts';
 import { loadWorkflow, shippedWorkflows } from '../../src/producer/workflow-file.ts';
@@ -7,6 +7,7 @@ import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
 import { BlobRef } from '../../src/shared/run-record.ts';
 import type { InputSpec } from '../../src/shared/workflow-schema.ts';
 
+const sources = await loadRunSources(shippedFolders(PACKAGE_ROOT));
 const names = await shippedWorkflows(PACKAGE_ROOT);
 
 /** Some value that an input takes. */
@@ -16,13 +17,14 @@ const valueFor = ({ type, minLength = 1, minimum = 0, enum: words }: InputSpec):
 describe.each(names)('the shipped workflow %s', (name) => {
   it('is sound, bears its own name, and can be planned', async () => {
     const loaded = await loadWorkflow(name, { cwd: PACKAGE_ROOT, packageRoot: PACKAGE_ROOT });
-    const definitions = await buildDefinitions(loaded, shippedFolders(PACKAGE_ROOT));
+    const definitions = buildDefinitions(loaded, sources);
     const inputs = Object.fromEntries(
       Object.entries(loaded.workflow.inputs).map(([key, spec]) => [key, valueFor(spec)]),
     );
     const plan = planRun({
       definitions,
       definitionsRef: BlobRef.parse('0'.repeat(64)),
+      policySet: sources.policySet,
       digest: loaded.digest,
       inputs,
       provider: 'anthropic',

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type DefinitionFolders, buildDefinitions, shippedFolders } from '../../src/producer/definitions-builder.ts';
+import { buildDefinitions, loadRunSources, shippedFolders } from '../../src/producer/definitions-builder.ts';
 import { checkWorkflow } from '../../src/producer/workflow-check.ts';
 import { loadWorkflow, parseWorkflow } from '../../src/producer/workflow-file.ts';
 import { formatProblem } from '../../src/shared/errors.ts';
@@ -122,11 +122,11 @@ describe('checking a workflow', () => {
   });
 });
 
-describe('gathering the definitions of a run', () => {
-  const folders: DefinitionFolders = shippedFolders(root);
+const sources = await loadRunSources(shippedFolders(root));
 
+describe('gathering the definitions of a run', () => {
   it('keeps the used personas, the reviewers that the policies name, and the model aliases', async () => {
-    const definitions = await buildDefinitions(await loadWorkflow('diamond', places), folders);
+    const definitions = buildDefinitions(await loadWorkflow('diamond', places), sources);
     expect(Object.keys(definitions.personas).toSorted()).toEqual([
       'analyst',
       'architect',
@@ -139,9 +139,9 @@ describe('gathering the definitions of a run', () => {
     expect(definitions.policies.map(({ text }) => text.length > 1000)).toEqual([true]);
   });
 
-  it('refuses a phase whose author is its own reviewer', async () => {
+  it('refuses a phase whose author is its own reviewer', () => {
     const text = `${HEAD}phases:\n  design: { persona: phase_reviewer }\n`;
-    await expect(buildDefinitions(parseWorkflow({ file: 'w.yaml', text }), folders)).rejects.toThrow(
+    expect(() => buildDefinitions(parseWorkflow({ file: 'w.yaml', text }), sources)).toThrow(
       /design_review_approval of phase "design" is judged by "phase_reviewer", who is an author/,
     );
   });

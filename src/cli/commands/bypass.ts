@@ -19,7 +19,7 @@ import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
 import { openBlobStore } from '../../shared/open-blob-store.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
-import { type PolicyFlags, definitionFolders, loadPolicies } from '../policies.ts';
+import { type PolicyFlags, loadPolicies, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { parseRunId } from './runs.ts';
 
@@ -143,9 +143,10 @@ async function findTarget(
   }
   if (flags.workflow !== undefined) {
     const loaded = await loadWorkflow(flags.workflow, { cwd: context.cwd, packageRoot: PACKAGE_ROOT });
-    const { policies } = await buildDefinitions(loaded, definitionFolders(context, flags));
+    const sources = await runSources(context, flags);
+    buildDefinitions(loaded, sources);
+    const { policySet } = sources;
     const { name, phases } = loaded.workflow;
-    const policySet = loadPolicySet(policies);
     const found = knownPhase(phase, Object.keys(phases), `workflow ${name}`);
     const { policy } = findPolicy(policySet, found, phases[found]?.policy);
     return { scope: { kind: 'workflow', workflow: name }, phase: found, gate, policySet, policy };

@@ -1,9 +1,6 @@
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { loadDeclared } from '../../gates/collectors/code/declared/load-declared.ts';
-import { provenWithDeclared } from '../../gates/collectors/code/declared/prove-readers.ts';
-import { allCollectors } from '../../gates/collectors/registry.ts';
 import { evaluateSupplied, exitCodeOf } from '../../gates/evaluate-supplied.ts';
 import { type EvaluateInput, evaluatePhase } from '../../gates/evaluate.ts';
 import { findPolicy } from '../../gates/load-policy.ts';
@@ -17,7 +14,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { readGivenFiles } from '../given-files.ts';
-import { type PolicyFlags, loadPolicies } from '../policies.ts';
+import { type PolicyFlags, declaredFor, loadPolicies } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
 
 interface JudgeFlags extends PolicyFlags {
@@ -87,23 +84,13 @@ export async function gatesCommand(
   const found = await stat(root).catch(() => undefined);
   if (found?.isDirectory() !== true)
     throw new FleetError('BAD_USAGE', `${dir} is not a folder`, { remedy: 'Give the folder to measure.' });
-  const policySet = await loadPolicies(context, flags, root);
+  const policySet = await declaredFor(context, root, flags.measure, await loadPolicies(context, flags, root));
   const { policy, fallback } = findPolicy(policySet, phase);
   if (fallback) terminal.err(`no policy names the phase "${phase}": ${policy} is used`);
   const given = await readGivenFiles(context.cwd, flags);
   const beside = await judgedWith(context, { ...flags, phase }, policy);
   const logger = createLogger({ level: config.logLevel, name: 'maestro' });
   const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger });
-  const declared =
-    flags.measure === undefined
-      ? undefined
-      : await loadDeclared({
-          name: flags.measure,
-          path: resolve(context.cwd, flags.measure),
-          root,
-          catalogue: policySet.metrics,
-          collectors: allCollectors,
-        });
   const scratch = await mkdtemp(join(tmpdir(), 'maestro-gates-'));
   try {
     terminal.err(`measuring ${root} for phase ${phase} (policy ${policy}, sandbox ${sandbox.description})`);
@@ -118,8 +105,7 @@ export async function gatesCommand(
       policy,
       sandbox,
       run,
-      ...(declared && { collectors: declared.collectors }),
-      selftest: declared ? provenWithDeclared(aids.selftest, declared.replaced, sandbox.description) : aids.selftest,
+      selftest: aids.selftest,
       cache: flags.reuse === false ? undefined : aids.cache,
       signal,
       logger,

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { buildDefinitions } from '../../producer/definitions-builder.ts';
+import { type RunSources, buildDefinitions } from '../../producer/definitions-builder.ts';
 import { describePlan, planAsMermaid, planAsText } from '../../producer/plan-description.ts';
 import { planRun } from '../../producer/plan.ts';
 import { loadWorkflow } from '../../producer/workflow-file.ts';
 import { EXIT, InvalidInputError, type Problem } from '../../shared/errors.ts';
 import { BlobRef } from '../../shared/run-record.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
-import { type PolicyFlags, definitionFolders } from '../policies.ts';
+import { type PolicyFlags, runSources } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
 
 const places = (context: CommandContext): { cwd: string; packageRoot: string } => ({
@@ -23,10 +23,12 @@ export async function validateCommand(
   const { terminal } = context;
   const problems: Problem[] = [];
   const valid: string[] = [];
+  let sources: RunSources | undefined;
   for (const name of names) {
     try {
       const loaded = await loadWorkflow(name, places(context));
-      const definitions = await buildDefinitions(loaded, definitionFolders(context, flags));
+      sources ??= await runSources(context, flags);
+      const definitions = buildDefinitions(loaded, sources);
       valid.push(loaded.file);
       if (flags.json !== true)
         terminal.out(`${loaded.file}: valid, ${Object.keys(definitions.workflow.phases).length} phases`);
@@ -47,12 +49,14 @@ export async function planCommand(
   flags: PolicyFlags & { json?: boolean; mermaid?: boolean },
 ): Promise<number> {
   const loaded = await loadWorkflow(name, places(context));
-  const definitions = await buildDefinitions(loaded, definitionFolders(context, flags));
+  const sources = await runSources(context, flags);
+  const definitions = buildDefinitions(loaded, sources);
   // Inputs are given when a run starts; a plan is the same for all of them.
   const withoutInputs = { ...definitions, workflow: { ...definitions.workflow, inputs: {} } };
   const plan = planRun({
     definitions: withoutInputs,
     definitionsRef: BlobRef.parse(createHash('sha256').update(JSON.stringify(definitions)).digest('hex')),
+    policySet: sources.policySet,
     digest: loaded.digest,
     inputs: {},
     provider: 'anthropic',

@@ -9,12 +9,13 @@ import { ProviderName, type RunPlan } from '../../shared/run-record.ts';
 import { type InputValues, type Workflow } from '../../shared/workflow-schema.ts';
 import { parseYaml } from '../../shared/yaml-file.ts';
 import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.ts';
-import { type PolicyFlags, definitionFolders } from '../policies.ts';
+import { type GivenFlags, readGivenFiles } from '../given-files.ts';
+import { type PolicyFlags, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { followRun } from './follow.ts';
 import { collectResult, commandFor, commandName, exitOfResult, resultJson, resultLines } from './run-result.ts';
 
-export interface RunFlags extends PolicyFlags {
+export interface RunFlags extends PolicyFlags, GivenFlags {
   input: string[];
   inputFile?: string;
   provider: string;
@@ -46,11 +47,12 @@ export async function planFromFlags(
     ...(flags.budgetUsd === undefined ? {} : { usd: flags.budgetUsd }),
   };
   if (flags.budgetTokens !== undefined && flags.budgetUsd === undefined) delete budget.usd;
-  return prepareRun(session.blobs, definitionFolders(context, flags), loaded, {
+  return prepareRun(session.blobs, await runSources(context, flags), loaded, {
     inputs: await readInputs(context.cwd, flags, loaded.workflow),
     provider: provider.data,
     scripted: isScripted ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' } : null,
     budget,
+    given: await readGivenFiles(context.cwd, flags),
   });
 }
 

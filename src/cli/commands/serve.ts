@@ -1,20 +1,26 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
+import type { RunSources } from '../../producer/definitions-builder.ts';
 import { startServer } from '../../producer/server.ts';
 import { EXIT } from '../../shared/errors.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { ProviderName } from '../../shared/run-record.ts';
 import { startChildWorker } from '../children.ts';
+import { type PolicyFlags, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { SIMULATED } from './run.ts';
 
-export interface ServeFlags {
+export interface ServeFlags extends PolicyFlags {
   host: string;
   port: number;
   provider: string;
 }
 
-const openServer = (context: CommandContext, session: Session, flags: ServeFlags): ReturnType<typeof startServer> =>
+const openServer = (
+  context: CommandContext,
+  session: Session,
+  flags: ServeFlags & { sources: RunSources },
+): ReturnType<typeof startServer> =>
   startServer({
     host: flags.host,
     port: flags.port,
@@ -23,14 +29,16 @@ const openServer = (context: CommandContext, session: Session, flags: ServeFlags
     prefix: session.config.prefix,
     blobs: session.blobs,
     packageRoot: PACKAGE_ROOT,
+    sources: flags.sources,
     provider: ProviderName.parse(flags.provider),
     logger: session.logger,
   });
 
 /** `maestro serve`: the HTTP API, the run viewer and Bull Board. */
-export function serveCommand(context: CommandContext, flags: ServeFlags): Promise<number> {
+export async function serveCommand(context: CommandContext, flags: ServeFlags): Promise<number> {
+  const sources = await runSources(context, flags);
   return withSession(context, { startRedis: false }, async (session) => {
-    const server = await openServer(context, session, flags);
+    const server = await openServer(context, session, { ...flags, sources });
     context.terminal.err(`serving ${server.url}/ (queues: ${server.url}/queues, API: ${server.url}/openapi.json)`);
     if (!context.signal.aborted) await once(context.signal, 'abort');
     await server.close();
@@ -39,15 +47,17 @@ export function serveCommand(context: CommandContext, flags: ServeFlags): Promis
 }
 
 /** `maestro up`: Redis, API and workers on this machine, until Ctrl-C. */
-export function upCommand(
+export async function upCommand(
   context: CommandContext,
   flags: ServeFlags & { workers: number; concurrency: number },
 ): Promise<number> {
   const { terminal, config, signal, env } = context;
+  // What is wrong with the policies is said before anything is started.
+  const sources = await runSources(context, flags);
   return withSession(context, { startRedis: true }, async (session) => {
     const stops: (() => Promise<void>)[] = [];
     try {
-      const server = await openServer(context, session, flags);
+      const server = await openServer(context, session, { ...flags, sources });
       stops.push(() => server.close());
       terminal.err(`redis    ${session.server.description}`);
       const isScripted = flags.provider === 'scripted';

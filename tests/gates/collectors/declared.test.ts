@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { CollectContext, CollectedValue, Collector } from '../../../src/gates/collector.ts';
-import { loadDeclared } from '../../../src/gates/collectors/code/declared/load-declared.ts';
+import { assertDeclaredOutside, loadDeclared } from '../../../src/gates/collectors/code/declared/load-declared.ts';
 import { parseMeasureFile } from '../../../src/gates/collectors/code/declared/measure-file.ts';
 import { provenWithDeclared } from '../../../src/gates/collectors/code/declared/prove-readers.ts';
 import { withDeclared } from '../../../src/gates/collectors/code/declared/with-declared.ts';
@@ -57,7 +57,7 @@ interface Measured {
 /** Measures a folder by one declared command, through the collector that the metric belongs to. */
 async function measure(root: string, command: Record<string, unknown>): Promise<Measured> {
   const text = JSON.stringify({ commands: [{ id: 'it', ...command }] });
-  const commands = parseMeasureFile({ file: 'maestro.measure.yaml', text }, CATALOGUE);
+  const { commands } = parseMeasureFile({ file: 'maestro.measure.yaml', text }, CATALOGUE);
   const result: Measured = { values: {}, findings: [], version: '' };
   for (const collector of withDeclared([], commands, CATALOGUE).collectors) {
     const metrics = Object.fromEntries(Object.entries(CATALOGUE).filter(([name]) => collector.metrics.includes(name)));
@@ -369,16 +369,22 @@ test.each(wrong)('%s is refused when the file is loaded, with its place', (_what
   expect(load).toThrow(/maestro\.measure\.yaml:\d+:\d+/);
 });
 
-test('a measure file inside the measured folder is refused', async () => {
+test('a measure file inside the measured folder is refused, and so is one behind a link of its', async () => {
   const text = command({});
   const root = await folderWith({ ...PROJECT, 'measure.yaml': text });
   const beside = await folderWith({ 'measure.yaml': text });
-  const load = (path: string) =>
-    loadDeclared({ name: 'measure.yaml', path, root, catalogue: CATALOGUE, collectors: [] });
-  await expect(load(join(root, 'measure.yaml'))).rejects.toThrow(/lies in the folder that is measured/);
+  const load = (path: string) => loadDeclared({ name: 'measure.yaml', path, catalogue: CATALOGUE });
   await expect(load(join(root, 'nowhere.yaml'))).rejects.toThrow(/cannot be read/);
-  const { collectors } = await load(join(beside, 'measure.yaml'));
-  expect(collectors.map(({ id }) => id)).toEqual(['tests']);
+  expect((await load(join(beside, 'measure.yaml'))).commands.map(({ id }) => id)).toEqual(['it']);
+
+  const isOutside = (path: string) => assertDeclaredOutside(root, { name: 'measure.yaml', path });
+  await expect(isOutside(join(root, 'measure.yaml'))).rejects.toThrow(/lies in what they measure/);
+  await symlink(join(beside, 'measure.yaml'), join(root, 'link.yaml'));
+  await symlink(beside, join(root, 'folder'));
+  await symlink(join(root, 'measure.yaml'), join(beside, 'link.yaml'));
+  for (const path of [join(root, 'link.yaml'), join(root, 'folder', 'measure.yaml'), join(beside, 'link.yaml')])
+    await expect(isOutside(path)).rejects.toThrow(/lies in what they measure/);
+  await isOutside(join(beside, 'measure.yaml'));
 });
 
 test('declared readings are believed only where the readers are proven, and the rest as far as its own proof goes', async () => {
@@ -389,7 +395,7 @@ test('declared readings are believed only where the readers are proven, and the 
     timeoutMs: 1000,
     collect: () => Promise.resolve({ values: {}, findings: [], evidence: [] }),
   };
-  const commands = parseMeasureFile({ file: 'measure.yaml', text: command({}) }, CATALOGUE);
+  const { commands } = parseMeasureFile({ file: 'measure.yaml', text: command({}) }, CATALOGUE);
   const { collectors, replaced } = withDeclared([own], commands, CATALOGUE);
   const [collector] = collectors;
   if (collector === undefined) throw new Error('no collector');

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { GivenFile } from '../../../shared/definitions.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import type { Evidence, Finding } from '../../../shared/verdict.ts';
 import { parseYaml } from '../../../shared/yaml-file.ts';
@@ -101,6 +102,10 @@ function advisoriesFor(
     );
 }
 
+/** Reads a snapshot: every problem with its place. */
+export const parseAdvisories = ({ name, text }: GivenFile): AdvisorySnapshot =>
+  parseYaml(AdvisorySnapshot, { file: name, text }).value;
+
 /** The oldest snapshot that the policy allows, in days. */
 const maximumAge = (context: CollectContext): number =>
   Math.min(...Object.values(context.metrics).map(({ maximum_age_days: days }) => days ?? DEFAULT_AGE_DAYS));
@@ -115,7 +120,7 @@ export async function checkAdvisories(context: CollectContext, now = Date.now())
   if ('notEvaluable' in read) return read;
   const { packages, lock } = read.project;
   try {
-    const { value: snapshot } = parseYaml(AdvisorySnapshot, { file: given.name, text: given.text });
+    const snapshot = parseAdvisories(given);
     const ageMs = now - Date.parse(snapshot.taken);
     const days = Math.floor(ageMs / DAY_MS);
     if (ageMs < -CLOCK_SKEW_MS) return { notEvaluable: `${given.name} says that it was taken in the future` };

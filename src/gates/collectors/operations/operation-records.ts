@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { GivenFile } from '../../../shared/definitions.ts';
 import { FleetError, InvalidInputError } from '../../../shared/errors.ts';
 import { parseYaml } from '../../../shared/yaml-file.ts';
 import type { CollectContext } from '../../collector.ts';
@@ -82,6 +83,17 @@ function problemsOf(records: OperationRecords, now: number): { path: PropertyKey
   return problems;
 }
 
+/** Reads and checks exported records: every problem with its place. */
+export function parseRecords(given: GivenFile, now = Date.now()): OperationRecords {
+  const { value, positionOf } = parseYaml(OperationRecords, { file: given.name, text: given.text });
+  const problems = problemsOf(value, now);
+  if (problems.length === 0) return value;
+  throw new InvalidInputError(
+    given.name,
+    problems.map(({ path, message }) => ({ ...positionOf(path), message })),
+  );
+}
+
 /** The records that the operator of the fleet gave, or why they cannot be used. */
 export function readRecords(
   context: CollectContext,
@@ -95,15 +107,7 @@ export function readRecords(
     };
   }
   try {
-    const { value, positionOf } = parseYaml(OperationRecords, { file: given.name, text: given.text });
-    const problems = problemsOf(value, now);
-    if (problems.length > 0) {
-      throw new InvalidInputError(
-        given.name,
-        problems.map(({ path, message }) => ({ ...positionOf(path), message })),
-      );
-    }
-    return { records: value };
+    return { records: parseRecords(given, now) };
   } catch (err) {
     if (!(err instanceof FleetError)) throw err;
     return { missing: `the records of operation cannot be used: ${err.message}` };

@@ -44,7 +44,14 @@ const DeclaredCommand = z.strictObject({
 });
 export type DeclaredCommand = z.infer<typeof DeclaredCommand>;
 
-const MeasureFile = z.strictObject({ commands: z.array(DeclaredCommand).min(1) });
+/** What a measure file holds, and `measure` of an overlay. */
+export const MeasureFile = z.strictObject({ commands: z.array(DeclaredCommand).min(1) });
+
+/** Declared commands, and the file that declares them. */
+export interface Declared {
+  file: string;
+  commands: readonly DeclaredCommand[];
+}
 
 const OF_TESTS = new Set(['test_pass_rate', 'test_count', 'total_test_cases', 'security_testing_complete']);
 /** Judged by people and reviewers, or recorded by the fleet: no command can stand in for them. */
@@ -54,21 +61,31 @@ const NOT_BY_COMMAND = new Set(['review', 'approval', 'run-record']);
 export function parseMeasureFile(
   source: { file: string; text: string },
   catalogue: Readonly<Record<string, MetricSpec>>,
-): readonly DeclaredCommand[] {
+): Declared {
   const parsed = parseYaml(MeasureFile, source);
-  const problems = parsed.value.commands.flatMap((command, index) =>
-    problemsOf(parsed, command, ['commands', index], catalogue),
-  );
-  const seen = new Map<string, string>();
-  parsed.value.commands.forEach(({ id, metrics }, index) => {
+  const { commands } = parsed.value;
+  const problems = declaredProblems(parsed, ['commands'], commands, catalogue);
+  if (problems.length > 0) throw new InvalidInputError(source.file, problems);
+  return { file: source.file, commands };
+}
+
+/** Everything that is wrong between commands, wherever they are declared, and the metrics they are to measure. */
+export function declaredProblems(
+  file: YamlFile<unknown>,
+  path: readonly PropertyKey[],
+  commands: readonly DeclaredCommand[],
+  catalogue: Readonly<Record<string, MetricSpec>>,
+): Problem[] {
+  const problems = commands.flatMap((command, index) => problemsOf(file, command, [...path, index], catalogue));
+  const seen = new Set<string>();
+  commands.forEach(({ id, metrics }, index) => {
     for (const name of [`command ${id}`, ...Object.keys(metrics).map((metric) => `metric ${metric}`)]) {
-      const at = parsed.positionOf(['commands', index, 'id']);
+      const at = file.positionOf([...path, index, 'id']);
       if (seen.has(name)) problems.push({ ...at, message: `${name} is declared twice` });
-      seen.set(name, id);
+      seen.add(name);
     }
   });
-  if (problems.length > 0) throw new InvalidInputError(source.file, problems);
-  return parsed.value.commands;
+  return problems;
 }
 
 function problemsOf(
