@@ -102,6 +102,12 @@ export function verdictProblems(verdict: PhaseVerdict): string[] {
     ...verdict.targets
       .filter((target) => target.outcome === 'missed' || target.outcome === 'not_measured')
       .map((target) => `target ${target.metric} ${target.outcome}: ${target.message}`),
+    ...(verdict.bypasses ?? [])
+      .filter((bypass) => bypass.outcome === 'refused')
+      .map((bypass) => `bypass of ${bypass.gate} ${bypass.message} [${bypass.id}]`),
+    ...(verdict.brokenBypassLog === undefined
+      ? []
+      : [`no bypass counts: the log of bypasses is broken: ${verdict.brokenBypassLog}`]),
     ...verdict.errors
       .filter((error) => error.gate === undefined && error.criterion === undefined)
       .map((error) => `${error.metric}: ${error.reason}`),

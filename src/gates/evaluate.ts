@@ -101,6 +101,7 @@ export function evaluatePhase(input: EvaluateInput): PhaseVerdict {
         return reading.ok && reading.simulated;
       }),
     ...(bypasses.length === 0 ? {} : { bypasses }),
+    ...(input.bypasses?.broken === undefined ? {} : { brokenBypassLog: input.bypasses.broken }),
     ...comparison,
     policyDigest: policySet.digest,
   };

@@ -52,6 +52,13 @@ export const RoundEvidence = z.strictObject({
   integrity: z.array(IntegrityCheck).default([]),
   claims: z.array(Claim).default([]),
   /** What else the verdict rests on, as it was at that moment: with it the same verdict can be reached again. */
-  judgedWith: z.strictObject({ now: z.string(), bypasses: z.array(Bypass), baseline: Baseline.nullable() }).optional(),
+  judgedWith: z
+    .strictObject({
+      now: z.string(),
+      bypasses: z.array(Bypass),
+      brokenBypassLog: z.string().optional(),
+      baseline: Baseline.nullable(),
+    })
+    .optional(),
 });
 export type RoundEvidence = z.infer<typeof RoundEvidence>;

@@ -146,6 +146,8 @@ export const PhaseVerdict = z.strictObject({
   simulated: z.boolean(),
   /** Only where bypasses were asked for. */
   bypasses: z.array(BypassResult).optional(),
+  /** What is wrong with the log of bypasses, where somebody touched it: then none counts. */
+  brokenBypassLog: z.string().optional(),
   /** What relative criteria were compared with: null when there was none, absent when the policy has no such criterion. */
   baseline: z.strictObject({ source: z.string(), tree: z.string(), at: z.string() }).nullable().optional(),
   /** sha256 over the policy files, overlay included. */

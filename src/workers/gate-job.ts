@@ -156,7 +156,7 @@ async function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly st
     fallback: gate.phase.policyFallback,
     measurements: evidence.measurements,
     artifacts: evidence.artifacts,
-    bypasses: { now: judgedWith.now, known: judgedWith.bypasses },
+    bypasses: { now: judgedWith.now, known: judgedWith.bypasses, broken: judgedWith.brokenBypassLog },
     baseline: judgedWith.baseline,
   });
   const role = gate.phase.approvalRole;

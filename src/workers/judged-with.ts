@@ -20,13 +20,15 @@ type Judging = Pick<WorkerContext, 'redis' | 'config' | 'store' | 'logger'>;
 export async function readJudgedWith(ctx: Judging, plan: RunPlan, phase: PlannedPhase): Promise<JudgedWith> {
   const log = new RedisBypassLog(ctx.redis, ctx.config.prefix);
   const state = await log.read();
-  if (state.problems.length > 0)
+  const isBroken = state.problems.length > 0;
+  if (isBroken)
     ctx.logger.error({ log: log.location, problems: state.problems }, 'the bypass log is broken: no bypass counts');
-  const known = state.problems.length > 0 ? [] : bypassesOfRun(state.bypasses, plan.runId, plan.workflow);
+  const known = bypassesOfRun(state.bypasses, plan.runId, plan.workflow);
   const baselines = new BaselineStore(ctx.redis, ctx.config.prefix);
   return {
     now: new Date().toISOString(),
     bypasses: known.filter((bypass) => bypass.phase === phase.name),
+    ...(isBroken ? { brokenBypassLog: state.problems.join('; ') } : {}),
     baseline: await baselines.find(plan.workflow, phase.name, plan.provider === 'scripted'),
   };
 }

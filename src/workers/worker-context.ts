@@ -10,6 +10,7 @@ import type { BlobRef } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { Sandbox } from '../shared/sandbox/sandbox.ts';
 import { type PolicySet, loadPolicySet } from '../gates/load-policy.ts';
+import type { Collector } from '../gates/collector.ts';
 import type { MeasuringAids } from '../gates/open-measuring-aids.ts';
 
 /** What every job handler of a worker process shares. */
@@ -24,7 +25,10 @@ export interface WorkerContext {
   definitions: DefinitionsCache;
   models: ModelConfig;
   /** What was proven and measured on this machine; without it nothing is proven first and nothing is reused. */
-  measuring?: MeasuringAids;
+  measuring?: Partial<MeasuringAids> & {
+    /** What measures in this process, where that is not what ships. */
+    collectors?: readonly Collector[];
+  };
   logger: Logger;
 }
 

@@ -1,6 +1,6 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { type BypassRate, bypassRate, rateSettings } from '../../gates/bypass/bypass-rate.ts';
+import { type BypassRate, bypassRate, rateLine, rateSettings } from '../../gates/bypass/bypass-rate.ts';
 import { loadPolicySet } from '../../gates/load-policy.ts';
 import { renderRunHtml } from '../../gates/reports/run-report.ts';
 import { type ExportedRun, exportRun } from '../../producer/export-run.ts';
@@ -24,6 +24,8 @@ export interface RunResult {
   phases: PhaseRecord[];
   exported: ExportedRun;
   report: string;
+  /** How much was bypassed lately in the whole fleet. */
+  bypassRate: BypassRate;
 }
 
 const runFolder = (session: Session, runId: RunId): string => join(session.config.home, 'runs', runId);
@@ -60,11 +62,7 @@ async function assertEmpty(dir: string): Promise<void> {
 }
 
 /** Writes the report of a run as one HTML page, to the file asked for or to the run's own folder. */
-export async function writeReport(
-  session: Session,
-  runId: RunId,
-  html?: string,
-): Promise<Pick<RunResult, 'run' | 'phases' | 'report'>> {
+export async function writeReport(session: Session, runId: RunId, html?: string): Promise<Omit<RunResult, 'exported'>> {
   const run = await session.store.getRun(runId);
   const phases = await session.store.getPhases(runId);
   const report = html ?? join(runFolder(session, runId), 'report.html');
@@ -78,14 +76,14 @@ export async function writeReport(
     phases.flatMap((phase) => Object.values(phase.handoffs)),
     Handoff,
   );
-  const lately = await fleetBypassRate(session, runId);
+  const rate = await fleetBypassRate(session, runId);
   try {
     await mkdir(dirname(report), { recursive: true });
-    await writeFile(report, renderRunHtml({ run, phases, evidence, handoffs, bypassRate: lately }));
+    await writeFile(report, renderRunHtml({ run, phases, evidence, handoffs, bypassRate: rate }));
   } catch (err) {
     throw new FleetError('BAD_USAGE', `the report cannot be written: ${errorMessage(err)}`, { cause: err });
   }
-  return { run, phases, report };
+  return { run, phases, report, bypassRate: rate };
 }
 
 async function readBlobs<T>(
@@ -122,7 +120,7 @@ export function exitOf(run: Pick<RunRecord, 'status' | 'reason'>): number {
 }
 
 export function resultJson(result: Omit<RunResult, 'exported'> & { exported?: ExportedRun }): Record<string, unknown> {
-  const { run, phases, exported, report } = result;
+  const { run, phases, exported, report, bypassRate: rate } = result;
   return {
     runId: run.runId,
     workflow: run.workflow,
@@ -138,6 +136,7 @@ export function resultJson(result: Omit<RunResult, 'exported'> & { exported?: Ex
       : { repository: exported.repository, commit: exported.commit, conflicts: exported.conflicts }),
     report,
     gates: countGates(phases),
+    bypassRate: rate,
     phases: phases.map((phase) => ({
       phase: phase.phase,
       status: phase.status,
@@ -189,8 +188,11 @@ export function resultLines(colors: Terminal['colors'], result: RunResult, again
   ];
 }
 
-/** Verdict, what did not pass, gates and tokens. */
-export function summaryLines(colors: Terminal['colors'], { run, phases }: Pick<RunResult, 'run' | 'phases'>): string[] {
+/** Verdict, what did not pass, gates and tokens; and that too much is bypassed, where it is. */
+export function summaryLines(
+  colors: Terminal['colors'],
+  { run, phases, bypassRate: rate }: Pick<RunResult, 'run' | 'phases'> & Partial<Pick<RunResult, 'bypassRate'>>,
+): string[] {
   const gates = countGates(phases);
   const took = run.startedAt === null || run.finishedAt === null ? null : span(run.startedAt, run.finishedAt);
   const mark = run.simulated ? ' [simulated]' : '';
@@ -205,6 +207,7 @@ export function summaryLines(colors: Terminal['colors'], { run, phases }: Pick<R
     if (verdict !== undefined && phase.status !== 'not_started')
       lines.push(...verdictProblems(verdict).map((problem) => `${' '.repeat(17)}${problem}`));
   }
+  if (rate?.isAlert === true) lines.push(colors.red(`  bypasses    ${rateLine(rate)}`));
   lines.push(
     `  gates       ${gates.passed} passed, ${gates.failed} failed, ${gates.errors} in error, ${gates.bypassed} bypassed; ${count(gates.reworkRounds, 'rework round')}`,
     `  tokens      ${tokens(run.usage)} in ${count(run.usage.calls, 'call')}, ${cost(run.usage, run.simulated)}`,

@@ -59,6 +59,22 @@ const bypassRow = (bypass: BypassResult): ReportRow => ({
   source: `ADR ${bypass.adrSha256}`,
 });
 
+/** Said even where no bypass was asked for: whoever touched the log may have removed one, or a revocation. */
+const brokenLogRow = ({ brokenBypassLog }: PhaseVerdict): ReportRow[] =>
+  brokenBypassLog === undefined
+    ? []
+    : [
+        {
+          kind: 'bypass',
+          name: 'log',
+          outcome: 'warning',
+          severity: 'WARNING',
+          message: `no bypass counts: the log is broken: ${brokenBypassLog}`,
+          required: 'an untouched log',
+          source: '',
+        },
+      ];
+
 /** All rows of a verdict: gates, criteria, artifacts, targets, bypasses. */
 export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
   const gates = verdict.gates.map((gate): ReportRow => ({
@@ -112,7 +128,14 @@ export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
       source: '',
     };
   });
-  return [...gates, ...criteria, ...artifacts, ...targets, ...(verdict.bypasses ?? []).map(bypassRow)];
+  return [
+    ...gates,
+    ...criteria,
+    ...artifacts,
+    ...targets,
+    ...(verdict.bypasses ?? []).map(bypassRow),
+    ...brokenLogRow(verdict),
+  ];
 }
 
 /** `BLOCKED`, as people read it. */

@@ -66,6 +66,9 @@ const bypassesOf = (input: RunReportInput): string[][] =>
         .filter((result) => result.outcome === 'bypassed')
         .map((result) => [phase.phase, result.name, result.message]),
       ...refused.map((bypass) => [phase.phase, bypass.gate, `${bypass.id} ${bypass.message}`]),
+      ...(last?.brokenBypassLog === undefined
+        ? []
+        : [[phase.phase, 'none', `no bypass counts: the log is broken: ${last.brokenBypassLog}`]]),
     ];
   });
 
