@@ -153,7 +153,7 @@ async function measureGroup(
   if (options.skipCollectors?.includes(id)) return refuse(collector.version, `not measured yet: waits for \`${id}\``);
   const { selftest, cache } = options;
   if (!selftest) return measureBy(options, collector, metrics, { ...shared, cache });
-  const proof = await selftest.resultOf(collector, options.signal);
+  const proof = await selftest.resultOf(collector, options.signal, options.root);
   const fault = faultOfProof(collector, proof);
   if (fault !== undefined) return refuse(collector.version, fault);
   const run = await measureBy(options, collector, metrics, { ...shared, cache });

@@ -16,13 +16,15 @@ interface Options {
   /** Shared by all projects of this user. */
   cache: string;
   logger: Logger;
+  /** False: only what was unpacked before is used. */
+  fetch?: boolean;
 }
 
 /**
  * Downloads Debian packages, with those of their dependencies that this machine lacks, and unpacks them into a folder
  * of the cache. Needs no root and changes nothing on the system. Returns the folder, with `usr/bin` and so on in it.
  */
-export async function unpackDebianPackages({ packages, cache, logger }: Options): Promise<string> {
+export async function unpackDebianPackages({ packages, cache, logger, fetch = true }: Options): Promise<string> {
   const wanted = [...new Set(packages)].toSorted();
   const what = wanted.join(', ');
   const system = await debianSystem(what);
@@ -32,6 +34,7 @@ export async function unpackDebianPackages({ packages, cache, logger }: Options)
     .slice(0, 16);
   const target = join(cache, 'debian', digest);
   if (await isFolder(target)) return target;
+  if (!fetch) throw unavailable(what, 'were not unpacked here yet', undefined);
   logger.info({ packages: wanted }, 'downloading Debian packages');
   try {
     await mkdir(join(cache, 'debian'), { recursive: true });

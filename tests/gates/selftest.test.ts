@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CollectedValue, Collector } from '../../src/gates/collector.ts';
 import { allCollectors } from '../../src/gates/collectors/registry.ts';
 import { SealedCache } from '../../src/gates/sealed-cache.ts';
-import { ProvenCollectors, type ProvenCollectorsOptions } from '../../src/gates/selftest/proven-collectors.ts';
+import { ProvenCollectors, type ProvenCollectorsOptions, partsOf } from '../../src/gates/selftest/proven-collectors.ts';
 import { selfTests } from '../../src/gates/selftest/registry.ts';
 import { runSelfTest, writeTwin } from '../../src/gates/selftest/run-self-test.ts';
 import type { Expected, SelfTest, SelfTestResult } from '../../src/gates/selftest/self-test.ts';
@@ -33,7 +33,7 @@ function areApart(clean: Expected, red: Expected): boolean {
 }
 
 describe('the self-tests', () => {
-  test.each(allCollectors.map((collector) => [collector.id, collector] as const))(
+  test.each(allCollectors.flatMap(partsOf).map((collector) => [collector.id, collector] as const))(
     'show for every metric of %s that it can be green and that it can turn red',
     (id, collector) => {
       const selfTest = selfTests[id];
@@ -52,7 +52,8 @@ describe('the self-tests', () => {
   );
 
   test('are all of collectors that exist', () => {
-    expect(Object.keys(selfTests).filter((id) => !allCollectors.some((collector) => collector.id === id))).toEqual([]);
+    const ids = allCollectors.flatMap(partsOf).map(({ id }) => id);
+    expect(Object.keys(selfTests).filter((id) => !ids.includes(id))).toEqual([]);
   });
 
   test('refuse to plant a defect that does not change the project', async () => {

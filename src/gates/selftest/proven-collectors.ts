@@ -7,8 +7,8 @@ import type { Collector } from '../collector.ts';
 import type { SealedCache } from '../sealed-cache.ts';
 import { toolFingerprint } from '../tool-fingerprint.ts';
 import { selfTests } from './registry.ts';
-import { runSelfTest } from './run-self-test.ts';
-import { type SelfTest, SelfTestResult, type SelfTestResults, faultOfProof } from './self-test.ts';
+import { notRun, runSelfTest } from './run-self-test.ts';
+import { type SelfTest, SelfTestResult, type SelfTestResults, faultOfProof, joinProofs } from './self-test.ts';
 
 const HOUR_MS = 3_600_000;
 /** A passed self-test is repeated after this time even when nothing changed. */
@@ -32,6 +32,9 @@ export interface ProvenCollectorsOptions {
   signal: AbortSignal;
 }
 
+/** What is self-tested of a collector: itself, or each of its parts. */
+export const partsOf = (collector: Collector): readonly Collector[] => collector.parts?.all ?? [collector];
+
 interface Proof {
   result: Promise<SelfTestResult | undefined>;
   failedAt?: number;
@@ -47,7 +50,15 @@ export class ProvenCollectors implements SelfTestResults {
   }
 
   /** The result of a collector's self-test, which runs now unless it is known. Undefined when it has none. */
-  async resultOf(collector: Collector, signal: AbortSignal): Promise<SelfTestResult | undefined> {
+  async resultOf(collector: Collector, signal: AbortSignal, root?: string): Promise<SelfTestResult | undefined> {
+    if (collector.parts === undefined) return this.#resultOfOne(collector, signal);
+    const parts = root === undefined ? collector.parts.all : await collector.parts.of(root);
+    const proofs: [Collector, SelfTestResult | undefined][] = [];
+    for (const part of parts) proofs.push([part, await this.#resultOfOne(part, signal)]);
+    return joinProofs(collector, proofs);
+  }
+
+  async #resultOfOne(collector: Collector, signal: AbortSignal): Promise<SelfTestResult | undefined> {
     const name = `${collector.id}@${collector.version}`;
     const known = this.#known.get(name);
     const isOutdated = known?.failedAt !== undefined && Date.now() - known.failedAt > RETRY_MS;
@@ -73,14 +84,30 @@ export class ProvenCollectors implements SelfTestResults {
   /** Proves collectors one after the other, the quickest first, and says in one line how it went. */
   async proveAll(collectors: readonly Collector[]): Promise<string> {
     const startedAt = performance.now();
+    const parts = collectors.flatMap(partsOf);
     const faults: string[] = [];
-    for (const collector of collectors.toSorted((a, b) => a.timeoutMs - b.timeoutMs)) {
+    const left = new Map<string, string[]>();
+    for (const collector of parts.toSorted((a, b) => a.timeoutMs - b.timeoutMs)) {
+      const lacks = await this.lacks(collector);
+      if (lacks !== undefined) {
+        left.set(lacks, [...(left.get(lacks) ?? []), collector.id]);
+        continue;
+      }
       const fault = faultOfProof(collector, await this.resultOf(collector, this.#options.signal));
       if (fault !== undefined) faults.push(fault);
     }
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-    const line = `self-test: ${collectors.length - faults.length} of ${collectors.length} collectors tell good from bad on this machine (${seconds} s)`;
-    return faults.length === 0 ? line : `${line}; metrics of the others block: ${faults.join('; ')}`;
+    const tried = parts.length - [...left.values()].flat().length;
+    const line = `self-test: ${tried - faults.length} of ${tried} collectors tell good from bad on this machine (${seconds} s)`;
+    const others = [...left].map(([why, ids]) => `; ${why}: what ${ids.join(', ')} would measure is in error`);
+    return `${line}${others.join('')}${faults.length === 0 ? '' : `; metrics of the others block: ${faults.join('; ')}`}`;
+  }
+
+  /** Why the self-test of a collector cannot be run with what is on this machine now, or undefined. */
+  async lacks(collector: Collector): Promise<string | undefined> {
+    const { definitions = selfTests, sandbox, logger, signal } = this.#options;
+    const selfTest = definitions[collector.id];
+    return selfTest && notRun({ selfTest, sandbox, logger, signal }, { fetch: false });
   }
 
   async #prove(collector: Collector): Promise<SelfTestResult | undefined> {
@@ -121,7 +148,7 @@ export class ProvenCollectors implements SelfTestResults {
     const { sandbox, logger, signal, announce } = this.#options;
     announce?.(collector.id);
     const result = await runSelfTest({ collector, selfTest, sandbox, logger, signal });
-    if (result.passed) return result;
+    if (result.passed || (await this.lacks(collector)) !== undefined) return result;
     logger.warn({ collector: collector.id, reason: result.reason }, 'self-test did not pass and is run again');
     return runSelfTest({ collector, selfTest, sandbox, logger, signal });
   }

@@ -22,10 +22,10 @@ import {
 export const FIXTURE = packagePath('config', 'selftest', 'project');
 
 /** Writes the fixture project with its edits; a replacement that finds nothing is a fault of the self-test. */
-export async function writeTwin(folder: string, edits: Edits = {}): Promise<void> {
+export async function writeTwin(folder: string, edits: Edits = {}, fixture = FIXTURE): Promise<void> {
   const texts = new Map<string, string>();
-  for (const { path } of await listFiles(FIXTURE, new Set()))
-    texts.set(path, await readFile(join(FIXTURE, path), 'utf8'));
+  for (const { path } of await listFiles(fixture, new Set()))
+    texts.set(path, await readFile(join(fixture, path), 'utf8'));
   for (const [path, edit] of Object.entries(edits)) {
     if (edit === null) texts.delete(path);
     else if (typeof edit === 'string') texts.set(path, edit);
@@ -63,7 +63,9 @@ export async function runSelfTest(options: SelfTestRun): Promise<SelfTestResult>
   const tools: Record<string, string> = {};
   let fault: string | undefined;
   try {
+    fault = await notRun(options, { fetch: true });
     for (const { what, ...twin } of [{ what: 'clean', ...selfTest.clean }, ...selfTest.defects]) {
+      if (fault !== undefined) break;
       const measurements = await measureTwin(options, twin);
       for (const { tool, toolVersion } of measurements.flatMap((measurement) => measurement.evidence)) {
         if (tool !== undefined) tools[tool] = toolVersion ?? tools[tool] ?? 'not stated';
@@ -96,6 +98,21 @@ export async function runSelfTest(options: SelfTestRun): Promise<SelfTestResult>
   };
 }
 
+/** Why a self-test cannot be run on this machine, or undefined when it can be. */
+export async function notRun(
+  { selfTest, sandbox, logger, signal }: Omit<SelfTestRun, 'collector'>,
+  may: { fetch: boolean },
+): Promise<string | undefined> {
+  if (selfTest.needs === undefined) return undefined;
+  const outDir = await mkdtemp(join(tmpdir(), 'maestro-selftest-'));
+  try {
+    const lacks = await selfTest.needs({ sandbox, outDir, logger, signal }, may);
+    return lacks && `not run: ${lacks}`;
+  } finally {
+    await rm(outDir, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
 const NO_RUN: RunContext = { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} };
 
 const specOf = (collector: string, metric: string, own: Partial<MetricSpec> | undefined): MetricSpec => ({
@@ -116,7 +133,7 @@ async function measureTwin(
   const folder = await mkdtemp(join(tmpdir(), 'maestro-selftest-'));
   try {
     const root = join(folder, 'project');
-    await writeTwin(root, twin.edits);
+    await writeTwin(root, twin.edits, selfTest.fixture);
     const metrics = Object.keys(twin.expect).map(
       (metric) => [metric, specOf(collector.id, metric, selfTest.specs?.[metric])] as const,
     );

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Evidence } from '../../shared/verdict.ts';
-import type { Collector, RunContext } from '../collector.ts';
+import type { CollectContext, Collector, RunContext } from '../collector.ts';
 import type { MetricSpec } from '../policy-schema.ts';
 
 /** What a collector must say of a metric. A metric that is not evaluable must be so for the stated reason. */
@@ -27,6 +27,13 @@ export interface Defect extends Twin {
 export interface SelfTest {
   /** The phase that the twins are measured for. */
   phase: string;
+  /** The folder with the project that the twins are made from, where it is not the usual one. */
+  fixture?: string;
+  /** Why it cannot be run on this machine, or undefined. What it needs may be fetched only where that is said. */
+  needs?: (
+    context: Pick<CollectContext, 'sandbox' | 'outDir' | 'logger' | 'signal'>,
+    options: { fetch: boolean },
+  ) => Promise<string | undefined>;
   /** Catalogue entries that differ from the usual one. */
   specs?: Readonly<Record<string, Partial<MetricSpec>>>;
   clean: Twin & { expect: Readonly<Record<string, Expected>> };
@@ -60,7 +67,30 @@ export type SelfTestResult = z.infer<typeof SelfTestResult>;
 
 /** Answers whether a collector is proven on this machine. What it has no passed result for, blocks. */
 export interface SelfTestResults {
-  resultOf(collector: Collector, signal: AbortSignal): Promise<SelfTestResult | undefined>;
+  /** Of a collector with parts, the result of those that measure the folder; of all of them where none is given. */
+  resultOf(collector: Collector, signal: AbortSignal, root?: string): Promise<SelfTestResult | undefined>;
+}
+
+/** One result of several parts: it passed where each of them did. */
+export function joinProofs(
+  collector: Collector,
+  proofs: readonly (readonly [part: Collector, proof: SelfTestResult | undefined])[],
+): SelfTestResult | undefined {
+  const results = proofs.flatMap(([, proof]) => proof ?? []);
+  const [first] = results;
+  if (first === undefined) return undefined;
+  const faults = proofs.flatMap(([part, proof]) => faultOfProof(part, proof) ?? []);
+  return {
+    ...first,
+    collector: collector.id,
+    version: collector.version,
+    passed: faults.length === 0,
+    reason: faults.length === 0 ? null : faults.join('; '),
+    checks: results.flatMap(({ checks }) => checks),
+    tools: Object.fromEntries(results.flatMap(({ tools }) => Object.entries(tools))),
+    at: results.map(({ at }) => at).toSorted()[0] ?? first.at,
+    durationMs: results.reduce((sum, { durationMs }) => sum + durationMs, 0),
+  };
 }
 
 export const describeExpected = (expected: Expected): string => {

@@ -281,7 +281,7 @@ test('without the tools nothing is measured, and the remedy is named', async () 
         signal: AbortSignal.timeout(30_000),
         logger: silentLogger(),
       },
-      join(folder, 'cache'),
+      { cache: join(folder, 'cache') },
     );
     await expect(asked).rejects.toThrow('Python cannot be measured here');
     const { code, remedy } = await asked.then(

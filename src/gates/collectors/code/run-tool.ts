@@ -49,7 +49,10 @@ export interface ToolRun {
 }
 
 /** Runs one command in the sandbox with the project and the fleet's tools in their fixed places. */
-export async function runTool(context: CollectContext, run: ToolRun): Promise<SandboxResult> {
+export async function runTool(
+  context: Pick<CollectContext, 'sandbox' | 'signal'>,
+  run: ToolRun,
+): Promise<SandboxResult> {
   context.signal.throwIfAborted();
   return context.sandbox.run({
     argv: run.argv,

@@ -22,6 +22,9 @@ export async function stacksOf(root: string): Promise<{ javascript: boolean; pyt
   };
 }
 
+/** Under a name of its own, so that what is proven of it is not taken for proof of the other. */
+const partOf = (python: Collector): Collector => ({ ...python, id: `${python.id}.python` });
+
 /**
  * One collector for both stacks. A project of both is measured by each, and the readings are joined; when one of them
  * could not be measured, neither could the project.
@@ -31,6 +34,14 @@ export const byStack = (javascript: Collector, python: Collector): Collector => 
   version: `${javascript.version}+python.${python.version}`,
   metrics: javascript.metrics,
   timeoutMs: Math.max(javascript.timeoutMs, python.timeoutMs),
+  parts: {
+    all: [javascript, partOf(python)],
+    of: async (root) => {
+      const stacks = await stacksOf(root);
+      if (!stacks.python) return [javascript];
+      return stacks.javascript ? [javascript, partOf(python)] : [partOf(python)];
+    },
+  },
   collect: async (context) => {
     const stacks = await stacksOf(context.root);
     if (!stacks.python) return javascript.collect(context);

@@ -49,9 +49,9 @@ export const provenWithDeclared = (
   replaced: readonly DeclaredCollector[],
   sandbox: string,
 ): SelfTestResults => ({
-  resultOf: async (collector, signal) => {
+  resultOf: async (collector, signal, root) => {
     const declared = replaced.find(({ id, version }) => id === collector.id && version === collector.version);
-    if (declared === undefined) return proven.resultOf(collector, signal);
+    if (declared === undefined) return proven.resultOf(collector, signal, root);
     const startedAt = performance.now();
     const checks = PLANTED.map(([twin, report, expected, read]): Check => {
       const seen = read();
@@ -63,7 +63,7 @@ export const provenWithDeclared = (
         ok: seen === expected,
       };
     });
-    const own = await proofOfRest(proven, declared, signal);
+    const own = await proofOfRest(proven, declared, { signal, root });
     const reason = checks.every(({ ok }) => ok) ? own.reason : 'a planted report was not read rightly';
     return {
       collector: collector.id,
@@ -83,10 +83,10 @@ export const provenWithDeclared = (
 async function proofOfRest(
   proven: SelfTestResults,
   { own, declared }: DeclaredCollector,
-  signal: AbortSignal,
+  { signal, root }: { signal: AbortSignal; root: string | undefined },
 ): Promise<{ reason: string | null; checks: readonly Check[] }> {
   if (!hasRest(own, declared)) return { reason: null, checks: [] };
-  const proof = await proven.resultOf(own, signal);
+  const proof = await proven.resultOf(own, signal, root);
   if (proof === undefined) return { reason: `collector \`${own.id}\` was never self-tested`, checks: [] };
   return { reason: proof.passed ? null : (proof.reason ?? 'it gave no reason'), checks: proof.checks };
 }

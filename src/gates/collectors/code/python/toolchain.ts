@@ -31,15 +31,25 @@ const PACKAGES = [
 const SYSTEM = '/usr/bin/python3';
 const TREE = '/python';
 
-let found: { cache: string; tools: Promise<PythonTools> } | undefined;
+type Asking = Pick<CollectContext, 'sandbox' | 'outDir' | 'logger' | 'signal'>;
+
+let found: { cache: string; fetch: boolean; tools: Promise<PythonTools> } | undefined;
 
 /** The machine's own Python when it has every tool; otherwise Debian's packages, unpacked once into the cache. */
 export async function pythonTools(
-  context: CollectContext,
-  cache: string = join(homedir(), '.cache', 'maestro-fleet'),
+  context: Asking,
+  {
+    cache = join(homedir(), '.cache', 'maestro-fleet'),
+    fetch = true,
+  }: {
+    cache?: string;
+    /** May packages be fetched, or only what is here already be used? */
+    fetch?: boolean;
+  } = {},
 ): Promise<PythonTools> {
-  const asked = found?.cache === cache ? found.tools : find(context, cache);
-  found = { cache, tools: asked };
+  if (found === undefined || found.cache !== cache || (fetch && !found.fetch))
+    found = { cache, fetch, tools: find(context, { cache, fetch }) };
+  const asked = found.tools;
   try {
     return await asked;
   } catch (err) {
@@ -48,12 +58,12 @@ export async function pythonTools(
   }
 }
 
-async function find(context: CollectContext, cache: string): Promise<PythonTools> {
+async function find(context: Asking, from: { cache: string; fetch: boolean }): Promise<PythonTools> {
   const system: PythonTools = { python: SYSTEM, packages: undefined, mounts: [], env: {} };
   const fault = existsSync(SYSTEM) ? await faultOf(context, system) : `there is no ${SYSTEM}`;
   if (fault === undefined) return system;
   try {
-    const unpacked = await fromDebian(context, cache);
+    const unpacked = await fromDebian(context, from);
     const unpackedFault = await faultOf(context, unpacked);
     if (unpackedFault === undefined) return unpacked;
     throw new FleetError('TOOL_UNAVAILABLE', unpackedFault);
@@ -66,8 +76,8 @@ async function find(context: CollectContext, cache: string): Promise<PythonTools
   }
 }
 
-async function fromDebian(context: CollectContext, cache: string): Promise<PythonTools> {
-  const tree = await unpackDebianPackages({ packages: PACKAGES, cache, logger: context.logger });
+async function fromDebian(context: Asking, from: { cache: string; fetch: boolean }): Promise<PythonTools> {
+  const tree = await unpackDebianPackages({ packages: PACKAGES, logger: context.logger, ...from });
   const mounts = [{ host: tree, inside: TREE, writable: false }];
   const packages = `${TREE}/usr/lib/python3/dist-packages`;
   if (existsSync(SYSTEM)) return { python: SYSTEM, packages, mounts, env: {} };
@@ -76,7 +86,7 @@ async function fromDebian(context: CollectContext, cache: string): Promise<Pytho
 }
 
 /** Whether every tool can be imported; asked of the interpreter itself, in the sandbox. */
-async function faultOf(context: CollectContext, tools: PythonTools): Promise<string | undefined> {
+async function faultOf(context: Asking, tools: PythonTools): Promise<string | undefined> {
   const script = 'import sys; sys.path[:0] = sys.argv[2:]\nfor name in sys.argv[1].split(): __import__(name)';
   const result = await runTool(context, {
     argv: [
