@@ -1,6 +1,6 @@
 import { ask, cost, count, duration, h, notice, pill, row, show, simulatedMark, table, tokens, touch, when, words } from '/dom.js';
 
-const EVENT_TYPES = ['run.queued', 'run.status', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'run.finished'];
+const EVENT_TYPES = ['run.queued', 'run.status', 'run.resumed', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'run.finished'];
 const MOST_EVENTS_SHOWN = 300;
 const REFRESH_MS = 300;
 
@@ -32,7 +32,6 @@ export function runPage(id) {
       source.addEventListener(type, ({ data }) => {
         state.events.push(JSON.parse(data));
         soon();
-        if (type === 'run.finished') source.close();
       });
   });
   return () => {
@@ -232,6 +231,7 @@ function activity(events) {
   const tell = {
     'run.queued': () => 'run queued',
     'run.status': ({ status, reason }) => `run ${words(status)} ${reason}`,
+    'run.resumed': ({ phases, reason }) => `run taken up again: ${phases.join(', ')} ${reason}`,
     'phase.status': ({ phase, status, reason }) => `${phase}: ${words(status)} ${reason}`,
     'persona.turn': ({ phase, persona, turn, tools }) => `${phase}: ${persona}, turn ${turn}${tools.length > 0 ? `: ${tools.join(', ')}` : ''}`,
     'persona.done': ({ phase, persona, kind, summary }) => `${phase}: ${persona} finished ${kind}: ${summary.slice(0, 300)}${summary.length > 300 ? '…' : ''}`,

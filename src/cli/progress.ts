@@ -123,6 +123,10 @@ export class ProgressView {
       case 'run.status':
       case 'run.finished':
         return [];
+      case 'run.resumed':
+        for (const phase of event.phases)
+          this.#change(phase, (row) => Object.assign(row, { status: 'waiting', doing: '', endedAt: undefined }));
+        return [{ phase: undefined, text: `taken up again: ${event.phases.join(', ')}` }];
       case 'phase.status':
         return this.#onPhase(event);
       case 'persona.turn':

@@ -109,7 +109,7 @@ export class MaestroClient {
 
   /** Waits until a run has ended, and returns its record. */
   async wait(runId: string, options: { signal?: AbortSignal } = {}): Promise<RunRecord> {
-    for await (const event of this.events(runId, options)) if (event.type === 'run.finished') break;
+    for await (const _ of this.events(runId, options)) void 0;
     options.signal?.throwIfAborted();
     return (await this.get(runId)).run;
   }
@@ -134,7 +134,6 @@ export class MaestroClient {
           if (key !== undefined && verdicts.has(key)) continue;
           if (key !== undefined) verdicts.add(key);
           yield event;
-          if (event.type === 'run.finished') return;
         }
         if ((await this.#hasEnded(runId)) && lastSeq > 0) return;
       } catch (err) {

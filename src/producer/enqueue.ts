@@ -1,19 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FlowProducer, Queue } from 'bullmq';
+import { FlowProducer } from 'bullmq';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import type { Approval } from '../shared/handoff.ts';
 import { QUEUES, type RunId, jobIds } from '../shared/names.ts';
-import type { Redis } from '../shared/redis.ts';
 import { type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
-import type { RunStore } from '../shared/run-store.ts';
 import { moveRun } from '../shared/transitions.ts';
-import { buildFlow } from './flow.ts';
-
-export interface EnqueueTarget {
-  redis: Redis;
-  prefix: string;
-  store: RunStore;
-}
+import { wakeJob } from '../shared/wake-job.ts';
+import type { EnqueueTarget } from './enqueue-target.ts';
+import { type FlowTake, buildFlow, firstTake } from './flow.ts';
+import { withQueue } from './with-queue.ts';
 
 /** How long a second try waits: a connection that broke is back by then, if it comes back at all. */
 const SECOND_TRY_MS = 500;
@@ -32,7 +27,7 @@ export async function enqueueRun(
   // BullMQ forgets the ids of removed jobs, so a run that has begun is guarded by its own record.
   if (!isNew && (await target.store.getRun(plan.runId)).status !== 'queued') return plan.runId;
   try {
-    await addFlow(target, plan).catch(() => addFlowAfresh(target, plan));
+    await addTake(target, plan, firstTake(plan));
   } catch (err) {
     if (!repeatable) await giveUp(target, plan.runId, err);
     throw err;
@@ -40,24 +35,29 @@ export async function enqueueRun(
   return plan.runId;
 }
 
-async function addFlow({ redis, prefix }: Omit<EnqueueTarget, 'store'>, plan: RunPlan): Promise<void> {
+/** Adds the jobs of one take of a run in one atomic call; when the connection broke, once more over a fresh one. */
+export async function addTake(target: EnqueueTarget, plan: RunPlan, take: FlowTake): Promise<void> {
+  await addFlow(target, plan, take).catch(() => addFlowAfresh(target, plan, take));
+}
+
+async function addFlow({ redis, prefix }: Omit<EnqueueTarget, 'store'>, plan: RunPlan, take: FlowTake): Promise<void> {
   const flows = new FlowProducer({ connection: redis, prefix });
   try {
-    await flows.add(buildFlow(plan));
+    await flows.add(buildFlow(plan, take));
   } finally {
     await flows.close();
   }
 }
 
 /** Over a connection of its own: the first one may be broken, or take for loaded a script whose first call failed. */
-async function addFlowAfresh({ redis, prefix }: EnqueueTarget, plan: RunPlan): Promise<void> {
+async function addFlowAfresh({ redis, prefix }: EnqueueTarget, plan: RunPlan, take: FlowTake): Promise<void> {
   await sleep(SECOND_TRY_MS);
   const fresh = redis.duplicate({ lazyConnect: true });
   let lost: unknown;
   fresh.on('error', (err) => (lost = err));
   try {
     await fresh.connect();
-    await addFlow({ redis: fresh, prefix }, plan);
+    await addFlow({ redis: fresh, prefix }, plan, take);
   } catch (err) {
     throw lost ?? err;
   } finally {
@@ -65,7 +65,8 @@ async function addFlowAfresh({ redis, prefix }: EnqueueTarget, plan: RunPlan): P
   }
 }
 
-async function giveUp({ store }: EnqueueTarget, runId: RunId, cause: unknown): Promise<void> {
+/** A run whose jobs cannot be added has failed; the record says so. */
+export async function giveUp({ store }: EnqueueTarget, runId: RunId, cause: unknown): Promise<void> {
   const reason = `its jobs could not be added to the queues: ${errorMessage(cause)}`;
   try {
     await moveRun(store, runId, 'failed', { reason, from: ['queued'] });
@@ -118,12 +119,8 @@ export async function approvePhase(
     );
   const approval: Approval = { ...decision, round: record.round, at: new Date().toISOString() };
   await target.store.recordApproval(runId, approval);
-  const queue = new Queue(QUEUES.approvals, { connection: target.redis, prefix: target.prefix });
-  try {
-    const job = await queue.getJob(jobIds.approval(runId, decision.phase, decision.role, record.round));
-    if (job !== undefined && (await job.isDelayed())) await job.promote();
-  } finally {
-    await queue.close();
-  }
+  const { generation } = await target.store.getRun(runId);
+  const jobId = jobIds.approval({ runId, generation }, decision.phase, decision.role, record.round);
+  await withQueue(target, QUEUES.approvals, (queue) => wakeJob(queue, jobId));
   return approval;
 }

@@ -1,8 +1,8 @@
 import type { FlowJob, JobsOptions } from 'bullmq';
 import { FleetError } from '../shared/errors.ts';
-import type { EdgeJob, GateJob, PersonaJob, RunJob } from '../shared/jobs.ts';
-import { KEEP, QUEUES, jobIds, personaQueue } from '../shared/names.ts';
-import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import type { EdgeJob, GateJob, PersonaJob, PersonaResult, RunJob } from '../shared/jobs.ts';
+import { KEEP, QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
+import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 
 /** How long a parked edge waits before it looks for itself, should nobody have woken it. */
 const EDGE_SAFETY_MS = 10 * 60_000;
@@ -24,92 +24,162 @@ interface Consumer {
   persona: string;
 }
 
+/** Where a phase begins. */
+export interface PhaseStart {
+  round: number;
+  /** The blocked work to go on from, and what was found in it. */
+  base: CommitRef | null;
+  evidence: BlobRef | null;
+  /** Work to judge as it is, before any persona does anything. */
+  given: CommitRef | null;
+  /** Work of this round that was done already. */
+  done: readonly PersonaResult[];
+}
+export const FRESH: PhaseStart = { round: 0, base: null, evidence: null, given: null, done: [] };
+
+/** Which phases are run, and from where: all of them at first, fewer when a run is taken up again. */
+export interface FlowTake {
+  generation: number;
+  phases: ReadonlyMap<string, PhaseStart>;
+}
+
+/** The first take of a run: every phase that its plan does not leave out, from nothing. */
+export const firstTake = (plan: RunPlan): FlowTake => ({
+  generation: 0,
+  phases: new Map(plan.phases.map((phase) => [phase.name, FRESH])),
+});
+
 /**
  * A run as one BullMQ flow. The run job is the root; a phase is a gate job whose children are its persona jobs;
  * a persona job's children are the gate jobs of the phases it needs.
  * BullMQ gives a job one parent. The first consumer of a phase holds its gate job as a child, below a `fan` job when
  * there are more consumers; each further consumer holds a parked `edge` job, which the fan job wakes.
  */
-export function buildFlow(plan: RunPlan): FlowJob {
-  const consumers = consumersOf(plan);
-  const byName = new Map(plan.phases.map((phase) => [phase.name, phase]));
-  const common = { schemaVersion: 1, runId: plan.runId, simulated: plan.provider === 'scripted' } as const;
-  const mark = common.simulated ? ' [simulated]' : '';
+export function buildFlow(plan: RunPlan, take: FlowTake): FlowJob {
+  return new FlowBuilder(plan, take).run();
+}
 
-  const gateJob = (phase: PlannedPhase): FlowJob => ({
-    name: `${phase.name} gate${mark}`,
-    queueName: QUEUES.gates,
-    data: { ...common, phase: phase.name, measured: null } satisfies GateJob,
-    opts: child({ jobId: jobIds.gate(plan.runId, phase.name), ...GATE_ATTEMPTS }),
-    children: phase.personas.map((persona) => personaJob(phase, persona)),
-  });
+class FlowBuilder {
+  readonly #plan: RunPlan;
+  readonly #take: FlowTake;
+  readonly #of: RunTake;
+  readonly #phases: ReadonlyMap<string, PlannedPhase>;
+  readonly #consumers: ReadonlyMap<string, readonly Consumer[]>;
+  readonly #common: Omit<RunJob, 'workflow'>;
+  readonly #mark: string;
 
-  const personaJob = (phase: PlannedPhase, persona: string): FlowJob => ({
-    name: `${phase.name}: ${persona}${mark}`,
-    queueName: personaQueue(persona),
-    data: {
-      ...common,
-      phase: phase.name,
-      persona,
-      kind: 'work',
-      round: 0,
-      metrics: [],
-      base: null,
-      evidence: null,
-    } satisfies PersonaJob,
-    opts: child({
-      jobId: jobIds.work(plan.runId, phase.name, persona, 0),
-      attempts: phase.attempts,
-      backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
-    }),
-    children: phase.needs.map((need) => link(need, { phase, persona })),
-  });
+  constructor(plan: RunPlan, take: FlowTake) {
+    this.#plan = plan;
+    this.#take = take;
+    const { runId } = plan;
+    const { generation } = take;
+    this.#of = { runId, generation };
+    const phases = plan.phases.filter((phase) => take.phases.has(phase.name));
+    this.#phases = new Map(phases.map((phase) => [phase.name, phase]));
+    this.#consumers = consumersOf(phases, take);
+    const simulated = plan.provider === 'scripted';
+    this.#common = { schemaVersion: 1, runId, generation, simulated };
+    this.#mark = simulated ? ' [simulated]' : '';
+  }
 
-  const link = (from: string, to: Consumer): FlowJob => {
-    const all = consumers.get(from) ?? [];
-    const [first, ...others] = all;
-    const source = byName.get(from);
+  run(): FlowJob {
+    const roots = [...this.#phases.values()].filter((phase) => !this.#consumers.has(phase.name));
+    return {
+      name: `${this.#plan.workflow} run${this.#mark}`,
+      queueName: QUEUES.runs,
+      data: { ...this.#common, workflow: this.#plan.workflow } satisfies RunJob,
+      opts: { jobId: jobIds.run(this.#of), removeOnComplete: KEEP, removeOnFail: KEEP, ...CONTROL_ATTEMPTS },
+      children: roots.map((phase) => this.#gate(phase)),
+    };
+  }
+
+  #startOf(phase: PlannedPhase): PhaseStart {
+    return this.#take.phases.get(phase.name) ?? FRESH;
+  }
+
+  #gate(phase: PlannedPhase): FlowJob {
+    const { given, done } = this.#startOf(phase);
+    return {
+      name: `${phase.name} gate${this.#mark}`,
+      queueName: QUEUES.gates,
+      data: { ...this.#common, phase: phase.name, given, done: [...done], measured: null } satisfies GateJob,
+      opts: child({ jobId: jobIds.gate(this.#of, phase.name), ...GATE_ATTEMPTS }),
+      children: workersOf(phase, this.#take).map((persona) => this.#work(phase, persona)),
+    };
+  }
+
+  #work(phase: PlannedPhase, persona: string): FlowJob {
+    const { round, base, evidence } = this.#startOf(phase);
+    const { name, attempts } = phase;
+    return {
+      name: `${name}: ${persona}${this.#mark}`,
+      queueName: personaQueue(persona),
+      data: {
+        ...this.#common,
+        phase: name,
+        persona,
+        kind: 'work',
+        round,
+        metrics: [],
+        base,
+        evidence,
+      } satisfies PersonaJob,
+      opts: child({
+        jobId: jobIds.work(this.#of, name, persona, round),
+        attempts,
+        backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
+      }),
+      // What has passed before needs nobody to wait for it: its work is there.
+      children: phase.needs
+        .filter((need) => this.#phases.has(need))
+        .map((need) => this.#link(need, { phase, persona })),
+    };
+  }
+
+  /** What a consumer waits for: the first one holds the gate job itself, the others an edge. */
+  #link(from: string, to: Consumer): FlowJob {
+    const source = this.#phases.get(from);
+    const [first, ...others] = this.#consumers.get(from) ?? [];
     if (source === undefined || first === undefined)
       throw new FleetError('INTERNAL', `phase "${from}" is not in the plan`);
-    const isFirst = first.phase === to.phase && first.persona === to.persona;
-    if (!isFirst) return edgeJob(from, to);
-    if (others.length === 0) return gateJob(source);
-    const edges = others.map((other) => jobIds.edge(plan.runId, from, other.phase.name, other.persona));
+    if (first.phase !== to.phase || first.persona !== to.persona) return this.#edge(from, to);
+    if (others.length === 0) return this.#gate(source);
+    const edges = others.map((other) => jobIds.edge(this.#of, from, other.phase.name, other.persona));
     return {
-      name: `${from} done, wake ${others.length} more${mark}`,
+      name: `${from} done, wake ${others.length} more${this.#mark}`,
       queueName: QUEUES.edges,
-      data: { ...common, kind: 'fan', from, edges } satisfies EdgeJob,
-      opts: child({ jobId: jobIds.fan(plan.runId, from), ...CONTROL_ATTEMPTS }),
-      children: [gateJob(source)],
+      data: { ...this.#common, kind: 'fan', from, edges } satisfies EdgeJob,
+      opts: child({ jobId: jobIds.fan(this.#of, from), ...CONTROL_ATTEMPTS }),
+      children: [this.#gate(source)],
     };
-  };
+  }
 
-  const edgeJob = (from: string, to: Consumer): FlowJob => ({
-    name: `${from} -> ${to.phase.name}${mark}`,
-    queueName: QUEUES.edges,
-    data: { ...common, kind: 'edge', from, to: to.phase.name, persona: to.persona } satisfies EdgeJob,
-    opts: child({
-      jobId: jobIds.edge(plan.runId, from, to.phase.name, to.persona),
-      delay: EDGE_SAFETY_MS,
-      ...CONTROL_ATTEMPTS,
-    }),
-  });
+  #edge(from: string, to: Consumer): FlowJob {
+    return {
+      name: `${from} -> ${to.phase.name}${this.#mark}`,
+      queueName: QUEUES.edges,
+      data: { ...this.#common, kind: 'edge', from, to: to.phase.name, persona: to.persona } satisfies EdgeJob,
+      opts: child({
+        jobId: jobIds.edge(this.#of, from, to.phase.name, to.persona),
+        delay: EDGE_SAFETY_MS,
+        ...CONTROL_ATTEMPTS,
+      }),
+    };
+  }
+}
 
-  return {
-    name: `${plan.workflow} run${mark}`,
-    queueName: QUEUES.runs,
-    data: { ...common, workflow: plan.workflow } satisfies RunJob,
-    opts: { jobId: jobIds.run(plan.runId), removeOnComplete: KEEP, removeOnFail: KEEP, ...CONTROL_ATTEMPTS },
-    children: plan.phases.filter((phase) => !consumers.has(phase.name)).map((phase) => gateJob(phase)),
-  };
+/** The personas that have something to do when the phase begins. */
+function workersOf(phase: PlannedPhase, take: FlowTake): string[] {
+  const { given, done } = take.phases.get(phase.name) ?? FRESH;
+  return given === null ? phase.personas.filter((name) => !done.some((result) => result.persona === name)) : [];
 }
 
 /** Who waits for each phase, in the order of the plan. */
-function consumersOf(plan: RunPlan): Map<string, Consumer[]> {
+function consumersOf(phases: readonly PlannedPhase[], take: FlowTake): Map<string, Consumer[]> {
   const consumers = new Map<string, Consumer[]>();
-  for (const phase of plan.phases) {
-    for (const persona of phase.personas) {
-      for (const need of phase.needs) {
+  for (const phase of phases) {
+    for (const persona of workersOf(phase, take)) {
+      for (const need of phase.needs.filter((name) => take.phases.has(name))) {
         const list = consumers.get(need) ?? [];
         list.push({ phase, persona });
         consumers.set(need, list);

@@ -4,7 +4,7 @@ import type { Definitions } from '../shared/definitions.ts';
 import { personaQueue } from '../shared/names.ts';
 import type { RunPlan } from '../shared/run-record.ts';
 import { dagLevels } from './dag.ts';
-import { buildFlow, countJobs } from './flow.ts';
+import { buildFlow, firstTake, countJobs } from './flow.ts';
 
 interface DescribedPhase {
   name: string;
@@ -63,7 +63,7 @@ export function describePlan(plan: RunPlan, definitions: Definitions): PlanDescr
     phases,
     levels: Math.max(...phases.map(({ level }) => level)) + 1,
     queues: [...new Set(phases.flatMap(({ queues }) => queues))],
-    jobs: countJobs(buildFlow(plan)),
+    jobs: countJobs(buildFlow(plan, firstTake(plan))),
   };
 }
 

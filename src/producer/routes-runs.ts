@@ -5,11 +5,11 @@ import { FleetError } from '../shared/errors.ts';
 import { Name, RunId } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { BlobRef, type PhaseRecord } from '../shared/run-record.ts';
-import { cancelRun } from '../shared/transitions.ts';
 import { ApprovalRequest, CancelRequest, RunListQuery, type RunArtifacts, type RunGates } from './api-schemas.ts';
 import { approvePhase } from './enqueue.ts';
 import { streamEvents } from './event-stream.ts';
 import { methodNotAllowed, parsePart } from './problem.ts';
+import { cancelRun } from './run-control.ts';
 import { runLinks } from './run-links.ts';
 import { buildReport } from './run-report.ts';
 import type { ServerContext } from './server-context.ts';
@@ -156,7 +156,7 @@ function addChanging(router: Router, { store, redis, prefix, logger }: ServerCon
     .post(async (req, res) => {
       const id = runOf(req);
       const { reason } = parsePart(CancelRequest, 'body', req);
-      const cancelled = await cancelRun(store, id, reason);
+      const cancelled = await cancelRun({ redis, prefix, store }, id, reason);
       const run = await store.getRun(id);
       logger.info({ runId: id, cancelled }, 'cancel asked for');
       res.status(cancelled ? 202 : 200).json({ runId: id, status: run.status, cancelled });

@@ -96,7 +96,8 @@ export class RunSignals {
     if (!result.success) return;
     const { phase } = result.data;
     for (const listener of this.#listeners)
-      if (jobId === jobIds.gate(listener.runId, phase)) listener.onGateDone(phase);
+      // In whatever generation of the run.
+      if (jobId.startsWith(jobIds.gate({ runId: listener.runId, generation: 0 }, phase))) listener.onGateDone(phase);
   }
 
   async #readLogs(): Promise<void> {

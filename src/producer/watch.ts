@@ -29,7 +29,7 @@ export async function* watchRun(options: Watch & { redisUrl: string; prefix: str
 export async function waitForRun(
   options: Omit<Watch, 'fromSeq'> & { redisUrl: string; prefix: string },
 ): Promise<RunRecord> {
-  for await (const event of watchRun(options)) if (event.type === 'run.finished') break;
+  for await (const _ of watchRun(options)) void 0;
   options.signal?.throwIfAborted();
   return options.store.getRun(options.runId);
 }
@@ -50,7 +50,7 @@ export async function* watchWith(signals: RunSignals, options: Watch): AsyncGene
       for (const event of await watcher.take()) {
         if (options.signal?.aborted === true) return;
         yield event;
-        if (event.type === 'run.finished') return;
+        if (event.type === 'run.finished' && (await watcher.isOver())) return;
       }
       if (options.signal?.aborted === true) return;
       await watcher.sleep();
@@ -101,6 +101,14 @@ class RunWatcher {
   onLost(err: Error): void {
     this.#lost = err;
     this.onLog();
+  }
+
+  /** Whether the end that was just told is the last word: a run may have been taken up again since. */
+  async isOver(): Promise<boolean> {
+    const later = await this.#store.readEvents(this.runId, this.#lastSeq);
+    if (later.some((event) => event.type === 'run.resumed')) return false;
+    const standing = await this.#store.getStanding(this.runId);
+    return standing === undefined || TERMINAL_RUN.includes(standing.status);
   }
 
   /** Resolves at the next sign of life; after a long silence it asks the run's record whether it has ended. */

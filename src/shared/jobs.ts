@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import { Name, RunId } from './names.ts';
-import { BlobRef, PhaseStatus, ProviderName, RunStatus, Usage } from './run-record.ts';
+import { BlobRef, CommitRef, PhaseStatus, ProviderName, RunStatus, Usage } from './run-record.ts';
 import { Finding, PhaseVerdict } from './verdict.ts';
 
-const common = { schemaVersion: z.literal(1), runId: RunId, simulated: z.boolean() };
-
-/** A commit and the bundle that carries it. */
-export const CommitRef = z.strictObject({ commit: z.string(), bundle: BlobRef });
-export type CommitRef = z.infer<typeof CommitRef>;
+const common = {
+  schemaVersion: z.literal(1),
+  runId: RunId,
+  /** Which taking-up of the run this job belongs to; a job of an earlier one does nothing any more. */
+  generation: z.number().int().nonnegative().default(0),
+  simulated: z.boolean(),
+};
 
 /** Job data of a persona queue: author a phase's work, or review it. Everything else is in the run's plan. */
 export const PersonaJob = z.strictObject({
@@ -48,6 +50,10 @@ export type PersonaResult = z.infer<typeof PersonaResult>;
 export const GateJob = z.strictObject({
   ...common,
   phase: Name,
+  /** Work that is judged as it is, without a persona doing anything first: what a resumed run goes on from. */
+  given: CommitRef.nullable().default(null),
+  /** Personas whose work of this round was done before the run was resumed. */
+  done: z.array(PersonaResult).default([]),
   /** What was measured in a round, kept while the job waits for reviews or approvals of that round. */
   measured: z
     .strictObject({ round: z.number().int(), evidence: BlobRef, candidate: CommitRef, conflicts: z.array(z.string()) })

@@ -24,15 +24,33 @@ export const KEEP = { age: 7 * 24 * 3600, count: 10_000 };
 /** The queue a persona's jobs wait in. */
 export const personaQueue = (persona: string): string => `persona.${persona}`;
 
-/** Deterministic job ids, so that adding the same work twice does nothing. BullMQ forbids `:` and all digits. */
-export const jobIds = {
-  run: (run: string): string => `${run}.run`,
-  gate: (run: string, phase: string): string => `${run}.${phase}.gate`,
+/** What a persona's conversation is saved and paid for under: a resumed run goes on with the conversation it had. */
+export const conversationIds = {
   work: (run: string, phase: string, persona: string, round: number): string => `${run}.${phase}.${persona}.r${round}`,
   review: (run: string, phase: string, persona: string, round: number): string =>
     `${run}.${phase}.${persona}.review.r${round}`,
-  approval: (run: string, phase: string, role: string, round: number): string =>
-    `${run}.${phase}.${role}.approval.r${round}`,
-  fan: (run: string, phase: string): string => `${run}.${phase}.fan`,
-  edge: (run: string, from: string, to: string, persona: string): string => `${run}.${from}.to.${to}.${persona}`,
+};
+
+/** A run, and how often it was taken up again. */
+export interface RunTake {
+  runId: string;
+  generation: number;
+}
+
+/** The ids of a run's first jobs carry no generation; those of a later one never meet them in a queue. */
+const inGeneration = (id: string, generation: number): string => (generation === 0 ? id : `${id}.g${generation}`);
+
+/** Deterministic job ids, so that adding the same work twice does nothing. BullMQ forbids `:` and all digits. */
+export const jobIds = {
+  run: ({ runId, generation }: RunTake): string => inGeneration(`${runId}.run`, generation),
+  gate: ({ runId, generation }: RunTake, phase: string): string => inGeneration(`${runId}.${phase}.gate`, generation),
+  work: (take: RunTake, phase: string, persona: string, round: number): string =>
+    inGeneration(conversationIds.work(take.runId, phase, persona, round), take.generation),
+  review: (take: RunTake, phase: string, persona: string, round: number): string =>
+    inGeneration(conversationIds.review(take.runId, phase, persona, round), take.generation),
+  approval: ({ runId, generation }: RunTake, phase: string, role: string, round: number): string =>
+    inGeneration(`${runId}.${phase}.${role}.approval.r${round}`, generation),
+  fan: ({ runId, generation }: RunTake, phase: string): string => inGeneration(`${runId}.${phase}.fan`, generation),
+  edge: ({ runId, generation }: RunTake, from: string, to: string, persona: string): string =>
+    inGeneration(`${runId}.${from}.to.${to}.${persona}`, generation),
 };

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Approval } from './handoff.ts';
 import { Name, RunId } from './names.ts';
 import { PhaseVerdict } from './verdict.ts';
-import { Budget, InputValues } from './workflow-schema.ts';
+import { Budget, Concurrency, InputValues, ListSource, Priority } from './workflow-schema.ts';
 
 export const ProviderName = z.enum(['anthropic', 'scripted']);
 export type ProviderName = z.infer<typeof ProviderName>;
@@ -13,6 +13,10 @@ export const BlobRef = z
   .regex(/^[0-9a-f]{64}$/)
   .brand<'BlobRef'>();
 export type BlobRef = z.infer<typeof BlobRef>;
+
+/** A commit and the bundle that carries it. */
+export const CommitRef = z.strictObject({ commit: z.string(), bundle: BlobRef });
+export type CommitRef = z.infer<typeof CommitRef>;
 
 /** A phase as planned: every default filled in, nothing left to look up. */
 export const PlannedPhase = z.strictObject({
@@ -31,6 +35,22 @@ export const PlannedPhase = z.strictObject({
   rework: z.number().int(),
   timeoutMs: z.number().int(),
   description: z.string(),
+  /** What stands before the names of the sub-workflow it belongs to. */
+  prefix: z.string().optional(),
+  /** Expressions that must all hold for it to run; each reads the names behind its prefix. */
+  conditions: z.array(z.strictObject({ text: z.string(), prefix: z.string() })).optional(),
+  /** One instance for each entry of the one list, or for each combination of the entries of a matrix. */
+  repeat: z
+    .strictObject({
+      lists: z.record(z.string(), ListSource),
+      isMatrix: z.boolean(),
+      parallel: z.number().int().nullable(),
+    })
+    .optional(),
+  /** For an instance: the phase it was made of, and the entry it was made for. */
+  instance: z.strictObject({ of: Name, item: z.json() }).optional(),
+  /** The group it takes a place in while it runs. */
+  concurrency: Concurrency.optional(),
 });
 export type PlannedPhase = z.infer<typeof PlannedPhase>;
 
@@ -47,10 +67,23 @@ export const RunPlan = z.strictObject({
   budget: Budget,
   /** Only with the scripted provider: which scenario it plays, and whether a scripted person approves (shown as simulated). */
   scripted: z.strictObject({ scenario: z.string(), approvals: z.boolean() }).nullable(),
+  /** What its sub-workflows were given, by their prefix. */
+  parts: z.record(z.string(), InputValues).optional(),
+  priority: Priority.optional(),
+  /** The group that the whole run takes a place in. */
+  concurrency: Concurrency.optional(),
   phases: z.array(PlannedPhase).min(1),
   createdAt: z.string(),
 });
 export type RunPlan = z.infer<typeof RunPlan>;
+
+/** The inputs of the workflow that a phase is written in. */
+export const inputsOf = (plan: Pick<RunPlan, 'inputs' | 'parts'>, prefix = ''): InputValues =>
+  prefix === '' ? plan.inputs : (plan.parts?.[prefix] ?? {});
+
+/** The name a phase is written with in its workflow file. */
+export const writtenName = (phase: Pick<PlannedPhase, 'name' | 'prefix' | 'instance'>): string =>
+  (phase.instance?.of ?? phase.name).slice((phase.prefix ?? '').length);
 
 export const RunStatus = z.enum([
   'queued',
@@ -90,8 +123,8 @@ export const TERMINAL_PHASE: readonly PhaseStatus[] = [
   'skipped',
   'not_started',
 ];
-/** Statuses a dependent phase may start from. */
-export const OPEN_PHASE: readonly PhaseStatus[] = ['passed', 'passed_with_warnings', 'not_gated'];
+/** Statuses a dependent phase may start from: a skipped phase hands on what it was given. */
+export const OPEN_PHASE: readonly PhaseStatus[] = ['passed', 'passed_with_warnings', 'not_gated', 'skipped'];
 
 /** Token counts and dollars. `costUsd` is null when a price is unknown; it is never guessed. */
 export const Usage = z.strictObject({
@@ -129,6 +162,8 @@ export const RoundRecord = z.strictObject({
   tree: z.string().optional(),
   /** Measurements, findings and collector reports of this round, as one JSON blob. */
   evidence: BlobRef,
+  /** The work that was judged: what a resumed run judges again, and what a person may mend. */
+  candidate: CommitRef.optional(),
   at: z.string(),
 });
 export type RoundRecord = z.infer<typeof RoundRecord>;
@@ -139,6 +174,8 @@ export const PhaseRecord = z.strictObject({
   /** Why it ended as it did, in one line; empty while it is under way or when it passed. */
   reason: z.string(),
   round: z.number().int().nonnegative(),
+  /** The round it began with when the run was last taken up: rework is counted from here. */
+  firstRound: z.number().int().nonnegative().default(0),
   rounds: z.array(RoundRecord),
   /** The commit and git bundle this phase hands on. */
   commit: z.string().nullable(),
@@ -160,6 +197,10 @@ export const RunRecord = z.strictObject({
   reason: z.string(),
   provider: ProviderName,
   simulated: z.boolean(),
+  /** How often the run was taken up again after it had ended. */
+  generation: z.number().int().nonnegative().default(0),
+  /** What it may spend, when that was changed since it was planned. */
+  budget: Budget.optional(),
   usage: Usage,
   createdAt: z.string(),
   startedAt: z.string().nullable(),
@@ -172,6 +213,14 @@ const base = { seq: z.number().int().positive(), at: z.string(), runId: RunId };
 export const RunEvent = z.discriminatedUnion('type', [
   z.strictObject({ ...base, type: z.literal('run.queued'), workflow: Name, simulated: z.boolean() }),
   z.strictObject({ ...base, type: z.literal('run.status'), status: RunStatus, reason: z.string() }),
+  z.strictObject({
+    ...base,
+    type: z.literal('run.resumed'),
+    generation: z.number().int().positive(),
+    /** The phases that are run again; the others stay as they ended. */
+    phases: z.array(Name),
+    reason: z.string(),
+  }),
   z.strictObject({
     ...base,
     type: z.literal('phase.status'),

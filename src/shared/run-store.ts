@@ -13,22 +13,38 @@ import {
   type RunStatus,
   addUsage,
 } from './run-record.ts';
-import { APPLY, CREATE } from './run-store-scripts.ts';
+import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
 
 /** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
-const StoredRun = RunRecord.omit({ usage: true });
+/** The same without the generation, which the scripts compare. */
+const StoredRun = RunRecord.omit({ usage: true, generation: true });
 type StoredRun = z.infer<typeof StoredRun>;
 
-/** A job's lock: a write that carries it is refused once another attempt holds the job. */
+/**
+ * A job's lock and the generation it belongs to: a write that carries them is refused once another attempt holds the
+ * job, and once the run was taken up again.
+ */
 export interface Fence {
   lockKey: string;
   token: string;
+  generation: number;
 }
 
 interface Change<T> {
   /** Null leaves everything as it is and appends nothing. */
   next: T;
   events: readonly NewRunEvent[];
+}
+
+export interface ParkedJob {
+  queue: string;
+  jobId: string;
+}
+
+export interface RunStanding {
+  status: RunStatus;
+  generation: number;
+  budget: RunRecord['budget'];
 }
 
 interface RunPage {
@@ -62,8 +78,8 @@ export class RunStore {
   }
 
   /** The fence of a BullMQ job held under a lock token. */
-  fence(queue: string, jobId: string, token: string): Fence {
-    return { lockKey: `${this.#prefix}:${queue}:${jobId}:lock`, token };
+  fence(queue: string, jobId: string, token: string, generation: number): Fence {
+    return { lockKey: `${this.#prefix}:${queue}:${jobId}:lock`, token, generation };
   }
 
   /** Stores plan and records of a new run. Returns false, and changes nothing, when the run exists. */
@@ -122,19 +138,22 @@ export class RunStore {
     return PhaseRecord.parse(JSON.parse(raw));
   }
 
-  /** The run's status alone: one small read. */
-  async getStatus(runId: string): Promise<RunStatus | undefined> {
-    const raw = await this.#redis.hget(this.#key(runId), 'run');
-    return raw === null ? undefined : StoredRun.parse(JSON.parse(raw)).status;
+  /** The run's status and generation alone: one small read. */
+  async getStanding(runId: string): Promise<RunStanding | undefined> {
+    const [raw, generation] = await this.#redis.hmget(this.#key(runId), 'run', 'generation');
+    if (raw === null || raw === undefined) return undefined;
+    const { status, budget } = StoredRun.parse(JSON.parse(raw));
+    return { status, budget, generation: Number(generation ?? 0) };
   }
 
   async getRun(runId: string): Promise<RunRecord> {
-    const raw = await this.#redis.hget(this.#key(runId), 'run');
-    if (raw === null) throw noSuchRun(runId);
+    const [raw, generation] = await this.#redis.hmget(this.#key(runId), 'run', 'generation');
+    if (raw === null || raw === undefined) throw noSuchRun(runId);
     const run = StoredRun.parse(JSON.parse(raw));
     const phases = await this.getPhases(runId);
     return {
       ...run,
+      generation: Number(generation ?? 0),
       simulated: run.simulated || phases.some((phase) => phase.simulated),
       usage: phases.reduce((sum, phase) => addUsage(sum, phase.usage), NO_USAGE),
     };
@@ -201,6 +220,50 @@ export class RunStore {
     }
   }
 
+  /**
+   * Opens an ended run for its next generation: run record, the records of the phases that are run again, and the event
+   * that tells of it, in one step. Returns false, and changes nothing, when the run is not as `change` found it any more.
+   */
+  async reopen(
+    runId: RunId,
+    from: number,
+    of: { change: (run: StoredRun) => StoredRun; phases: readonly PhaseRecord[]; reason: string },
+  ): Promise<boolean> {
+    const key = this.#key(runId);
+    const before = await this.#redis.hget(key, 'run');
+    if (before === null) throw noSuchRun(runId);
+    const names = of.phases.map((phase) => phase.phase);
+    const event: NewRunEvent = { type: 'run.resumed', generation: from + 1, phases: names, reason: of.reason };
+    const reply = await this.#redis.eval(
+      REOPEN,
+      3,
+      key,
+      this.#key(runId, 'phases'),
+      this.#key(runId, 'events'),
+      before,
+      JSON.stringify(StoredRun.parse(of.change(StoredRun.parse(JSON.parse(before))))),
+      String(from),
+      JSON.stringify({ ...event, at: new Date().toISOString() }),
+      ...of.phases.flatMap((phase) => [phase.phase, JSON.stringify(PhaseRecord.parse(phase))]),
+    );
+    return reply === 1;
+  }
+
+  /** Notes that a job of the run waits without a worker, for whoever changes what it waits for. */
+  async noteParked(runId: RunId, job: ParkedJob): Promise<void> {
+    await this.#redis.sadd(this.#key(runId, 'parked'), `${job.queue}|${job.jobId}`);
+  }
+
+  /** The jobs of the run that were parked, and may have woken since; they are no longer noted afterwards. */
+  async takeParked(runId: RunId): Promise<ParkedJob[]> {
+    const noted = await this.#redis.smembers(this.#key(runId, 'parked'));
+    if (noted.length > 0) await this.#redis.srem(this.#key(runId, 'parked'), ...noted);
+    return noted.map((entry) => {
+      const [queue = '', jobId = ''] = entry.split('|');
+      return { queue, jobId };
+    });
+  }
+
   /** Appends events that change no record. */
   async append(runId: RunId, events: readonly NewRunEvent[], fence?: Fence): Promise<void> {
     await this.#apply(runId, { key: this.#key(runId), field: '', before: '', after: '' }, events, fence);
@@ -224,12 +287,13 @@ export class RunStore {
       write.before,
       write.after,
       fence?.token ?? '',
+      fence === undefined ? '' : String(fence.generation),
       ...events.map((event) => JSON.stringify({ ...event, at })),
     );
     if (reply === 'STALE') {
       throw new FleetError(
         'STALE_ATTEMPT',
-        `another attempt holds this job of run ${runId}; this one may not write any more`,
+        `another attempt holds this job of run ${runId}, or the run was taken up again; this one may not write any more`,
       );
     }
     return reply === 'OK';
@@ -255,13 +319,14 @@ export class RunStore {
   }
 
   /** Records a decision. The newest decision on a phase, role and round is the one that counts. */
-  async recordApproval(runId: RunId, approval: Approval): Promise<void> {
-    await this.#redis.hset(
-      this.#key(runId, 'approvals'),
-      `${approval.phase}/${approval.role}/${approval.round}`,
-      JSON.stringify(approval),
-    );
-    await this.append(runId, [{ type: 'approval.recorded', approval }]);
+  async recordApproval(runId: RunId, approval: Approval, fence?: Fence): Promise<void> {
+    const key = this.#key(runId, 'approvals');
+    const field = `${approval.phase}/${approval.role}/${approval.round}`;
+    for (;;) {
+      const before = (await this.#redis.hget(key, field)) ?? '';
+      const write = { key, field, before, after: JSON.stringify(approval) };
+      if (await this.#apply(runId, write, [{ type: 'approval.recorded', approval }], fence)) return;
+    }
   }
 
   async getApprovals(runId: RunId): Promise<Approval[]> {
@@ -278,6 +343,7 @@ const newPhase = (phase: string, simulated: boolean): PhaseRecord => ({
   status: 'waiting',
   reason: '',
   round: 0,
+  firstRound: 0,
   rounds: [],
   commit: null,
   bundle: null,

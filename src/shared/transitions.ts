@@ -46,7 +46,7 @@ export function movePhase(
   );
 }
 
-type StoredRun = Omit<RunRecord, 'usage'>;
+type StoredRun = Omit<RunRecord, 'usage' | 'generation'>;
 
 /** Moves a run to a status. Ending a run appends its one terminal event; an ended run stays as it ended. */
 export function moveRun(
@@ -79,10 +79,4 @@ export function moveRun(
     },
     options.fence,
   );
-}
-
-/** Ends a run for good on request: workers see it within a second and stop; nothing starts afterwards. */
-export async function cancelRun(store: RunStore, runId: RunId, reason: string): Promise<boolean> {
-  for (const phase of await store.getPhases(runId)) await movePhase(store, runId, phase.phase, 'cancelled', { reason });
-  return moveRun(store, runId, 'cancelled', { reason });
 }

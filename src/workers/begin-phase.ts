@@ -14,7 +14,7 @@ export async function beginPhase(
   const record = await store.getPhase(data.runId, data.phase);
   if (TERMINAL_PHASE.includes(record.status))
     throw new FleetError('PHASE_NOT_PASSED', `${record.status}: ${record.reason}`);
-  const needed = await Promise.all(phase.needs.map((need) => settleEndedPhase(store, data.runId, need)));
+  const needed = await Promise.all(phase.needs.map((need) => settleEndedPhase(store, data.runId, need, fence)));
   const closed = needed.filter((need) => !OPEN_PHASE.includes(need.status));
   if (closed.length > 0) {
     const reason = closed.map((need) => `${need.phase} is ${need.status.replaceAll('_', ' ')}`).join(', ');
@@ -22,5 +22,5 @@ export async function beginPhase(
     throw new FleetError('PHASE_NOT_PASSED', `not_started: ${reason}`);
   }
   if (record.status === 'waiting') await movePhase(store, data.runId, data.phase, 'running', { fence });
-  await moveRun(store, data.runId, 'running', { from: ['queued'] });
+  await moveRun(store, data.runId, 'running', { from: ['queued'], fence });
 }

@@ -2,46 +2,50 @@ import { type Approval } from '../shared/handoff.ts';
 import type { ApprovalJob, EdgeJob, RunJob, RunJobResult } from '../shared/jobs.ts';
 import type { z } from 'zod';
 import type { RunId } from '../shared/names.ts';
+import { Parked } from './parking.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type PhaseRecord, type RunStatus, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
-import type { RunStore } from '../shared/run-store.ts';
+import type { Fence, RunStore } from '../shared/run-store.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 
 /** What a control job may do with the queue it lives in. */
 export interface ControlHandle {
+  readonly fence: Fence;
   /** Wakes a parked job of the same queue; does nothing when it is awake or gone. */
   wake(jobId: string): Promise<void>;
-  /** Parks this job again for a while, unless what it waits for has happened by then. Never returns. */
-  park(delayMs: number, isDue: () => Promise<boolean>): Promise<never>;
 }
-
-const EDGE_RECHECK_MS = 10 * 60_000;
 
 /**
  * A phase whose gate job has ended without a verdict has failed: a missing verdict record is a block.
  * Called only where the queue itself says that the gate job has ended.
  */
-export async function settleEndedPhase(store: RunStore, runId: RunId, phase: string): Promise<PhaseRecord> {
+export async function settleEndedPhase(
+  store: RunStore,
+  runId: RunId,
+  phase: string,
+  fence: Fence,
+): Promise<PhaseRecord> {
   const record = await store.getPhase(runId, phase);
   if (TERMINAL_PHASE.includes(record.status)) return record;
-  await movePhase(store, runId, phase, 'failed', { reason: 'its gate job ended without a verdict' });
+  await movePhase(store, runId, phase, 'failed', { reason: 'its gate job ended without a verdict', fence });
   return store.getPhase(runId, phase);
 }
 
 /** `fan`: its source has ended, so the parked edges wake. `edge`: lets its consumer go on once the source has ended. */
 export async function passEdge(store: RunStore, job: EdgeJob, handle: ControlHandle): Promise<null> {
   if (job.kind === 'fan') {
-    await settleEndedPhase(store, job.runId, job.from);
+    await settleEndedPhase(store, job.runId, job.from, handle.fence);
     for (const edge of job.edges) await handle.wake(edge);
     return null;
   }
   const isDue = async (): Promise<boolean> =>
     TERMINAL_PHASE.includes((await store.getPhase(job.runId, job.from)).status);
-  return (await isDue()) ? null : handle.park(EDGE_RECHECK_MS, isDue);
+  if (await isDue()) return null;
+  throw new Parked(`waits for ${job.from}`, isDue);
 }
 
 /** Ends when a decision on its phase, role and round is recorded; until then it is parked and holds no worker. */
-export async function awaitApproval(store: RunStore, job: ApprovalJob, handle: ControlHandle): Promise<Approval> {
+export async function awaitApproval(store: RunStore, job: ApprovalJob, fence: Fence): Promise<Approval> {
   const plan = await store.getPlan(job.runId);
   const find = async (): Promise<Approval | undefined> =>
     (await store.getApprovals(job.runId)).find(
@@ -52,9 +56,12 @@ export async function awaitApproval(store: RunStore, job: ApprovalJob, handle: C
   const phase = await store.getPhase(job.runId, job.phase);
   if (TERMINAL_PHASE.includes(phase.status))
     throw new FleetError('PHASE_NOT_PASSED', `${phase.status}: ${phase.reason}`);
-  const isDue = async (): Promise<boolean> => (await find()) !== undefined;
-  if (plan.scripted?.approvals !== true) return handle.park(EDGE_RECHECK_MS, isDue);
-  await store.recordApproval(job.runId, {
+  if (plan.scripted?.approvals !== true) {
+    const hasEnded = async (): Promise<boolean> =>
+      TERMINAL_PHASE.includes((await store.getPhase(job.runId, job.phase)).status);
+    throw new Parked(`waits for a ${job.role}`, async () => (await find()) !== undefined || (await hasEnded()));
+  }
+  const approval: Approval = {
     phase: job.phase,
     role: job.role,
     round: job.round,
@@ -63,17 +70,18 @@ export async function awaitApproval(store: RunStore, job: ApprovalJob, handle: C
     note: 'simulated: a script approved, no person looked at it',
     at: new Date().toISOString(),
     simulated: true,
-  });
-  return (await find()) ?? handle.park(EDGE_RECHECK_MS, isDue);
+  };
+  await store.recordApproval(job.runId, approval, fence);
+  return approval;
 }
 
 /** The root of a flow: every phase has ended, so the run ends, with exactly one terminal event. */
-export async function finishRun(store: RunStore, job: RunJob): Promise<z.infer<typeof RunJobResult>> {
+export async function finishRun(store: RunStore, job: RunJob, fence: Fence): Promise<z.infer<typeof RunJobResult>> {
   const phases: PhaseRecord[] = [];
   for (const phase of await store.getPhases(job.runId))
-    phases.push(await settleEndedPhase(store, job.runId, phase.phase));
+    phases.push(await settleEndedPhase(store, job.runId, phase.phase, fence));
   const { status, reason } = runOutcome(phases);
-  await moveRun(store, job.runId, status, { reason, simulated: phases.some((phase) => phase.simulated) });
+  await moveRun(store, job.runId, status, { reason, simulated: phases.some((phase) => phase.simulated), fence });
   const run = await store.getRun(job.runId);
   if (!TERMINAL_RUN.includes(run.status))
     throw new FleetError('INTERNAL', `run ${job.runId} did not end`, { retry: true });

@@ -1,21 +1,24 @@
 import type { judgementMetrics } from '../gates/load-policy.ts';
-import type { CommitRef } from '../shared/jobs.ts';
-import { QUEUES, jobIds, personaQueue } from '../shared/names.ts';
-import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import type { GateJob } from '../shared/jobs.ts';
+import { QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
+import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import type { ChildSpec } from './gate-handle.ts';
 
 type Judgements = ReturnType<typeof judgementMetrics>;
 interface Of {
   plan: RunPlan;
+  generation: number;
   phase: PlannedPhase;
   round: number;
 }
 
-const common = (plan: RunPlan): { schemaVersion: 1; runId: RunPlan['runId']; simulated: boolean } => ({
+const common = ({ plan, generation }: Of): Pick<GateJob, 'schemaVersion' | 'runId' | 'generation' | 'simulated'> => ({
   schemaVersion: 1,
   runId: plan.runId,
+  generation,
   simulated: plan.provider === 'scripted',
 });
+const takeOf = ({ plan, generation }: Of): RunTake => ({ runId: plan.runId, generation });
 const mark = (plan: RunPlan): string => (plan.provider === 'scripted' ? ' [simulated]' : '');
 
 /** The persona jobs of a rework round, going on from the blocked work with its findings. */
@@ -23,9 +26,9 @@ export const reworkChildren = (of: Of, base: CommitRef | null, evidence: BlobRef
   of.phase.personas.map((persona) => ({
     queue: personaQueue(persona),
     name: `${of.phase.name}: ${persona} rework ${of.round}${mark(of.plan)}`,
-    jobId: jobIds.work(of.plan.runId, of.phase.name, persona, of.round),
+    jobId: jobIds.work(takeOf(of), of.phase.name, persona, of.round),
     data: {
-      ...common(of.plan),
+      ...common(of),
       phase: of.phase.name,
       persona,
       kind: 'work',
@@ -43,9 +46,9 @@ export function reviewChildren(of: Of, reviews: Judgements['reviews'], base: Com
   return reviewers.map((persona) => ({
     queue: personaQueue(persona),
     name: `${of.phase.name}: review by ${persona}${mark(of.plan)}`,
-    jobId: jobIds.review(of.plan.runId, of.phase.name, persona, of.round),
+    jobId: jobIds.review(takeOf(of), of.phase.name, persona, of.round),
     data: {
-      ...common(of.plan),
+      ...common(of),
       phase: of.phase.name,
       persona,
       kind: 'review',
@@ -63,7 +66,7 @@ export const approvalChildren = (of: Of, roles: readonly string[]): ChildSpec[] 
   roles.map((role) => ({
     queue: QUEUES.approvals,
     name: `${of.phase.name}: approval by ${role}${mark(of.plan)}`,
-    jobId: jobIds.approval(of.plan.runId, of.phase.name, role, of.round),
-    data: { ...common(of.plan), phase: of.phase.name, role, round: of.round },
+    jobId: jobIds.approval(takeOf(of), of.phase.name, role, of.round),
+    data: { ...common(of), phase: of.phase.name, role, round: of.round },
     attempts: 10,
   }));

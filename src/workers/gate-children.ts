@@ -1,5 +1,5 @@
 import { PersonaResult } from '../shared/jobs.ts';
-import { jobIds } from '../shared/names.ts';
+import { type RunTake, jobIds } from '../shared/names.ts';
 
 /** What became of the children of a gate job: return values and failures, by job id. */
 export interface ChildOutcomes {
@@ -20,15 +20,24 @@ export function personaOutcome(children: ChildOutcomes, jobId: string): ChildSta
   return reason === undefined ? { state: 'absent' } : { state: 'failed', reason };
 }
 
-/** The work of every persona of a phase in one round: all results, or the first reason why there are not. */
+/**
+ * The work of every persona of a phase in one round: all results, or the first reason why there are not.
+ * `done`: what of it was done before the run was taken up again.
+ */
 export function workOutcome(
   children: ChildOutcomes,
-  of: { runId: string; phase: string; personas: readonly string[]; round: number },
+  of: RunTake & { phase: string; personas: readonly string[]; round: number; done?: readonly PersonaResult[] },
 ): { state: 'done'; results: PersonaResult[] } | { state: 'failed'; reason: string } | { state: 'absent' } {
-  const outcomes = of.personas.map((persona) => ({
-    persona,
-    outcome: personaOutcome(children, jobIds.work(of.runId, of.phase, persona, of.round)),
-  }));
+  const doneBy = (persona: string): PersonaResult | undefined =>
+    of.done?.find((result) => result.persona === persona && result.round === of.round);
+  const outcomes = of.personas.map((persona) => {
+    const result = doneBy(persona);
+    const outcome: ChildState<PersonaResult> =
+      result === undefined
+        ? personaOutcome(children, jobIds.work(of, of.phase, persona, of.round))
+        : { state: 'done', result };
+    return { persona, outcome };
+  });
   const failed = outcomes.flatMap(({ persona, outcome }) =>
     outcome.state === 'failed' ? [`${persona}: ${outcome.reason}`] : [],
   );

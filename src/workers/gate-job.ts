@@ -6,10 +6,17 @@ import { integrityErrors } from '../gates/integrity/verdict.ts';
 import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type Approval, Review } from '../shared/handoff.ts';
-import type { GateJob, GateJobResult } from '../shared/jobs.ts';
+import type { GateJob, GateJobResult, PersonaResult } from '../shared/jobs.ts';
 import { jobIds } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
-import { OPEN_PHASE, type PhaseRecord, type PlannedPhase, type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
+import {
+  type CommitRef,
+  OPEN_PHASE,
+  type PhaseRecord,
+  type PlannedPhase,
+  type RunPlan,
+  TERMINAL_PHASE,
+} from '../shared/run-record.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
 import { blockedReason, isBlockedByMeasurement } from './gate-blockers.ts';
@@ -17,7 +24,7 @@ import { approvalChildren, reviewChildren, reworkChildren } from './gate-child-s
 import { personaOutcome, workOutcome } from './gate-children.ts';
 import { NO_CLAIMS, claimsOf } from './gate-claims.ts';
 import type { GateHandle } from './gate-handle.ts';
-import { measureCandidate, mergeWork, storeEvidence } from './gate-measure.ts';
+import { measureCandidate, mergeWork, storeEvidence, workSources } from './gate-measure.ts';
 import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
@@ -25,6 +32,7 @@ interface Gate {
   ctx: WorkerContext;
   handle: GateHandle;
   plan: RunPlan;
+  generation: number;
   phase: PlannedPhase;
   round: number;
   record: PhaseRecord;
@@ -57,21 +65,37 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   if (phase === undefined) throw new FleetError('INTERNAL', `run ${runId} has no phase "${name}" in its plan`);
   const record = await ctx.store.getPhase(runId, name);
   if (TERMINAL_PHASE.includes(record.status)) return endedPhase(record);
+  if (record.status === 'waiting') {
+    // Work that is given needs no persona to begin with.
+    await movePhase(ctx.store, runId, name, 'running', { fence: handle.fence });
+    await moveRun(ctx.store, runId, 'running', { from: ['queued'], fence: handle.fence });
+  }
   const loaded = await ctx.definitions.get(plan.definitions);
-  const gate: Gate = { ctx, handle, plan, phase, round: record.round, record, loaded, judged: judgedBy(phase, loaded) };
+  const { round } = record;
+  const { generation, done, given } = handle.data;
+  const gate: Gate = { ctx, handle, plan, generation, phase, round, record, loaded, judged: judgedBy(phase, loaded) };
 
-  const work = workOutcome(await handle.children(), {
-    runId,
-    phase: name,
-    personas: phase.personas,
-    round: record.round,
-  });
+  const isGiven = given !== null && round === record.firstRound;
+  const work = isGiven
+    ? ({ state: 'done', results: [] } as const)
+    : workOutcome(await handle.children(), {
+        runId,
+        generation,
+        phase: name,
+        personas: phase.personas,
+        round,
+        done,
+      });
   if (work.state === 'failed')
     return endPhase(gate, work.reason.includes('BUDGET_EXCEEDED') ? 'blocked' : 'failed', work.reason);
   if (work.state === 'absent') return startRework(gate);
 
   const measured =
-    handle.data.measured?.round === gate.round ? handle.data.measured : await measureRound(gate, work.results);
+    handle.data.measured?.round === gate.round
+      ? handle.data.measured
+      : isGiven
+        ? await measureGiven(gate, given)
+        : await measureRound(gate, work.results);
   const first = await getJson(ctx.blobs, measured.evidence, RoundEvidence);
   const early = await judge(gate, first, measured.conflicts);
   if (early.verdict.verdict === 'blocked' && isBlockedByMeasurement(early.verdict, gate.judged))
@@ -118,9 +142,9 @@ const runContext = (gate: Gate): RunContext => ({
   inputs: gate.plan.inputs,
 });
 
-async function measureRound(gate: Gate, results: Parameters<typeof mergeWork>[2]): Promise<Measured> {
-  const { ctx, handle } = gate;
-  const { candidate, conflicts } = await mergeWork(ctx, gate.phase, results);
+async function measureRound(gate: Gate, results: readonly PersonaResult[]): Promise<Measured> {
+  const { ctx } = gate;
+  const { candidate, conflicts } = await mergeWork(ctx, gate.phase, workSources(gate.phase, results));
   const evidence = await measureCandidate(ctx, inputOf(gate, { candidate }, runContext(gate)));
   const claimed = gate.phase.policy === null ? NO_CLAIMS : await claimsOf(ctx, results, evidence.measurements);
   // What a hand-off claims is compared with what is there; the contradictions are findings like any other.
@@ -130,12 +154,41 @@ async function measureRound(gate: Gate, results: Parameters<typeof mergeWork>[2]
     ...claimFindings(claimed.claims),
   ];
   const integrity = [...evidence.integrity, ...claimed.checks];
-  const measured: Measured = {
-    round: gate.round,
-    evidence: await storeEvidence(ctx, { ...evidence, findings, integrity, claims: claimed.claims }),
-    candidate,
-    conflicts,
-  };
+  return keepMeasured(gate, { ...evidence, findings, integrity, claims: claimed.claims }, { candidate, conflicts });
+}
+
+/**
+ * Judges work as it was left when the run ended, or as a person has mended it since. What was claimed of the very same
+ * work still stands beside it.
+ */
+async function measureGiven(gate: Gate, given: CommitRef): Promise<Measured> {
+  const { ctx, record } = gate;
+  const { candidate, conflicts } = await mergeWork(ctx, gate.phase, [{ label: gate.phase.name, ...given }]);
+  const evidence = await measureCandidate(ctx, inputOf(gate, { candidate }, runContext(gate)));
+  const judgedBefore = record.rounds.find((known) => known.candidate?.commit === given.commit);
+  if (judgedBefore === undefined) return keepMeasured(gate, evidence, { candidate, conflicts });
+  const { claims, integrity } = await getJson(ctx.blobs, judgedBefore.evidence, RoundEvidence);
+  const claimChecks = integrity.filter((check) => check.check === 'claims_hold');
+  return keepMeasured(
+    gate,
+    {
+      ...evidence,
+      findings: [...evidence.findings, ...claimFindings(claims)],
+      integrity: [...evidence.integrity, ...claimChecks],
+      claims,
+    },
+    { candidate, conflicts },
+  );
+}
+
+/** Keeps what was measured while the job waits for reviews and approvals. */
+async function keepMeasured(
+  gate: Gate,
+  evidence: RoundEvidence,
+  { candidate, conflicts }: Pick<Measured, 'candidate' | 'conflicts'>,
+): Promise<Measured> {
+  const { ctx, handle, round } = gate;
+  const measured: Measured = { round, evidence: await storeEvidence(ctx, evidence), candidate, conflicts };
   await handle.save({ ...handle.data, measured });
   return measured;
 }
@@ -198,10 +251,15 @@ async function gatherJudgements(gate: Gate, measured: Measured): Promise<RunCont
   const run: RunContext = { ...runContext(gate), approvals: decided, judgements };
   if (open.length === 0) {
     await movePhase(ctx.store, plan.runId, phase.name, 'running', { fence: handle.fence });
-    await moveRun(ctx.store, plan.runId, 'running', { from: ['awaiting_approval'] });
+    await moveRun(ctx.store, plan.runId, 'running', { from: ['awaiting_approval'], fence: handle.fence });
     return run;
   }
-  const asked = open.filter((role) => !children.values.has(jobIds.approval(plan.runId, phase.name, role, round)));
+  const asked = open.filter(
+    (role) =>
+      !children.values.has(
+        jobIds.approval({ runId: plan.runId, generation: gate.generation }, phase.name, role, round),
+      ),
+  );
   if (asked.length === 0) return run;
   await movePhase(ctx.store, plan.runId, phase.name, 'awaiting_approval', {
     fence: handle.fence,
@@ -210,7 +268,7 @@ async function gatherJudgements(gate: Gate, measured: Measured): Promise<RunCont
         ? []
         : asked.map((role) => ({ type: 'approval.requested', phase: phase.name, role })),
   });
-  await moveRun(ctx.store, plan.runId, 'awaiting_approval');
+  await moveRun(ctx.store, plan.runId, 'awaiting_approval', { from: ['queued', 'running'], fence: handle.fence });
   return handle.waitFor(approvalChildren(gate, asked));
 }
 
@@ -219,7 +277,15 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
   const { ctx, handle, plan, phase, round } = gate;
   const blob = await storeEvidence(ctx, evidence);
   const at = new Date().toISOString();
-  const roundRecord = { round, verdict, findings: evidence.findings.length, tree: evidence.tree, evidence: blob, at };
+  const roundRecord = {
+    round,
+    verdict,
+    findings: evidence.findings.length,
+    tree: evidence.tree,
+    evidence: blob,
+    candidate: measured.candidate,
+    at,
+  };
   const withRound = (before: PhaseRecord): PhaseRecord => ({
     ...before,
     rounds: [...before.rounds.filter((known) => known.round !== round), roundRecord],
@@ -241,7 +307,8 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
     return endedPhase(await now());
   }
   const reason = blockedReason(verdict);
-  if (round >= phase.rework) {
+  const reworked = round - gate.record.firstRound;
+  if (reworked >= phase.rework) {
     const suffix = phase.rework > 0 ? ` after ${phase.rework} rework rounds` : '';
     const isMoved = await movePhase(ctx.store, plan.runId, phase.name, 'blocked', {
       reason: `${reason}${suffix}`,
@@ -268,7 +335,7 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
   });
   if (!goesOn) return endedPhase(await now());
   await report();
-  return handle.waitFor(reworkChildren({ plan, phase, round: round + 1 }, measured.candidate, blob));
+  return handle.waitFor(reworkChildren({ ...gate, round: round + 1 }, measured.candidate, blob));
 }
 
 /** The record says a rework round began, but its jobs are not there: the worker died in between. */

@@ -4,10 +4,10 @@ import type { RunContext } from '../gates/collector.ts';
 import { NO_POLICY } from '../gates/load-policy.ts';
 import { type PhaseMeasurement, measurePhase } from '../gates/measure.ts';
 import { putJson } from '../shared/blob-store.ts';
-import type { CommitRef, PersonaResult } from '../shared/jobs.ts';
-import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import type { PersonaResult } from '../shared/jobs.ts';
+import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
-import { openWorkspace } from '../shared/workspace.ts';
+import { type Source, openWorkspace } from '../shared/workspace.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
@@ -44,18 +44,17 @@ export async function inScratch<T>(ctx: WorkerContext, use: (dir: string) => Pro
   }
 }
 
-/** Merges what the personas of a phase made into the one commit that the gates judge. */
-export function mergeWork(
-  ctx: WorkerContext,
-  phase: PlannedPhase,
-  results: readonly PersonaResult[],
-): Promise<Candidate> {
+/** The commits that the personas of a phase made. */
+export const workSources = (phase: PlannedPhase, results: readonly PersonaResult[]): Source[] =>
+  results.flatMap((result) =>
+    result.bundle === null || result.commit === null
+      ? []
+      : [{ label: `${phase.name}/${result.persona}`, bundle: result.bundle, commit: result.commit }],
+  );
+
+/** Merges what was made for a phase into the one commit that the gates judge. */
+export function mergeWork(ctx: WorkerContext, phase: PlannedPhase, sources: readonly Source[]): Promise<Candidate> {
   return inScratch(ctx, async (dir) => {
-    const sources = results.flatMap((result) =>
-      result.bundle === null || result.commit === null
-        ? []
-        : [{ label: `${phase.name}/${result.persona}`, bundle: result.bundle, commit: result.commit }],
-    );
     const { workspace, conflicts } = await openWorkspace({ dir, blobs: ctx.blobs, sources });
     // Phases that were merged with conflicts leave markers; whoever builds on them has to resolve every one.
     const marked = phase.needs.length > 1 ? await workspace.conflictMarkers() : [];

@@ -7,7 +7,7 @@ import { getJson, putJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Handoff, Review } from '../shared/handoff.ts';
 import type { PersonaJob, PersonaResult } from '../shared/jobs.ts';
-import { jobIds } from '../shared/names.ts';
+import { conversationIds } from '../shared/names.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { priceOf } from '../shared/model-config.ts';
@@ -27,6 +27,7 @@ import { gateText, verdictFindings } from './gate-text.ts';
 import { RunAccount } from './models/budget.ts';
 import { openProvider } from './models/provider.ts';
 import { neededSources } from './needed-sources.ts';
+import { Parked } from './parking.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 const IDLE_MS = 120_000;
@@ -50,6 +51,8 @@ export interface PersonaAttempt {
   fence: Fence;
   signal: AbortSignal;
   attempt: { number: number; isLast: boolean };
+  /** Called before each model call; throws when the run is paused, so that nothing more is spent. */
+  pausePoint: () => void;
 }
 
 interface Job extends PersonaAttempt {
@@ -89,6 +92,7 @@ const timedOut = (phase: PlannedPhase): FleetError =>
   });
 
 async function reportFault(ctx: WorkerContext, { data, fence, attempt }: PersonaAttempt, err: unknown): Promise<void> {
+  if (err instanceof Parked) return;
   if (err instanceof FleetError && (err.code === 'STALE_ATTEMPT' || err.code === 'CANCELLED')) return;
   const { phase, persona, round } = data;
   const message = err instanceof FleetError ? `${err.code}: ${err.message}` : String(err);
@@ -235,7 +239,7 @@ async function savedWork(job: Job, workspace: Workspace): Promise<SavedWork> {
 }
 
 const conversationId = ({ data, plan, phase }: Job): string =>
-  (data.kind === 'work' ? jobIds.work : jobIds.review)(plan.runId, phase.name, data.persona, data.round);
+  conversationIds[data.kind](plan.runId, phase.name, data.persona, data.round);
 
 async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
   const { data, phase, plan, persona, loaded } = job;
@@ -288,10 +292,11 @@ interface Conversation<F> {
 }
 
 /** Holds the conversation; every turn is counted in the phase's record and told in the run's log. */
-function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
+async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
   const { ctx, data, plan, phase, persona, signal, fence } = job;
   const { root, runGates, system, userMessage, finalTool } = talk;
   const provider = openProvider({ name: plan.provider, config: ctx.config });
+  const budget = (await ctx.store.getStanding(plan.runId))?.budget ?? plan.budget;
   return runAgent({
     provider,
     model: phase.model,
@@ -302,10 +307,11 @@ function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
     maxTurns: persona.maxTurns,
     maxTokensPerTurn: persona.maxTokensPerTurn,
     price: priceOf(ctx.models, phase.model),
-    budget: new RunAccount({ redis: ctx.redis, prefix: ctx.config.prefix, runId: plan.runId, budget: plan.budget }),
+    budget: new RunAccount({ redis: ctx.redis, prefix: ctx.config.prefix, runId: plan.runId, budget }),
     jobId: conversationId(job),
     ...(talk.saved === undefined ? {} : { checkpoint: talk.saved }),
     attempt: job.attempt.number,
+    pausePoint: job.pausePoint,
     signal,
     idleTimeoutMs: IDLE_MS,
     onTurn: async ({ turn, tools, call }) => {

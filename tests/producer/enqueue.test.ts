@@ -21,7 +21,7 @@ const store = new RunStore(redis, prefix);
 
 async function stateOf(runId: string): Promise<string | undefined> {
   const queue = new Queue('runs', { connection: redis, prefix });
-  const state = await (await queue.getJob(jobIds.run(runId)))?.getState();
+  const state = await (await queue.getJob(jobIds.run({ runId, generation: 0 })))?.getState();
   await queue.close();
   return state;
 }

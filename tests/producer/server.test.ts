@@ -78,7 +78,7 @@ describe('starting runs over HTTP', () => {
     expect(response.headers.get('location')).toBe(`/api/runs/${runId}`);
     expect(body).toMatchObject({ status: 'queued', links: { events: `/api/runs/${runId}/events` } });
     const queue = new Queue('runs', { connection: redis, prefix });
-    expect(await (await queue.getJob(jobIds.run(runId)))?.getState()).toBe('waiting-children');
+    expect(await (await queue.getJob(jobIds.run({ runId, generation: 0 })))?.getState()).toBe('waiting-children');
     await queue.close();
     const detail = await json(ask(`/api/runs/${runId}`));
     expect(detail).toMatchObject({ run: { status: 'queued', simulated: true, provider: 'scripted' }, inputs });
@@ -352,9 +352,9 @@ describe('the service itself', () => {
     const page = await ask('/queues');
     expect(await page.text()).toContain('Maestro Fleet');
     const runId = String((await json(execute()))['runId']);
-    const flow = await json(ask(`/queues/api/queues/runs/${jobIds.run(runId)}/flow`));
+    const flow = await json(ask(`/queues/api/queues/runs/${jobIds.run({ runId, generation: 0 })}/flow`));
     // The chain below the run is eleven jobs deep, which is more than the board shows unasked.
-    expect(JSON.stringify(flow)).toContain(jobIds.work(runId, 'requirements', 'analyst', 0));
+    expect(JSON.stringify(flow)).toContain(jobIds.work({ runId, generation: 0 }, 'requirements', 'analyst', 0));
   });
 
   it('serves the viewer with headers that let it load nothing from elsewhere', async () => {

@@ -63,7 +63,7 @@ describe('watching a run', () => {
     await expect.poll(() => seen.length).toBe(1);
     const queue = new Queue(QUEUES.gates, { connection: redis, prefix });
     const verdict = verdictOf('design', 'blocked');
-    const job = await queue.add('gate', {}, { jobId: jobIds.gate(runId, 'design') });
+    const job = await queue.add('gate', {}, { jobId: jobIds.gate({ runId, generation: 0 }, 'design') });
     await job.updateProgress({ runId, phase: 'design', round: 0, verdict });
     await expect.poll(() => names(seen)).toEqual(['run.queued', 'gate.verdict']);
     expect((await store.getPhase(runId, 'design')).rounds).toEqual([]);
@@ -93,7 +93,7 @@ describe('watching a run', () => {
       { connection, prefix },
     );
     const queue = new Queue(QUEUES.gates, { connection: redis, prefix });
-    await queue.add('gate', {}, { jobId: jobIds.gate(runId, 'design') });
+    await queue.add('gate', {}, { jobId: jobIds.gate({ runId, generation: 0 }, 'design') });
     await expect.poll(() => queue.getCompletedCount()).toBe(1);
     await moveRun(store, runId, 'blocked');
     await done;

@@ -147,12 +147,14 @@ async function closeNoopPhase(
   const { round } = record;
   const step: NoopStep = { ctx, plan, phase, round, lock: handle.fence };
   const again = (next: number): Promise<never> =>
-    handle.waitFor(reworkChildren({ plan, phase, round: next }, null, null));
+    handle.waitFor(reworkChildren({ plan, generation: handle.data.generation, phase, round: next }, null, null));
 
-  const work = workOutcome(await handle.children(), { runId, phase: phase.name, personas: phase.personas, round });
+  const { generation, done } = handle.data;
+  const of = { runId, generation, phase: phase.name, personas: phase.personas, round, done };
+  const work = workOutcome(await handle.children(), of);
   if (work.state === 'absent') return again(round);
   const status = work.state === 'done' ? ((await behaviour.verdict?.(step)) ?? 'passed') : 'failed';
-  const isReworked = status === 'blocked' && round < phase.rework;
+  const isReworked = status === 'blocked' && round - record.firstRound < phase.rework;
   const headline = 'told to be reworked';
   await movePhase(ctx.store, runId, phase.name, isReworked ? 'running' : status, {
     reason: work.state === 'failed' ? work.reason : status === 'passed' ? '' : `told to be ${status}`,

@@ -31,7 +31,7 @@ export async function work(o) {
     await workspace.commitAll({ message: 'checkpoint', trailers: {}, author: { name: 'a', email: 'a@b.invalid' }, date: new Date().toISOString() });
     return workspace.bundle();
   };
-  const saved = await openSavedWork({ redis, prefix: o.prefix, runId: 'run', jobId: 'job-1', blobs, fence: { lockKey: o.prefix + ':lock', token: 'held' }, snapshot });
+  const saved = await openSavedWork({ redis, prefix: o.prefix, runId: 'run', jobId: 'job-1', blobs, fence: { lockKey: o.prefix + ':lock', token: 'held', generation: 0 }, snapshot });
   const signal = new AbortController().signal;
   const none = { anthropic: { apiKey: undefined, authToken: undefined, baseUrl: undefined }, scriptedUrl: o.url };
   await runAgent({
@@ -88,7 +88,7 @@ test('a worker that is killed costs one call at most, and another one ends its w
     runId: 'run',
     jobId: 'job-1',
     blobs,
-    fence: { lockKey: `${redis.prefix}:lock`, token: 'held' },
+    fence: { lockKey: `${redis.prefix}:lock`, token: 'held', generation: 0 },
     snapshot,
   });
   const sources = saved.tree === null ? [] : [{ label: 'checkpoint', ...saved.tree }];

@@ -46,7 +46,7 @@ test(
       const plan = randomPlan(dag, {});
       dags.set(plan.runId, dag);
       await enqueueRun({ redis, prefix: at.prefix, store }, plan);
-      while (!TERMINAL_RUN.includes((await store.getStatus(plan.runId)) ?? 'queued'))
+      while (!TERMINAL_RUN.includes((await store.getStanding(plan.runId))?.status ?? 'queued'))
         await new Promise((resolve) => setTimeout(resolve, 25));
       const expected = interpret(dag);
       const phases = Object.fromEntries(

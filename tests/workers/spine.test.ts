@@ -1,13 +1,13 @@
 import { QueueEvents } from 'bullmq';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import { buildFlow, countJobs } from '../../src/producer/flow.ts';
+import { buildFlow, countJobs, firstTake } from '../../src/producer/flow.ts';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { connectRedis } from '../../src/shared/redis.ts';
 import { FleetError } from '../../src/shared/errors.ts';
 import type { RunId } from '../../src/shared/names.ts';
 import { TERMINAL_RUN } from '../../src/shared/run-record.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
-import { cancelRun } from '../../src/shared/transitions.ts';
+import { cancelRun } from '../../src/producer/run-control.ts';
 import { type NoopFleet, noopPlan, startNoopFleet } from '../support/noop-fleet.ts';
 import { cutProxy } from '../support/cut-proxy.ts';
 import { type TestRedis, testRedis } from '../support/test-redis.ts';
@@ -45,7 +45,8 @@ const statuses = async (store: RunStore, runId: RunId): Promise<Record<string, s
 
 describe('a run as a flow', () => {
   test('a diamond costs one fan job and one edge job beside its phases', () => {
-    const flow = buildFlow(noopPlan(DEMO));
+    const plan = noopPlan(DEMO);
+    const flow = buildFlow(plan, firstTake(plan));
     // A run job, a gate and a persona job for each of six phases, one fan and one edge for the extra dependent of design.
     expect(countJobs(flow)).toBe(1 + 6 * 2 + 2);
   });
@@ -202,7 +203,7 @@ test('a cancelled run starts nothing more and ends once', async () => {
   const plan = noopPlan(DEMO);
   await enqueueRun({ redis, prefix, store }, plan);
   await expect.poll(() => log.includes('requirements+')).toBe(true);
-  await cancelRun(store, plan.runId, 'by hand');
+  await cancelRun({ redis, prefix, store }, plan.runId, 'by hand');
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   expect(log.filter((entry) => entry.endsWith('+'))).toEqual(['requirements+']);
   expect((await store.getRun(plan.runId)).status).toBe('cancelled');
@@ -213,7 +214,7 @@ test('a job whose lock was lost can write nothing more', async () => {
   const { store } = await start();
   const plan = noopPlan({ a: [] });
   await store.createRun(plan);
-  const stale = store.fence('persona.noop', 'no-such-job', 'old-token');
+  const stale = store.fence('persona.noop', 'no-such-job', 'old-token', 0);
   await expect(
     store.append(plan.runId, [{ type: 'run.status', status: 'running', reason: '' }], stale),
   ).rejects.toThrow(/another attempt/);

@@ -5,7 +5,7 @@ import { startServer } from '../../producer/server.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import type { RunPlan } from '../../shared/run-record.ts';
-import { cancelRun } from '../../shared/transitions.ts';
+import { cancelRun } from '../../producer/run-control.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { shippedScenarios, startShippedScripts } from '../../workers/scripted/shipped.ts';
 import { type ChildWorker, startChildWorker, withoutModelKeys } from '../children.ts';
@@ -83,7 +83,11 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
       ...workers.map((worker) => worker.failed),
     ]);
     if (hasEnded) return await showResult(context, session, plan, flags);
-    await cancelRun(session.store, plan.runId, 'stopped by the person who started the demo');
+    await cancelRun(
+      { ...session, prefix: session.config.prefix },
+      plan.runId,
+      'stopped by the person who started the demo',
+    );
     terminal.err(`run ${plan.runId} is cancelled; everything the demo started is being stopped`);
     return EXIT.cancelled;
   } finally {

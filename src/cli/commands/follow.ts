@@ -32,9 +32,8 @@ export async function followRun(
     const { redisUrl, store, config } = session;
     for await (const event of watchRun({ redisUrl, prefix: config.prefix, store, runId: plan.runId, signal })) {
       view.show(event);
-      if (event.type === 'run.finished') return true;
     }
-    return false;
+    return !signal.aborted;
   } finally {
     ended.abort();
     view.close();

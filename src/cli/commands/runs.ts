@@ -4,7 +4,7 @@ import { watchRun } from '../../producer/watch.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import { RunId } from '../../shared/names.ts';
 import { type PhaseRecord, type RunEvent, RunStatus, TERMINAL_RUN } from '../../shared/run-record.ts';
-import { cancelRun } from '../../shared/transitions.ts';
+import { cancelRun } from '../../producer/run-control.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
 import { oneLine } from '../text.ts';
@@ -142,6 +142,8 @@ function describe(event: RunEvent): string {
     case 'run.status':
     case 'run.finished':
       return `${event.status} ${event.reason}`;
+    case 'run.resumed':
+      return `generation ${event.generation}, again: ${event.phases.join(', ')}${event.reason === '' ? '' : ` (${event.reason})`}`;
     case 'phase.status':
       return `${event.phase} ${event.status} ${event.reason}`;
     case 'persona.turn':
@@ -189,9 +191,9 @@ export function cancelCommand(
 ): Promise<number> {
   const { terminal } = context;
   const runId = parseRunId(id);
-  return attach(context, async ({ store }) => {
-    const hasChanged = await cancelRun(store, runId, flags.reason);
-    const { status } = await store.getRun(runId);
+  return attach(context, async (session) => {
+    const hasChanged = await cancelRun({ ...session, prefix: session.config.prefix }, runId, flags.reason);
+    const { status } = await session.store.getRun(runId);
     if (flags.json === true) terminal.out(JSON.stringify({ runId, status, changed: hasChanged }, null, 2));
     else terminal.out(hasChanged ? `run ${runId} is cancelled` : `run ${runId} had ended before: ${status}`);
     return EXIT.passed;

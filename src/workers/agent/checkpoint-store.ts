@@ -15,6 +15,7 @@ const Pointer = z.strictObject({ checkpoint: BlobRef, tree: SavedTree.nullable()
 
 const MOVE = `
 if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'STALE' end
+if (redis.call('HGET', KEYS[3], 'generation') or '0') ~= ARGV[4] then return 'STALE' end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 'OK'
 `;
@@ -42,7 +43,8 @@ export async function openSavedWork(options: {
   snapshot: () => Promise<SavedTree>;
 }): Promise<SavedWork> {
   const { redis, blobs, jobId } = options;
-  const key = `${options.prefix}:maestro:run:${options.runId}:conversations`;
+  const runKey = `${options.prefix}:maestro:run:${options.runId}`;
+  const key = `${runKey}:conversations`;
   const found = await redis.hget(key, jobId);
   const pointer = found === null ? null : Pointer.parse(JSON.parse(found));
   let tree = pointer?.tree ?? null;
@@ -52,8 +54,9 @@ export async function openSavedWork(options: {
     async save(checkpoint) {
       if (checkpoint.stage === 'completed' && checkpoint.turns > 0) tree = await options.snapshot();
       const saved: z.infer<typeof Pointer> = { checkpoint: await putJson(blobs, checkpoint), tree };
-      const { lockKey, token } = options.fence;
-      if ((await redis.eval(MOVE, 2, key, lockKey, jobId, JSON.stringify(saved), token)) === 'STALE') {
+      const { lockKey, token, generation } = options.fence;
+      const text = JSON.stringify(saved);
+      if ((await redis.eval(MOVE, 3, key, lockKey, runKey, jobId, text, token, String(generation))) === 'STALE') {
         throw new FleetError(
           'STALE_ATTEMPT',
           `another attempt holds the job ${jobId}; this one may not write any more`,

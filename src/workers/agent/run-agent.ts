@@ -50,6 +50,8 @@ export interface AgentOptions<F> {
   jobId: string;
   /** Which attempt of the job this is. */
   attempt: number;
+  /** Called before each model call; whatever it throws ends this attempt where the conversation can be gone on with. */
+  pausePoint?: () => void;
   signal: AbortSignal;
   /** How long the model's stream may be silent. */
   idleTimeoutMs: number;
@@ -157,6 +159,7 @@ export async function runAgent<F>(options: AgentOptions<F>): Promise<AgentResult
   while (state.final === null) {
     if (options.signal.aborted) throw abortReason(options.signal);
     if (state.stage === 'completed') {
+      options.pausePoint?.();
       await askModel(options, state, definitions);
       await options.checkpoint?.save(state);
     }

@@ -1,0 +1,105 @@
+import { FleetError } from '../shared/errors.ts';
+import type { Approval } from '../shared/handoff.ts';
+import { type CommitRef, OPEN_PHASE, type PhaseRecord, type RunPlan } from '../shared/run-record.ts';
+import { nearestHint } from '../shared/yaml-file.ts';
+import { FRESH, type PhaseStart } from './flow.ts';
+
+/** What is to be run again. */
+export type TakeUp =
+  /** All that did not pass, and what depends on it. */
+  | { kind: 'rest' }
+  /** One phase that did not pass, and what waited for it. */
+  | { kind: 'phase'; phase: string }
+  /** A phase, whether it passed or not, and everything after it. */
+  | { kind: 'from'; phase: string };
+
+/** A phase that is run again: its record as it begins, and where its jobs begin. */
+export interface Restart {
+  record: PhaseRecord;
+  start: PhaseStart;
+  /** Its work goes on in the round it was in; what of it is done need not be done again. */
+  goesOn: boolean;
+}
+
+interface Known {
+  plan: RunPlan;
+  records: readonly PhaseRecord[];
+  approvals: readonly Approval[];
+}
+
+/** The phases that a take-up runs again, in the order of the plan. Throws `CONFLICT` with the reason when there are none. */
+export function phasesAgain({ plan, records }: Known, takeUp: TakeUp): string[] {
+  const statusOf = new Map(records.map((record) => [record.phase, record.status]));
+  const isDone = (name: string): boolean => {
+    const status = statusOf.get(name);
+    return status !== undefined && (OPEN_PHASE.includes(status) || status === 'skipped');
+  };
+  const below = (roots: readonly string[]): Set<string> => {
+    const reached = new Set(roots);
+    for (const phase of plan.phases) if (phase.needs.some((need) => reached.has(need))) reached.add(phase.name);
+    return reached;
+  };
+  if (takeUp.kind === 'rest') {
+    const rest = below(plan.phases.map((phase) => phase.name).filter((name) => !isDone(name)));
+    if (rest.size === 0)
+      throw new FleetError('CONFLICT', `every phase of run ${plan.runId} has passed; there is nothing to resume`, {
+        remedy: 'To run phases that passed again, name the first: `maestro retry RUN --from PHASE`.',
+      });
+    return plan.phases.map((phase) => phase.name).filter((name) => rest.has(name));
+  }
+  const names = plan.phases.map((phase) => phase.name);
+  const { phase } = takeUp;
+  if (!names.includes(phase))
+    throw new FleetError('NOT_FOUND', `run ${plan.runId} has no phase "${phase}"${nearestHint(phase, names)}`, {
+      remedy: `Its phases are: ${names.join(', ')}.`,
+    });
+  if (takeUp.kind === 'phase' && isDone(phase))
+    throw new FleetError('CONFLICT', `phase "${phase}" is ${statusOf.get(phase)}; there is nothing to retry`, {
+      remedy: `To run it and all after it again: \`maestro retry RUN --from ${phase}\`.`,
+    });
+  const again = below([phase]);
+  const closed = (plan.phases.find((planned) => planned.name === phase)?.needs ?? []).filter((need) => !isDone(need));
+  if (closed.length > 0)
+    throw new FleetError('CONFLICT', `phase "${phase}" needs ${closed.join(', ')}, which did not pass`, {
+      remedy: 'Retry what it needs first, or resume the whole run.',
+    });
+  return names.filter((name) => again.has(name) && (takeUp.kind === 'from' || name === phase || !isDone(name)));
+}
+
+/**
+ * How a phase begins again.
+ * - Blocked work is judged as it is first: what blocked it may have been mended from outside (by a person's edits, a
+ *   bypass, a tool that was missing), and then no persona is paid for anything. If it is blocked still, rework begins.
+ * - A fault or a cancel goes on in the round it broke off, with the conversation that was saved.
+ * - `isFresh`: begins anew, because what it builds on is made anew.
+ */
+export function restart(
+  record: PhaseRecord,
+  known: Pick<Known, 'approvals'>,
+  of: { isFresh: boolean; edited: CommitRef | undefined },
+): Restart {
+  const judged = record.rounds.find((round) => round.round === record.round);
+  const isDecided = known.approvals.some(({ phase, round }) => phase === record.phase && round === record.round);
+  const begun = { ...record, status: 'waiting', reason: '', startedAt: null, finishedAt: null } as const;
+  const anew = { ...begun, commit: null, bundle: null };
+  const nextRound = record.round + 1;
+  const given = of.edited ?? (of.isFresh || record.status !== 'blocked' ? undefined : judged?.candidate);
+  if (given !== undefined)
+    return {
+      record: { ...anew, round: nextRound, firstRound: nextRound },
+      start: { ...FRESH, round: nextRound, given },
+      goesOn: false,
+    };
+  if (of.isFresh || judged !== undefined || isDecided) {
+    const isUntouched = record.startedAt === null && judged === undefined;
+    const round = isUntouched ? record.round : nextRound;
+    return { record: { ...anew, round, firstRound: round, handoffs: {} }, start: { ...FRESH, round }, goesOn: false };
+  }
+  const before =
+    record.round > record.firstRound ? record.rounds.find((round) => round.round === record.round - 1) : undefined;
+  return {
+    record: anew,
+    start: { ...FRESH, round: record.round, base: before?.candidate ?? null, evidence: before?.evidence ?? null },
+    goesOn: true,
+  };
+}

@@ -1,0 +1,59 @@
+import { DelayedError, type Job, WaitingChildrenError } from 'bullmq';
+import type { GateJob } from '../shared/jobs.ts';
+import { KEEP } from '../shared/names.ts';
+import { type ChildOutcomes, jobIdOfKey } from './gate-children.ts';
+import type { ChildSpec, GateHandle } from './gate-handle.ts';
+import type { QueuePool } from './queue-pool.ts';
+import type { Fence } from '../shared/run-store.ts';
+
+/** What has become of a job's children so far. */
+async function childrenOf(job: Job): Promise<ChildOutcomes> {
+  const values = Object.entries(await job.getChildrenValues<unknown>());
+  const failures = Object.entries(await job.getIgnoredChildrenFailures());
+  return {
+    values: new Map(values.map(([key, value]) => [jobIdOfKey(key), value])),
+    failures: new Map(failures.map(([key, reason]) => [jobIdOfKey(key), reason])),
+  };
+}
+
+/** The handle of a gate job that a BullMQ worker holds under `token`. */
+export function queueGateHandle(
+  queues: QueuePool,
+  of: { job: Job; token: string; data: GateJob; fence: Fence; signal: AbortSignal },
+): GateHandle {
+  const { job, token, signal, fence } = of;
+  let data = of.data;
+  const add = (spec: ChildSpec, parentId: string): Promise<Job> =>
+    queues.get(spec.queue).add(spec.name, spec.data, {
+      jobId: spec.jobId,
+      attempts: spec.attempts,
+      backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
+      ignoreDependencyOnFailure: true,
+      removeOnComplete: KEEP,
+      removeOnFail: KEEP,
+      parent: { id: parentId, queue: job.queueQualifiedName },
+    });
+  return {
+    get data() {
+      return data;
+    },
+    fence,
+    signal,
+    children: () => childrenOf(job),
+    save: async (next) => {
+      data = next;
+      await job.updateData(next);
+    },
+    report: (progress) => job.updateProgress(progress),
+    waitFor: async (children) => {
+      // A child that has failed must not be added again: its parent would wait for it for ever.
+      const ended = await childrenOf(job);
+      const isOpen = ({ jobId }: ChildSpec): boolean => !ended.values.has(jobId) && !ended.failures.has(jobId);
+      for (const spec of children.filter(isOpen)) await add(spec, String(job.id));
+      if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+      // Every child had ended before the wait began: the job is simply run again.
+      await job.moveToDelayed(Date.now() + 50, token);
+      throw new DelayedError();
+    },
+  };
+}
