@@ -37,17 +37,28 @@ const SPLITS = {
   frontend: { sources: ['src/frontend/'], tests: ['tests/component/'] },
 } as const;
 
-export const TEST_FILE = /^tests\/.*\.test\.(?:[cm]?js|ts)$/;
+export const TEST_FILE = /^tests?\/(?:.*[.-])?test\.(?:[cm]?js|ts)$/;
+/** Code at the top that a package is configured, shown or measured with, and that is no part of it. */
+const BESIDE = /^(?:\..*|.*\.config|.*rc|(?:gulp|grunt)file|(?:test|example|bench(?:mark)?)s?)\.[cm]?[jt]sx?$/i;
 const FOREIGN = /\.(?:py|go|rs|java|kt|rb|php|cs|c|cc|cpp|swift|scala|vue|svelte|wasm)$/;
 const below =
   (folders: readonly string[]) =>
   (path: string): boolean =>
     folders.some((folder) => path.startsWith(folder));
 
+/** `src`; in packages that have none, `lib` and the code that stands at the top. */
+const sourceFoldersOf = (files: readonly string[]): string[] => {
+  if (files.some((path) => path.startsWith('src/'))) return ['src/'];
+  const atTop = files.filter((path) => !path.includes('/') && isCode(path) && !BESIDE.test(path));
+  const folders = files.some((path) => path.startsWith('lib/')) ? ['lib/'] : [];
+  return folders.length + atTop.length === 0 ? ['src/'] : [...folders, ...atTop];
+};
+
 /** Finds what a phase is measured by, or says why this is no project that can be measured. */
 export async function readScope(root: string, phase: string): Promise<ScopeReading> {
   const { files, irregular } = await listProject(root);
-  const isProjectCode = below(['src/', 'tests/']);
+  const allSources = sourceFoldersOf(files);
+  const isProjectCode = below([...allSources, 'tests/', 'test/']);
   const hasPython = PYTHON_MANIFESTS.some((name) => files.includes(name));
   if (!files.includes('package.json'))
     return {
@@ -68,12 +79,12 @@ export async function readScope(root: string, phase: string): Promise<ScopeReadi
   if (hidden !== undefined) return { notEvaluable: `${hidden} hides code in a node_modules folder: move it` };
 
   const allTests = files.filter((path) => TEST_FILE.test(path));
-  const inSrc = files.filter((path) => path.startsWith('src/'));
+  const inSrc = files.filter(below(allSources));
   const split = phase === 'backend' || phase === 'frontend' ? SPLITS[phase] : undefined;
   const hasSplit = split !== undefined && inSrc.some((path) => path.startsWith(split.sources[0]));
-  const sourceFolders = hasSplit ? split.sources : ['src/'];
+  const sourceFolders = hasSplit ? split.sources : allSources;
   const hasSplitTests = hasSplit && allTests.some(below(split.tests));
-  const testFolders = hasSplitTests ? split.tests : ['tests/'];
+  const testFolders = hasSplitTests ? split.tests : topFoldersOf(allTests);
   const measured = inSrc.filter(below(sourceFolders));
   const foreign = measured.find((path) => FOREIGN.test(path) && !(hasPython && path.endsWith('.py')));
   if (foreign !== undefined)
@@ -96,6 +107,9 @@ export async function readScope(root: string, phase: string): Promise<ScopeReadi
     },
   };
 }
+
+const topFoldersOf = (tests: readonly string[]): string[] =>
+  tests.length === 0 ? ['tests/'] : [...new Set(tests.map((path) => path.slice(0, path.indexOf('/') + 1)))];
 
 /** Third-party packages that the project declares, by name, each once. */
 export const declaredDependencies = (manifest: Manifest, kinds: 'run' | 'all'): string[] => [

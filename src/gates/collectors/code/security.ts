@@ -9,10 +9,11 @@ import { lintFinding, unparsable } from './quality.ts';
 import { failureFindings, junit, runTests } from './run-tests.ts';
 import { keepReport, runProbe } from './run-tool.ts';
 import { type DependencyCheck, checkAdvisories } from '../operations/advisories.ts';
-import { type CodeScope, declaredDependencies } from './scope.ts';
+import { type CodeScope, TEST_FILE, declaredDependencies } from './scope.ts';
 import { hasTypeScript } from './tests.ts';
 
 const METRICS = ['security_vulnerabilities', 'security_scan_complete', 'security_testing_complete'] as const;
+const IN_SECURITY = /^tests?\/security\//;
 const LOCKS = ['package-lock.json', 'npm-shrinkwrap.json', 'yarn.lock', 'pnpm-lock.yaml', 'bun.lock', 'bun.lockb'];
 const NpmLock = z.object({
   packages: z.record(z.string(), z.unknown()).default({}),
@@ -177,19 +178,19 @@ async function securityTests(
   const metric = 'security_testing_complete';
   if (!(metric in context.metrics)) return none('not wanted here');
   if ('notEvaluable' in scan) return none(`The security scan is not complete: ${scan.notEvaluable}`);
-  const candidates = scope.files.filter((path) => /^tests\/.*\.test\.(?:[cm]?js|ts)$/.test(path));
+  const candidates = scope.files.filter((path) => TEST_FILE.test(path));
   const texts = await Promise.all(
     candidates.map(async (path) => ({ path, text: await readProjectText(context.root, path) })),
   );
   const files = texts
-    .filter(({ path, text }) => path.startsWith('tests/security/') || /['"`]security:/i.test(text))
+    .filter(({ path, text }) => IN_SECURITY.test(path) || /['"`]security:/i.test(text))
     .map(({ path }) => path);
   if (files.length === 0)
     return none('There is no security test: none in tests/security and none whose title begins with "security:"');
   const run = await runTests(context, files, { what: 'security tests', hasTypeScript: hasTypeScript(scope) });
   if ('notEvaluable' in run)
     return { value: { notEvaluable: run.notEvaluable }, findings: run.findings, evidence: run.evidence };
-  const own = run.cases.filter(({ name, file }) => file.startsWith('tests/security/') || /^security:/i.test(name));
+  const own = run.cases.filter(({ name, file }) => IN_SECURITY.test(file) || /^security:/i.test(name));
   if (own.length === 0) return none('No security test ran');
   const kept = await keepReport(context, 'junit.xml', junit(run, 'security'));
   const passed = own.filter(({ outcome }) => outcome === 'passed').length;

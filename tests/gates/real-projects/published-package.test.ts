@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import { packagePath } from '../../../src/shared/package-root.ts';
+import { type Measured, measure } from '../collectors/code-support.ts';
+import * as byHand from './by-hand.ts';
+
+/** A package as it is published: its code stands at the top, its tests in `test`. */
+const ROOT = packagePath('tests', 'fixtures', 'published-package');
+const SOURCES = ['index.js'];
+const TESTS = ['test/test.js'];
+
+const findings = (run: Measured, rule: RegExp, severity?: string): number =>
+  run.findings.filter((each) => rule.test(each.rule) && (severity === undefined || each.severity === severity)).length;
+
+describe('a published package is measured as its tools see it', () => {
+  test('tests and coverage are those of node --test and c8', async () => {
+    const run = await measure('tests', ROOT);
+    const outcomes = await byHand.nodeTests(ROOT, TESTS);
+    expect(outcomes.tests).toBeGreaterThan(5);
+    expect(run.read('test_count')).toBe(outcomes.tests);
+    expect(run.read('test_pass_rate')).toBe(outcomes.passed / outcomes.tests);
+    const { lines, covered } = await byHand.nodeCoverage(ROOT, SOURCES, TESTS);
+    expect(run.of('test_coverage')).toMatchObject({ value: covered / lines, examined: lines });
+  });
+
+  test('lint messages, complexity and copies are those of eslint and jscpd', async () => {
+    const run = await measure('quality', ROOT);
+    const lint = await byHand.eslint(ROOT, SOURCES);
+    expect(lint.functions).toBeGreaterThan(1);
+    expect(findings(run, /^eslint\/(?!complexity)/, 'error')).toBe(lint.errors);
+    expect(findings(run, /^eslint\/(?!complexity)/, 'warning')).toBe(lint.warnings);
+    expect(run.of('component_complexity')).toEqual({ value: lint.complexity, examined: lint.functions });
+    expect(findings(run, /^jscpd\//)).toBe(await byHand.copies(ROOT, SOURCES));
+  });
+
+  test('documented exports are those in the declarations of tsc', async () => {
+    const run = await measure('docs-coverage', ROOT);
+    const { exported, documented } = await byHand.declared(ROOT, SOURCES);
+    expect(exported).toBe(1);
+    expect(run.of('documentation_coverage')).toEqual({ value: documented / exported, examined: exported });
+  });
+
+  test('what a package shows, measures or configures itself with is no part of it', async () => {
+    const { project } = await import('../collectors/code-support.ts');
+    const root = await project({
+      src: null,
+      tests: null,
+      'index.js': 'export const one = () => 1;\n',
+      'lib/two.js': 'export const two = () => 2;\n',
+      'example.js': 'export const shown = () => 3;\n',
+      'eslint.config.js': 'export default [];\n',
+      'benchmarks/all.js': 'export const timed = () => 4;\n',
+    });
+    expect((await measure('size', root)).of('lines_of_code')).toMatchObject({ value: 2, examined: 2 });
+  });
+});
