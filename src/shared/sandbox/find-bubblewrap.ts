@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { access, constants, mkdir, rename, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { libraryFolders, unpackDebianPackages } from '../debian-packages.ts';
@@ -86,7 +87,7 @@ async function writeEtc(cache: string, uid: number): Promise<string> {
   const folder = join(cache, 'sandbox', `etc-${uid}`);
   await mkdir(folder, { recursive: true });
   for (const [name, content] of Object.entries(ETC_FILES)) {
-    const temporary = join(folder, `.${name}.${process.pid}`);
+    const temporary = join(folder, `.${name}.${randomUUID()}`);
     await writeFile(temporary, content(uid), { mode: 0o644 });
     await rename(temporary, join(folder, name));
   }
