@@ -57,9 +57,12 @@ class SourceFile:
     def directives(self):
         return [
             {"file": self.file, "line": token.start[0], "column": token.start[1] + 1, "rule": rule}
-            for token in self.comments
-            for rule, pattern in DIRECTIVES
-            if pattern.search(token.string)
+            for rule, token in self.directive_comments()
+        ]
+
+    def directive_comments(self):
+        return [
+            (rule, token) for token in self.comments for rule, pattern in DIRECTIVES if pattern.search(token.string)
         ]
 
 

@@ -10,6 +10,8 @@ import { checkNewTests } from './tests-mean-something.ts';
 export interface Integrity {
   checks: IntegrityCheck[];
   findings: Finding[];
+  /** False where a check could not be made, or was cut short by a limit. */
+  isWhole: boolean;
 }
 
 const CHECKS: readonly [IntegrityCheck['check'], (input: IntegrityInput) => Promise<Checked>][] = [
@@ -26,7 +28,11 @@ export async function checkIntegrity(input: IntegrityInput): Promise<Integrity> 
   } finally {
     await removeWork(input.context);
   }
-  return { checks: results.map(({ check }) => check), findings: results.flatMap(({ findings }) => findings) };
+  return {
+    checks: results.map(({ check }) => check),
+    findings: results.flatMap(({ findings }) => findings),
+    isWhole: results.every(({ isWhole }) => isWhole !== false),
+  };
 }
 
 async function orError(
@@ -40,6 +46,6 @@ async function orError(
     if (input.context.signal.aborted) throw new FleetError('CANCELLED', 'checking was cancelled', { cause: err });
     const message = `could not be checked: ${errorMessage(err)}`;
     input.context.logger.warn({ check, message }, 'integrity check failed');
-    return { check: { check, outcome: 'error', examined: 0, message, evidence: [] }, findings: [] };
+    return { check: { check, outcome: 'error', examined: 0, message, evidence: [] }, findings: [], isWhole: false };
   }
 }

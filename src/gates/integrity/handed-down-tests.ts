@@ -1,13 +1,10 @@
-import { TestShapes } from '../collectors/code/probe-reports.ts';
-import { isCode } from '../collectors/code/project-files.ts';
-import { runProbe } from '../collectors/code/run-tool.ts';
 import type { Finding } from '../../shared/verdict.ts';
 import type { ChangedFile } from '../../shared/workspace.ts';
 import { type Checked, type IntegrityInput, contextOn } from './integrity-context.ts';
 import { isTestCode } from './test-files.ts';
+import { type TestShape, readTestShapes } from './test-shapes.ts';
 
 const RULE = 'tamper/handed-down-test';
-type Shape = TestShapes['files'][number];
 
 /**
  * Tests handed down by another persona are locked: whoever must pass a test may not change it. A change that the
@@ -47,22 +44,16 @@ export async function checkHandedDownTests(input: IntegrityInput): Promise<Check
   };
 }
 
-type Shapes = ReadonlyMap<string, { before: Shape; after: Shape }>;
+type Shapes = ReadonlyMap<string, { before: TestShape; after: TestShape }>;
 
 async function shapesOf(input: IntegrityInput, touched: readonly ChangedFile[]): Promise<Shapes> {
-  const files = touched.filter(({ status, file }) => status === 'modified' && isCode(file)).map(({ file }) => file);
-  if (files.length === 0) return new Map();
-  const [before, after] = await Promise.all(
-    [input.baseRoot, input.context.root].map(async (root) => {
-      const context = contextOn(input.context, root);
-      const probe = { name: 'code-test-shape', project: root, input: { files }, report: TestShapes };
-      return (await runProbe(context, probe)).report.files;
-    }),
-  );
-  const pairs = new Map<string, { before: Shape; after: Shape }>();
-  for (const [index, file] of files.entries()) {
-    const [was, is] = [before?.[index], after?.[index]];
-    if (was && is) pairs.set(file, { before: was, after: is });
+  const files = touched.filter(({ status }) => status === 'modified').map(({ file }) => file);
+  const before = await readTestShapes(contextOn(input.context, input.baseRoot), files);
+  const after = await readTestShapes(input.context, files);
+  const pairs = new Map<string, { before: TestShape; after: TestShape }>();
+  for (const [file, was] of before) {
+    const is = after.get(file);
+    if (is !== undefined) pairs.set(file, { before: was, after: is });
   }
   return pairs;
 }

@@ -3,6 +3,7 @@ import { readRegularFile } from '../hostile-files.ts';
 import type { Finding } from '../../shared/verdict.ts';
 import { join } from 'node:path';
 import type { Checked, IntegrityInput } from './integrity-context.ts';
+import { pythonTampering } from './python-tampering.ts';
 
 const Scripts = z.object({ scripts: z.record(z.string(), z.string()).default({}) });
 const MAX_MANIFEST_BYTES = 1024 ** 2;
@@ -17,7 +18,7 @@ const SWALLOWS = /(?:\|\||;)\s*(?:true|:|exit\s+0)\s*$/;
 
 /** Settings of tools that measure. The fleet brings its own, so these change nothing here; who reads on should know. */
 const SETTINGS =
-  /^(?:\.c8rc[^/]*|\.nycrc[^/]*|c8\.config\.[^/]+|\.eslintrc[^/]*|\.eslintignore|eslint\.config\.[^/]+|tsconfig[^/]*\.json|vitest\.config\.[^/]+|jest\.config\.[^/]+|\.mocharc[^/]*|\.jscpd\.json|\.secretlintrc[^/]*|\.secretlintignore|\.npmrc|\.node-version|sonar-project\.properties)$/;
+  /^(?:\.c8rc[^/]*|\.nycrc[^/]*|c8\.config\.[^/]+|\.eslintrc[^/]*|\.eslintignore|eslint\.config\.[^/]+|tsconfig[^/]*\.json|vitest\.config\.[^/]+|jest\.config\.[^/]+|\.mocharc[^/]*|\.jscpd\.json|\.secretlintrc[^/]*|\.secretlintignore|\.npmrc|\.node-version|sonar-project\.properties|\.?pytest\.ini|tox\.ini|\.?mypy\.ini|\.coveragerc|\.?ruff\.toml|\.flake8|\.pylintrc|\.bandit)$/;
 /** What tools report. Nothing that lies in the work is read as a report. */
 const REPORTS =
   /(?:^|\/)(?:coverage|test-results|reports?)\/.*\.(?:xml|json|info|lcov|sarif|html)$|(?:^|\/)(?:junit[^/]*\.xml|lcov\.info|coverage[^/]*\.(?:json|xml)|[^/]+\.sarif|[^/]+\.lcov)$/i;
@@ -35,6 +36,7 @@ export async function checkMeasurement(input: IntegrityInput): Promise<Checked> 
   const present = input.changed.filter(({ status }) => status !== 'deleted').map(({ file }) => file);
   const violations: Finding[] = [
     ...(await scriptFindings(input)),
+    ...(await pythonTampering(input)),
     ...input.strayLinks.map((file): Finding => ({
       rule: 'tamper/stray-link',
       message: `${file} is a link that leads out of the work, or nowhere: put a regular file in its place`,
@@ -62,8 +64,8 @@ export async function checkMeasurement(input: IntegrityInput): Promise<Checked> 
   ];
   const held = violations.length === 0;
   const message = held
-    ? `${present.length} changed files: no script was emptied, and no link leads out`
-    : violations.map((finding) => finding.message).join('; ');
+    ? `${present.length} changed files: no script was emptied, no test is chosen or judged by what was added, and no link leads out`
+    : violations.map(({ file, message: what }) => (what.includes(file ?? '') ? what : `${file}: ${what}`)).join('; ');
   return {
     check: {
       check: 'measurement_untouched',

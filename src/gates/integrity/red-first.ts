@@ -1,12 +1,12 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { copyProject, isCode, listProject } from '../collectors/code/project-files.ts';
-import { runTests } from '../collectors/code/run-tests.ts';
-import { TestShapes } from '../collectors/code/probe-reports.ts';
-import { freshFolder, runProbe } from '../collectors/code/run-tool.ts';
+import { copyProject, listProject } from '../collectors/code/project-files.ts';
+import { freshFolder } from '../collectors/code/run-tool.ts';
 import { inParallel } from '../in-parallel.ts';
-import { type IntegrityInput, contextOn } from './integrity-context.ts';
+import { type IntegrityInput, contextOn, contextOnCopy } from './integrity-context.ts';
 import { isTestCode } from './test-files.ts';
+import { readTestShapes } from './test-shapes.ts';
+import type { TestStack } from './test-stack.ts';
 
 const RUN_MS = 60_000;
 const AT_ONCE = 2;
@@ -23,22 +23,23 @@ export interface RedFirst {
 /** Runs the new tests against the code as it was before, each file by itself. */
 export async function runOnOldCode(
   input: IntegrityInput,
+  stack: TestStack,
   tests: readonly string[],
-  hasTypeScript: boolean,
 ): Promise<RedFirst> {
-  const folder = await oldCodeWithNewTests(input);
   const known = await titlesBefore(input, tests);
-  const context = contextOn(input.context, folder);
+  const context = await contextOnCopy(input.context, await oldCodeWithNewTests(input));
   const result: RedFirst = { red: 0, notLoaded: [], green: [] };
   await inParallel(tests, AT_ONCE, async (file) => {
-    const run = await runTests(context, [file], { what: 'new tests on the old code', hasTypeScript, wallMs: RUN_MS });
+    const run = await stack.run(context, [file], { what: 'new tests on the old code', wallMs: RUN_MS });
     if ('notEvaluable' in run) {
       result.notLoaded.push(file);
       return;
     }
-    for (const { name, line, outcome } of run.cases) {
+    for (const test of run.cases) {
+      const { name, line, outcome } = test;
       if (outcome === 'failed') result.red += 1;
-      else if (outcome === 'passed' && !known.get(file)?.has(name)) result.green.push({ file, line, name });
+      else if (outcome === 'passed' && known.get(file)?.has(stack.titleOf(test)) !== true)
+        result.green.push({ file, line, name });
     }
   });
   result.notLoaded.sort();
@@ -62,16 +63,14 @@ async function oldCodeWithNewTests({ context, baseRoot }: IntegrityInput): Promi
 }
 
 /** The titles of tests that a changed file held before: they need not be red. */
-async function titlesBefore(input: IntegrityInput, tests: readonly string[]): Promise<Map<string, Set<string>>> {
-  const changed = input.changed.filter(
-    ({ status, file }) => status === 'modified' && tests.includes(file) && isCode(file),
+async function titlesBefore(
+  { context, baseRoot, changed }: IntegrityInput,
+  tests: readonly string[],
+): Promise<Map<string, Set<string>>> {
+  const files = changed.filter(({ status, file }) => status === 'modified' && tests.includes(file));
+  const shapes = await readTestShapes(
+    contextOn(context, baseRoot),
+    files.map(({ file }) => file),
   );
-  if (changed.length === 0) return new Map();
-  const { report } = await runProbe(contextOn(input.context, input.baseRoot), {
-    name: 'code-test-shape',
-    project: input.baseRoot,
-    input: { files: changed.map(({ file }) => file) },
-    report: TestShapes,
-  });
-  return new Map(report.files.map(({ file, titles }) => [file, new Set(titles)]));
+  return new Map([...shapes].map(([file, { titles }]) => [file, new Set(titles)]));
 }

@@ -257,7 +257,6 @@ test('without the tools nothing is measured, and the remedy is named', async () 
     process.env['PATH'] = '/nonexistent';
     const asked = pythonTools(
       {
-        root: folder,
         outDir: folder,
         sandbox: {
           kind: 'off',
@@ -273,11 +272,6 @@ test('without the tools nothing is measured, and the remedy is named', async () 
               durationMs: 1,
             }),
         },
-        phase: 'backend',
-        metrics: {},
-        artifacts: {},
-        run: { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} },
-        tree: 'tree',
         signal: AbortSignal.timeout(30_000),
         logger: silentLogger(),
       },

@@ -73,6 +73,18 @@ describe('new tests', () => {
     expect(survivors.every(({ severity }) => severity === 'error')).toBe(true);
   });
 
+  test('that only load the new code are violated, though nothing they run can be broken', async () => {
+    const done = await check({
+      base: { 'src/other.js': 'export const one = 1;\n' },
+      work: {
+        'src/range.js': RANGE,
+        [T]: `${head}import { inRange } from '../../src/range.js';\ntest('is there', () => { assert.ok(inRange); });\n`,
+      },
+    });
+    expect(done.of('tests_mean_something').outcome).toBe('violated');
+    expect(done.of('tests_mean_something').message).toMatch(/of the 6 places in that code .* the new tests run none/);
+  });
+
   test('that run no line of the code are violated, and named because they pass on the old code', async () => {
     const done = await check({
       base: { 'src/range.js': RANGE },

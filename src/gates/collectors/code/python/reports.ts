@@ -125,3 +125,29 @@ export const PytestRecord = z.discriminatedUnion('type', [
   }),
 ]);
 export type PytestRecord = z.infer<typeof PytestRecord>;
+
+/** What test files hold by their syntax, and what could decide over tests. */
+export const PythonShapes = z.strictObject({
+  files: z.array(
+    z.strictObject({
+      file: z.string(),
+      /** False where it cannot be parsed: then nothing is counted. */
+      isPython: z.boolean(),
+      assertions: z.number().int(),
+      switchedOff: z.number().int(),
+      titles: z.array(z.string()),
+      hooks: z.array(z.strictObject({ name: z.string(), line: z.number().int().positive() })),
+      /** Comments that switch a tool off, with the line they stand in. */
+      directives: z.array(z.strictObject({ rule: z.string(), line: z.number().int().positive(), text: z.string() })),
+    }),
+  ),
+  settings: z.array(
+    z.strictObject({
+      file: z.string(),
+      /** Options by which tests are chosen. */
+      options: z.array(z.string()),
+      fault: z.string(),
+    }),
+  ),
+});
+export type PythonShapes = z.infer<typeof PythonShapes>;

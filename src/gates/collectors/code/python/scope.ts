@@ -63,7 +63,7 @@ export async function readPythonScope(
   if (foreign !== undefined)
     return { notEvaluable: `${foreign} is no Python source, and nothing measures it in a Python project` };
 
-  const allTests = python.filter((path) => isTest(path) && TEST_FILE.test(path));
+  const allTests = python.filter((path) => isTest(path) && TEST_FILE.test(path) && !BESIDE.test(path));
   const hasSplitTests = hasSplit && allTests.some(below(split.tests));
   const tests = hasSplitTests ? allTests.filter(below(split.tests)) : allTests;
   const testFolders = hasSplitTests ? split.tests : [...new Set(tests.map((path) => `${path.split('/')[0] ?? ''}/`))];
