@@ -1,3 +1,4 @@
+import { RunArchive } from '../shared/archive.ts';
 import { type BlobStore } from '../shared/blob-store.ts';
 import type { Config } from '../shared/config.ts';
 import { FleetError, errorMessage } from '../shared/errors.ts';
@@ -43,13 +44,14 @@ export async function withSession<T>(
   try {
     const redis = await connectRedis(server.url, options.role ?? 'producer');
     try {
-      const store = new RunStore(redis, config.prefix);
+      const blobs = openBlobStore(config.blobs);
+      const store = new RunStore(redis, config.prefix, new RunArchive(redis, config.prefix, blobs));
       return await use({
         config,
         redisUrl: server.url,
         redis,
         store,
-        blobs: openBlobStore(config.blobs),
+        blobs,
         logger,
         server,
       });

@@ -1,7 +1,6 @@
 import { type Response, Router } from 'express';
 import { errorMessage } from '../shared/errors.ts';
-import { BlobRef, RunStatus } from '../shared/run-record.ts';
-import type { RunStore } from '../shared/run-store.ts';
+import { BlobRef, RunStatus, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { FleetQueues } from './bull-board.ts';
 import { openApiDocument } from './openapi.ts';
 import { methodNotAllowed } from './problem.ts';
@@ -64,23 +63,12 @@ async function check(ask: () => Promise<unknown>): Promise<{ ok: boolean; messag
   }
 }
 
-/** Every run's status, page by page. */
-async function countRuns(store: RunStore): Promise<Partial<Record<RunStatus, number>>> {
-  const counts: Partial<Record<RunStatus, number>> = {};
-  let before: string | null | undefined;
-  while (before !== null) {
-    const page = await store.listRuns({ limit: 200, ...(before === undefined ? {} : { before }) });
-    for (const { status } of page.runs) counts[status] = (counts[status] ?? 0) + 1;
-    before = page.next;
-  }
-  return counts;
-}
-
 /** Prometheus text: how deep the queues are, and how many runs stand where. */
 async function sendMetrics({ store }: ServerContext, { queues }: FleetQueues, res: Response): Promise<void> {
-  const [depths, runs] = await Promise.all([
+  const [depths, runs, archived] = await Promise.all([
     Promise.all(queues.map(async (queue) => ({ queue: queue.name, counts: await queue.getJobCounts() }))),
-    countRuns(store),
+    store.index.counts(),
+    store.archive?.counts(),
   ]);
   const lines = [
     '# HELP maestro_queue_jobs Jobs in a queue, by state.',
@@ -90,7 +78,10 @@ async function sendMetrics({ store }: ServerContext, { queues }: FleetQueues, re
     ),
     '# HELP maestro_runs Runs, by status.',
     '# TYPE maestro_runs gauge',
-    ...RunStatus.options.map((status) => `maestro_runs{status="${status}"} ${runs[status] ?? 0}`),
+    ...RunStatus.options.map((status) => `maestro_runs{status="${status}"} ${runs[status]}`),
+    '# HELP maestro_archived_runs Runs that have ended and left Redis, by how they ended.',
+    '# TYPE maestro_archived_runs gauge',
+    ...TERMINAL_RUN.map((status) => `maestro_archived_runs{status="${status}"} ${archived?.[status] ?? 0}`),
   ];
   res.type('text/plain; version=0.0.4; charset=utf-8').send(`${lines.join('\n')}\n`);
 }

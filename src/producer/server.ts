@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
+import { RunArchive } from '../shared/archive.ts';
 import type { BlobStore } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -65,7 +66,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   try {
     const redis = await connectRedis(options.redisUrl, 'server');
     ends.push(() => redis.disconnect());
-    const store = new RunStore(redis, options.prefix);
+    const store = new RunStore(redis, options.prefix, new RunArchive(redis, options.prefix, options.blobs));
     const signals = await RunSignals.open({ redisUrl: options.redisUrl, prefix: options.prefix, store });
     ends.splice(1, 0, () => signals.close());
     const queues = openQueues(redis, options.prefix, Object.keys(sources.personas));

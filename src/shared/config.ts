@@ -2,6 +2,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from './errors.ts';
+import { Duration, durationMs } from './workflow-schema.ts';
 
 const blankIsAbsent = (value: unknown): unknown => (value === '' ? undefined : value);
 const optional = <T extends z.ZodType>(schema: T) => z.preprocess(blankIsAbsent, schema.optional());
@@ -16,6 +17,9 @@ const Environment = z.object({
   MAESTRO_LOG_LEVEL: optional(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])),
   MAESTRO_SCRIPTED_URL: optional(z.url()),
   MAESTRO_ANTHROPIC_KEY_FILE: optional(z.string()),
+  MAESTRO_KEEP_RUNS_DAYS: optional(z.coerce.number().positive().max(36_500)),
+  MAESTRO_KEEP_RUNS_COUNT: optional(z.coerce.number().int().min(0)),
+  MAESTRO_STUCK_AFTER: optional(Duration),
   MAESTRO_API_URL: optional(z.url()),
   MAESTRO_TOKEN: optional(z.string()),
   ANTHROPIC_API_KEY: optional(z.string()),
@@ -40,6 +44,10 @@ export interface Config {
   apiUrl: string | undefined;
   apiToken: string | undefined;
   port: number;
+  /** Runs that have ended stay in Redis for so many days, and so many of them; older ones move to the blob store. */
+  keepRuns: { days: number; count: number };
+  /** A phase whose work shows no progress for its timeout and this long is ended. */
+  stuckAfterMs: number;
   anthropic: { apiKey: string | undefined; authToken: string | undefined; baseUrl: string | undefined };
 }
 
@@ -66,6 +74,8 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     apiUrl: settings.MAESTRO_API_URL,
     apiToken: settings.MAESTRO_TOKEN,
     port: settings.PORT ?? 4000,
+    keepRuns: { days: settings.MAESTRO_KEEP_RUNS_DAYS ?? 30, count: settings.MAESTRO_KEEP_RUNS_COUNT ?? 1_000 },
+    stuckAfterMs: durationMs(settings.MAESTRO_STUCK_AFTER ?? '10m'),
     anthropic: {
       apiKey: settings.ANTHROPIC_API_KEY,
       authToken: settings.ANTHROPIC_AUTH_TOKEN,

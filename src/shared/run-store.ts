@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ArchivedRun, RunArchive } from './archive.ts';
 import { FleetError } from './errors.ts';
 import { Approval } from './handoff.ts';
 import type { RunId } from './names.ts';
@@ -13,6 +14,9 @@ import {
   type RunStatus,
   addUsage,
 } from './run-record.ts';
+import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
+import { runKey } from './run-keys.ts';
+import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
 import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
 
 /** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
@@ -47,14 +51,6 @@ export interface RunStanding {
   budget: RunRecord['budget'];
 }
 
-interface RunPage {
-  runs: RunRecord[];
-  /** Pass as `before` to get the next page; null on the last. */
-  next: RunId | null;
-  /** Runs whose records this version cannot read: named, so that they are neither lost nor in the way of the others. */
-  unreadable: string[];
-}
-
 /**
  * The truth about runs, in Redis: the plan (never changed), a record per run and phase, an append-only event log.
  * A record and the events that tell of its change are written in one step.
@@ -62,14 +58,42 @@ interface RunPage {
 export class RunStore {
   readonly #redis: Redis;
   readonly #prefix: string;
+  readonly index: RunIndex;
+  /** Where runs are read that have left Redis; without one they are not found. */
+  readonly archive: RunArchive | undefined;
 
-  constructor(redis: Redis, prefix: string) {
+  constructor(redis: Redis, prefix: string, archive?: RunArchive) {
     this.#redis = redis;
     this.#prefix = prefix;
+    this.index = new RunIndex(redis, prefix);
+    this.archive = archive;
   }
 
-  #key(runId: string, part?: string): string {
-    return `${this.#prefix}:maestro:run:${runId}${part === undefined ? '' : `:${part}`}`;
+  #key(runId: string, part?: Parameters<typeof runKey>[2]): string {
+    return runKey(this.#prefix, runId, part);
+  }
+
+  /** One field of a run's hashes, wherever the run is. */
+  async #field(runId: string, part: 'run' | 'phases', field: string): Promise<string | null> {
+    const raw = await this.#redis.hget(this.#key(runId, part === 'run' ? undefined : part), field);
+    return raw ?? (await this.archive?.find(runId))?.hashes[part][field] ?? null;
+  }
+
+  async #runHash(runId: string): Promise<{ run?: string; generation?: string }> {
+    const [run, generation] = await this.#redis.hmget(this.#key(runId), 'run', 'generation');
+    if (typeof run !== 'string') return (await this.archive?.find(runId))?.hashes.run ?? {};
+    return { run, ...(typeof generation === 'string' ? { generation } : {}) };
+  }
+
+  async #fields(runId: string, part: 'phases' | 'approvals'): Promise<Record<string, string>> {
+    const raw = await this.#redis.hgetall(this.#key(runId, part));
+    return Object.keys(raw).length > 0 ? raw : ((await this.#archived(runId))?.hashes[part] ?? {});
+  }
+
+  /** The run, when it is no longer in Redis. */
+  async #archived(runId: string): Promise<ArchivedRun | undefined> {
+    if (this.archive === undefined || (await this.#redis.exists(this.#key(runId))) === 1) return undefined;
+    return this.archive.find(runId);
   }
 
   /** The stream that holds a run's events; entry ids are `<seq>-0`. */
@@ -98,17 +122,16 @@ export class RunStore {
     };
     const phases = plan.phases.flatMap((phase) => [phase.name, JSON.stringify(newPhase(phase.name, simulated))]);
     const event: NewRunEvent = { type: 'run.queued', workflow: plan.workflow, simulated };
+    if ((await this.archive?.find(plan.runId)) !== undefined) return false;
     const created = await this.#redis.eval(
       CREATE,
-      4,
+      3,
       this.#key(plan.runId),
       this.#key(plan.runId, 'phases'),
       this.#key(plan.runId, 'events'),
-      `${this.#prefix}:maestro:runs`,
-      plan.runId,
       JSON.stringify(plan),
       JSON.stringify(run),
-      String(Date.parse(plan.createdAt)),
+      indexArgument(this.index.ofRun(null, run)),
       JSON.stringify({ ...event, at: plan.createdAt }),
       ...phases,
     );
@@ -116,7 +139,7 @@ export class RunStore {
   }
 
   async findPlan(runId: string): Promise<RunPlan | undefined> {
-    const raw = await this.#redis.hget(this.#key(runId), 'plan');
+    const raw = await this.#field(runId, 'run', 'plan');
     return raw === null ? undefined : RunPlan.parse(JSON.parse(raw));
   }
 
@@ -128,27 +151,27 @@ export class RunStore {
 
   async getPhases(runId: string): Promise<PhaseRecord[]> {
     const plan = await this.getPlan(runId);
-    const raw = await this.#redis.hgetall(this.#key(runId, 'phases'));
+    const raw = await this.#fields(runId, 'phases');
     return plan.phases.map((phase) => PhaseRecord.parse(JSON.parse(raw[phase.name] ?? 'null')));
   }
 
   async getPhase(runId: string, phase: string): Promise<PhaseRecord> {
-    const raw = await this.#redis.hget(this.#key(runId, 'phases'), phase);
+    const raw = await this.#field(runId, 'phases', phase);
     if (raw === null) throw new FleetError('NOT_FOUND', `run ${runId} has no phase "${phase}"`);
     return PhaseRecord.parse(JSON.parse(raw));
   }
 
   /** The run's status and generation alone: one small read. */
   async getStanding(runId: string): Promise<RunStanding | undefined> {
-    const [raw, generation] = await this.#redis.hmget(this.#key(runId), 'run', 'generation');
-    if (raw === null || raw === undefined) return undefined;
+    const { run: raw, generation } = await this.#runHash(runId);
+    if (raw === undefined) return undefined;
     const { status, budget } = StoredRun.parse(JSON.parse(raw));
     return { status, budget, generation: Number(generation ?? 0) };
   }
 
   async getRun(runId: string): Promise<RunRecord> {
-    const [raw, generation] = await this.#redis.hmget(this.#key(runId), 'run', 'generation');
-    if (raw === null || raw === undefined) throw noSuchRun(runId);
+    const { run: raw, generation } = await this.#runHash(runId);
+    if (raw === undefined) throw noSuchRun(runId);
     const run = StoredRun.parse(JSON.parse(raw));
     const phases = await this.getPhases(runId);
     return {
@@ -160,28 +183,8 @@ export class RunStore {
   }
 
   /** Newest first. */
-  async listRuns(options: {
-    limit: number;
-    before?: string;
-    statuses?: readonly RunStatus[];
-    workflow?: string;
-  }): Promise<RunPage> {
-    const ids = await this.#redis.zrevrange(`${this.#prefix}:maestro:runs`, 0, -1);
-    const start = options.before === undefined ? 0 : ids.indexOf(options.before) + 1;
-    const runs: RunRecord[] = [];
-    const unreadable: string[] = [];
-    for (const id of ids.slice(start)) {
-      const run = await this.getRun(id).catch((err: unknown) => {
-        if (!(err instanceof z.ZodError)) throw err;
-        unreadable.push(id);
-      });
-      if (run === undefined) continue;
-      if (options.statuses !== undefined && !options.statuses.includes(run.status)) continue;
-      if (options.workflow !== undefined && run.workflow !== options.workflow) continue;
-      if (runs.length === options.limit) return { runs, next: runs.at(-1)?.runId ?? null, unreadable };
-      runs.push(run);
-    }
-    return { runs, next: null, unreadable };
+  listRuns(options: RunFilter & { limit: number }): Promise<RunPage> {
+    return listRuns({ index: this.index, archive: this.archive, getRun: (id) => this.getRun(id) }, options);
   }
 
   /**
@@ -189,7 +192,8 @@ export class RunStore {
    * `change` returns null when there is nothing to do. Returns whether it changed anything.
    */
   updateRun(runId: RunId, change: (run: StoredRun) => Change<StoredRun> | null, fence?: Fence): Promise<boolean> {
-    return this.#update(runId, this.#key(runId), 'run', StoredRun, change, fence);
+    const of = { part: 'run', field: 'run', schema: StoredRun } as const;
+    return this.#update(runId, of, change, fence, (before, after) => this.index.ofRun(before, after));
   }
 
   /** The same for the record of one phase. */
@@ -199,24 +203,30 @@ export class RunStore {
     change: (record: PhaseRecord) => Change<PhaseRecord> | null,
     fence?: Fence,
   ): Promise<boolean> {
-    return this.#update(runId, this.#key(runId, 'phases'), phase, PhaseRecord, change, fence);
+    const of = { part: 'phases', field: phase, schema: PhaseRecord } as const;
+    return this.#update(runId, of, change, fence, (before, after) =>
+      this.index.ofPhase(runId, phase, before.status, after.status),
+    );
   }
 
   async #update<T>(
     runId: RunId,
-    key: string,
-    field: string,
-    schema: { parse(value: unknown): T },
+    of: { part: 'run' | 'phases'; field: string; schema: { parse(value: unknown): T } },
     change: (record: T) => Change<T> | null,
     fence: Fence | undefined,
+    indexed: (before: T, after: T) => IndexChange[],
   ): Promise<boolean> {
+    const { part, field, schema } = of;
     for (;;) {
-      const before = await this.#redis.hget(key, field);
+      const before = await this.#field(runId, part, field);
       if (before === null) throw new FleetError('NOT_FOUND', `run ${runId} has no record of "${field}"`);
-      const changed = change(schema.parse(JSON.parse(before)));
+      const record = schema.parse(JSON.parse(before));
+      const changed = change(record);
       if (changed === null) return false;
-      const after = JSON.stringify(schema.parse(changed.next));
-      if (await this.#apply(runId, { key, field, before, after }, changed.events, fence)) return true;
+      const next = schema.parse(changed.next);
+      const key = this.#key(runId, part === 'run' ? undefined : part);
+      const write = { key, field, before, after: JSON.stringify(next), changes: indexed(record, next) };
+      if (await this.#apply(runId, write, changed.events, fence)) return true;
     }
   }
 
@@ -231,7 +241,16 @@ export class RunStore {
   ): Promise<boolean> {
     const key = this.#key(runId);
     const before = await this.#redis.hget(key, 'run');
-    if (before === null) throw noSuchRun(runId);
+    if (before === null) throw await this.#gone(runId);
+    const run = StoredRun.parse(JSON.parse(before));
+    const after = StoredRun.parse(of.change(run));
+    const changes = [
+      ...this.index.ofRun(run, after),
+      ...(await this.getPhases(runId)).flatMap((was) => {
+        const is = of.phases.find((phase) => phase.phase === was.phase);
+        return is === undefined ? [] : this.index.ofPhase(runId, was.phase, was.status, is.status);
+      }),
+    ];
     const names = of.phases.map((phase) => phase.phase);
     const event: NewRunEvent = { type: 'run.resumed', generation: from + 1, phases: names, reason: of.reason };
     const reply = await this.#redis.eval(
@@ -241,8 +260,9 @@ export class RunStore {
       this.#key(runId, 'phases'),
       this.#key(runId, 'events'),
       before,
-      JSON.stringify(StoredRun.parse(of.change(StoredRun.parse(JSON.parse(before))))),
+      JSON.stringify(after),
       String(from),
+      indexArgument(changes),
       JSON.stringify({ ...event, at: new Date().toISOString() }),
       ...of.phases.flatMap((phase) => [phase.phase, JSON.stringify(PhaseRecord.parse(phase))]),
     );
@@ -266,12 +286,12 @@ export class RunStore {
 
   /** Appends events that change no record. */
   async append(runId: RunId, events: readonly NewRunEvent[], fence?: Fence): Promise<void> {
-    await this.#apply(runId, { key: this.#key(runId), field: '', before: '', after: '' }, events, fence);
+    await this.#apply(runId, { key: this.#key(runId), field: '', before: '', after: '', changes: [] }, events, fence);
   }
 
   async #apply(
     runId: RunId,
-    write: { key: string; field: string; before: string; after: string },
+    write: { key: string; field: string; before: string; after: string; changes: readonly IndexChange[] },
     events: readonly NewRunEvent[],
     fence: Fence | undefined,
   ): Promise<boolean> {
@@ -288,6 +308,7 @@ export class RunStore {
       write.after,
       fence?.token ?? '',
       fence === undefined ? '' : String(fence.generation),
+      indexArgument(write.changes),
       ...events.map((event) => JSON.stringify({ ...event, at })),
     );
     if (reply === 'STALE') {
@@ -296,7 +317,16 @@ export class RunStore {
         `another attempt holds this job of run ${runId}, or the run was taken up again; this one may not write any more`,
       );
     }
+    if (reply === 'GONE') throw await this.#gone(runId);
     return reply === 'OK';
+  }
+
+  /** What is said of a change to a run that is not in Redis. */
+  async #gone(runId: string): Promise<FleetError> {
+    if ((await this.archive?.find(runId)) === undefined) return noSuchRun(runId);
+    return new FleetError('CONFLICT', `run ${runId} is archived: it can be read, and not be changed`, {
+      remedy: 'Start a new run.',
+    });
   }
 
   /** Events after `afterSeq`, oldest first. With `blockMs` it waits that long for the first one (needs its own connection). */
@@ -311,11 +341,24 @@ export class RunStore {
       options.blockMs === undefined
         ? await this.#redis.xread('COUNT', count, 'STREAMS', key, `${afterSeq}-0`)
         : await this.#redis.xread('COUNT', count, 'BLOCK', options.blockMs, 'STREAMS', key, `${afterSeq}-0`);
-    const entries = reply?.[0]?.[1] ?? [];
-    return entries.map(([id, fields]) => {
-      const body: unknown = JSON.parse(fields[1] ?? 'null');
-      return RunEvent.parse({ ...z.looseObject({}).parse(body), runId, seq: Number(id.split('-')[0]) });
-    });
+    const entries = reply?.[0]?.[1].map(([id, fields]): [string, string] => [id, fields[1] ?? 'null']) ?? [];
+    if (entries.length > 0) return entries.map(([id, body]) => parseEvent(runId, id, body));
+    const events = (await this.#archived(runId))?.events ?? [];
+    return events
+      .filter(([id]) => seqOf(id) > afterSeq)
+      .slice(0, count)
+      .map(([id, body]) => parseEvent(runId, id, body));
+  }
+
+  /** When the log last told of something (of what `counts` says), in milliseconds; 0 when it never did. */
+  async lastEventAt(runId: RunId, counts: (event: RunEvent) => boolean = () => true): Promise<number> {
+    for (let end = '+'; ;) {
+      const page = await this.#redis.xrevrange(this.#key(runId, 'events'), end, '-', 'COUNT', end === '+' ? 1 : 200);
+      const found = page.map(([id, fields]) => parseEvent(runId, id, fields[1] ?? 'null')).find(counts);
+      const oldest = page.at(-1)?.[0];
+      if (found !== undefined || oldest === undefined) return found === undefined ? 0 : Date.parse(found.at);
+      end = `(${oldest}`;
+    }
   }
 
   /** Records a decision. The newest decision on a phase, role and round is the one that counts. */
@@ -324,16 +367,23 @@ export class RunStore {
     const field = `${approval.phase}/${approval.role}/${approval.round}`;
     for (;;) {
       const before = (await this.#redis.hget(key, field)) ?? '';
-      const write = { key, field, before, after: JSON.stringify(approval) };
+      const write = { key, field, before, after: JSON.stringify(approval), changes: [] };
       if (await this.#apply(runId, write, [{ type: 'approval.recorded', approval }], fence)) return;
     }
   }
 
   async getApprovals(runId: RunId): Promise<Approval[]> {
-    const raw = await this.#redis.hvals(this.#key(runId, 'approvals'));
-    return raw.map((text) => Approval.parse(JSON.parse(text))).toSorted((a, b) => a.at.localeCompare(b.at));
+    const raw = await this.#fields(runId, 'approvals');
+    return Object.values(raw)
+      .map((text) => Approval.parse(JSON.parse(text)))
+      .toSorted((a, b) => a.at.localeCompare(b.at));
   }
 }
+
+const seqOf = (entryId: string): number => Number(entryId.split('-')[0]);
+
+const parseEvent = (runId: RunId, entryId: string, body: string): RunEvent =>
+  RunEvent.parse({ ...z.looseObject({}).parse(JSON.parse(body)), runId, seq: seqOf(entryId) });
 
 const noSuchRun = (runId: string): FleetError =>
   new FleetError('NOT_FOUND', `there is no run ${runId}`, { remedy: 'List the runs with `maestro runs`.' });

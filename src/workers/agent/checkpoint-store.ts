@@ -3,6 +3,7 @@ import { type BlobStore, getJson, putJson } from '../../shared/blob-store.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Fence } from '../../shared/run-store.ts';
 import type { Redis } from '../../shared/redis.ts';
+import { runKey } from '../../shared/run-keys.ts';
 import { BlobRef } from '../../shared/run-record.ts';
 import { AgentCheckpoint, type CheckpointStore } from './checkpoint.ts';
 
@@ -43,8 +44,8 @@ export async function openSavedWork(options: {
   snapshot: () => Promise<SavedTree>;
 }): Promise<SavedWork> {
   const { redis, blobs, jobId } = options;
-  const runKey = `${options.prefix}:maestro:run:${options.runId}`;
-  const key = `${runKey}:conversations`;
+  const run = runKey(options.prefix, options.runId);
+  const key = runKey(options.prefix, options.runId, 'conversations');
   const found = await redis.hget(key, jobId);
   const pointer = found === null ? null : Pointer.parse(JSON.parse(found));
   let tree = pointer?.tree ?? null;
@@ -56,7 +57,7 @@ export async function openSavedWork(options: {
       const saved: z.infer<typeof Pointer> = { checkpoint: await putJson(blobs, checkpoint), tree };
       const { lockKey, token, generation } = options.fence;
       const text = JSON.stringify(saved);
-      if ((await redis.eval(MOVE, 3, key, lockKey, runKey, jobId, text, token, String(generation))) === 'STALE') {
+      if ((await redis.eval(MOVE, 3, key, lockKey, run, jobId, text, token, String(generation))) === 'STALE') {
         throw new FleetError(
           'STALE_ATTEMPT',
           `another attempt holds the job ${jobId}; this one may not write any more`,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { FleetError } from '../../shared/errors.ts';
 import { type Price, costOf } from '../../shared/model-config.ts';
 import type { Redis } from '../../shared/redis.ts';
+import { runKey } from '../../shared/run-keys.ts';
 import type { Usage } from '../../shared/run-record.ts';
 import type { Budget } from '../../shared/workflow-schema.ts';
 import { RESERVE, SETTLE } from './budget-scripts.ts';
@@ -53,7 +54,7 @@ export class RunAccount {
 
   constructor(options: { redis: Redis; prefix: string; runId: string; budget: Budget }) {
     this.#redis = options.redis;
-    this.#key = `${options.prefix}:maestro:run:${options.runId}:account`;
+    this.#key = runKey(options.prefix, options.runId, 'account');
     this.#budget = options.budget;
   }
 
