@@ -82,7 +82,7 @@ describe('new tests', () => {
       },
     });
     expect(done.of('tests_mean_something').outcome).toBe('violated');
-    expect(done.of('tests_mean_something').message).toMatch(/of the 6 places in that code .* the new tests run none/);
+    expect(done.of('tests_mean_something').message).toMatch(/of the \d+ places in that code .* the new tests run none/);
   });
 
   test('that run no line of the code are violated, and named because they pass on the old code', async () => {
