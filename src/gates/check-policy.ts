@@ -1,5 +1,5 @@
 import type { Problem, SourcePosition } from '../shared/errors.ts';
-import { type YamlFile, nearestHint } from '../shared/yaml-file.ts';
+import { type YamlFile, nearestHint, placeInside } from '../shared/yaml-file.ts';
 import { namesOf, neverBypassed } from './bypass/never-bypassed.ts';
 import { type CompiledCondition, type Condition, conditionCompiler } from './conditions.ts';
 import type { LoadedGate, LoadedPolicy, LoadedTarget } from './loaded-policy.ts';
@@ -182,10 +182,7 @@ class PolicyCheck {
 
   /** A place inside a one-line scalar; the start of the value when it is written as a block. */
   private inside(start: SourcePosition, offset: number): SourcePosition {
-    const first = this.texts.get(start.file)?.split('\n')[start.line - 1]?.[start.column - 1];
-    if (first === '|' || first === '>') return start;
-    const quote = first === '"' || first === "'" ? 1 : 0;
-    return { ...start, column: start.column + quote + offset };
+    return placeInside(this.texts.get(start.file) ?? '', start, offset);
   }
 
   private threshold(metric: string, spec: MetricSpec, value: number, at: SourcePosition, operator = '>='): void {

@@ -1,5 +1,5 @@
-import { type ASTNode, Environment, ParseError, TypeError as CelTypeError } from '@marcbachmann/cel-js';
-import { errorMessage } from '../shared/errors.ts';
+import { type ASTNode, Environment } from '@marcbachmann/cel-js';
+import { celReason, childrenOf } from '../shared/cel.ts';
 import { type ConditionProblem, METRIC_PREFIX, translate } from './condition-syntax.ts';
 
 export type ComparisonOperator = '==' | '!=' | '<' | '<=' | '>' | '>=';
@@ -65,7 +65,7 @@ function compile(text: string, names: ReadonlySet<string>, environment: Environm
   const checked = environment.check(translation.cel);
   if (!checked.valid) {
     const { error } = checked;
-    return refuse(error?.range?.start ?? 0, readable(error));
+    return refuse(error?.range?.start ?? 0, celReason(error, 'the condition'));
   }
   if (checked.type !== 'bool') return refuse(0, `a condition must be true or false, this one is a number`);
   const run = environment.parse(translation.cel);
@@ -86,14 +86,6 @@ function compile(text: string, names: ReadonlySet<string>, environment: Environm
       evaluate: (values) => evaluate(read, nodes, run, values),
     },
   };
-}
-
-function readable(error: unknown): string {
-  if (error instanceof ParseError || error instanceof CelTypeError) {
-    if (error.code === 'unexpected_token' && error.summary.endsWith('EOF')) return 'the condition ends too early';
-    return error.summary.replaceAll('double', 'number');
-  }
-  return errorMessage(error);
 }
 
 /**
@@ -165,42 +157,6 @@ function isAllowed(node: ASTNode): boolean {
       break;
   }
   return false;
-}
-
-function childrenOf(node: ASTNode): readonly ASTNode[] {
-  switch (node.op) {
-    case '!_':
-    case '-_':
-      return [node.args];
-    case 'list':
-    case '&&':
-    case '||':
-    case 'in':
-    case '+':
-    case '-':
-    case '*':
-    case '/':
-    case '==':
-    case '!=':
-    case '<':
-    case '<=':
-    case '>':
-    case '>=':
-      return node.args;
-    case 'value':
-    case 'id':
-    case '%':
-    case '.':
-    case '.?':
-    case '?:':
-    case '[]':
-    case '[?]':
-    case 'call':
-    case 'rcall':
-    case 'map':
-      break;
-  }
-  return [];
 }
 
 const allNodes = (node: ASTNode): ASTNode[] => [node, ...childrenOf(node).flatMap(allNodes)];

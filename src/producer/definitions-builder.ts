@@ -9,7 +9,7 @@ import { type ModelConfig, loadModelConfig, modelNames } from '../shared/model-c
 import { findPersona, loadPersonas } from '../shared/persona-files.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import type { BlobRef } from '../shared/run-record.ts';
-import type { Workflow } from '../shared/workflow-schema.ts';
+import { type ExpandedPhase, expandWorkflow, nestedWorkflows } from './expand.ts';
 import { assertWorkflow, writtenPersonas } from './workflow-check.ts';
 import type { LoadedWorkflow } from './workflow-file.ts';
 
@@ -54,12 +54,16 @@ export async function loadRunSources(folders: DefinitionFolders): Promise<RunSou
 /** Checks a workflow against personas, policies and models, and gathers what its runs need of them. */
 export function buildDefinitions(loaded: LoadedWorkflow, sources: RunSources): Definitions {
   const { personas, policies, policySet, models } = sources;
-  const { workflow, positionOf, file } = loaded;
-  assertWorkflow({ file, workflow, positionOf, personas, policyNames: [...policySet.policies.keys()] });
+  const { workflow } = loaded;
+  const policyNames = [...policySet.policies.keys()];
+  assertWorkflow({ ...loaded, personas, policyNames, metricNames: Object.keys(policySet.metrics) });
+  const subWorkflows = nestedWorkflows(loaded.subs);
+  const { phases } = expandWorkflow(workflow, subWorkflows);
   return Definitions.parse({
     schemaVersion: 1,
     workflow,
-    personas: usedPersonas(workflow, personas, policySet),
+    ...(Object.keys(subWorkflows).length === 0 ? {} : { subWorkflows }),
+    personas: usedPersonas(phases, personas, policySet),
     policies,
     models: modelNames(models),
   });
@@ -95,20 +99,20 @@ export async function readOverlay(place: DefinitionFolders['overlay']): Promise<
 
 /** The personas a run can meet: its authors, and the reviewers that the policies' metrics name. */
 function usedPersonas(
-  workflow: Workflow,
+  phases: readonly ExpandedPhase[],
   personas: Readonly<Record<string, Persona>>,
   policySet: PolicySet,
 ): Record<string, Persona> {
   const used: Record<string, Persona> = {};
   const problems: string[] = [];
-  for (const written of Object.values(workflow.phases).flatMap(writtenPersonas)) {
+  for (const written of phases.flatMap(({ phase }) => writtenPersonas(phase))) {
     const persona = findPersona(personas, written);
     if (persona !== undefined) used[persona.name] = persona;
   }
-  for (const [name, phase] of Object.entries(workflow.phases)) {
+  for (const { name, written: lookup, phase } of phases) {
     if (phase.policy === NO_POLICY) continue;
     const authors = writtenPersonas(phase).map((written) => findPersona(personas, written)?.name);
-    const { reviews } = judgementMetrics(policySet, findPolicy(policySet, name, phase.policy).policy);
+    const { reviews } = judgementMetrics(policySet, findPolicy(policySet, lookup, phase.policy).policy);
     for (const { metric, reviewer } of reviews) {
       const persona = findPersona(personas, reviewer);
       const judged = `${metric} of phase "${name}" is judged by "${reviewer}"`;

@@ -2,7 +2,8 @@ import Table from 'cli-table3';
 import { loadPolicySet, policyOf } from '../gates/load-policy.ts';
 import type { Definitions } from '../shared/definitions.ts';
 import { personaQueue } from '../shared/names.ts';
-import type { RunPlan } from '../shared/run-record.ts';
+import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import type { Concurrency } from '../shared/workflow-schema.ts';
 import { dagLevels } from './dag.ts';
 import { buildFlow, firstTake, countJobs } from './flow.ts';
 
@@ -21,10 +22,19 @@ interface DescribedPhase {
   attempts: number;
   rework: number;
   timeoutMs: number;
+  /** Expressions that must all hold for it to run; otherwise it is skipped. */
+  conditions: string[];
+  /** For a phase with instances: what they are made for, and how many run at once. */
+  repeat: { for: string; parallel: number | null } | null;
+  concurrency: Concurrency | null;
 }
 
 export interface PlanDescription {
   workflow: string;
+  /** From 0, the most urgent, to 100. */
+  priority: number;
+  /** The group that the whole run takes a place in. */
+  concurrency: Concurrency | null;
   provider: string;
   simulated: boolean;
   phases: DescribedPhase[];
@@ -54,10 +64,15 @@ export function describePlan(plan: RunPlan, definitions: Definitions): PlanDescr
       attempts: phase.attempts,
       rework: phase.rework,
       timeoutMs: phase.timeoutMs,
+      conditions: (phase.conditions ?? []).map(({ text }) => text),
+      repeat: phase.repeat === undefined ? null : { for: repeatText(phase.repeat), parallel: phase.repeat.parallel },
+      concurrency: phase.concurrency ?? null,
     };
   });
   return {
     workflow: plan.workflow,
+    priority: plan.priority ?? 0,
+    concurrency: plan.concurrency ?? null,
     provider: plan.provider,
     simulated: plan.provider === 'scripted',
     phases,
@@ -69,6 +84,25 @@ export function describePlan(plan: RunPlan, definitions: Definitions): PlanDescr
 
 const policyLabel = ({ policy, policyFallback }: DescribedPhase): string =>
   policy === null ? 'not gated' : `${policy}${policyFallback ? ' (fallback)' : ''}`;
+
+function repeatText({ lists, isMatrix }: NonNullable<PlannedPhase['repeat']>): string {
+  const texts = Object.entries(lists).map(([name, list]) => {
+    const source = typeof list === 'string' ? list : JSON.stringify(list);
+    return isMatrix ? `${name} in ${source}` : source;
+  });
+  return texts.join(' x ');
+}
+
+const groupText = ({ group, limit }: Concurrency): string => `group ${group}, ${limit} at a time`;
+
+/** What decides whether, how often and when a phase runs, one text each. */
+const controls = ({ conditions, repeat, concurrency }: DescribedPhase): string[] => [
+  ...conditions.map((condition) => `if ${condition}`),
+  ...(repeat === null
+    ? []
+    : [`for each of ${repeat.for}${repeat.parallel === null ? '' : `, ${repeat.parallel} at a time`}`]),
+  ...(concurrency === null ? [] : [groupText(concurrency)]),
+];
 
 export function planAsText(description: PlanDescription): string {
   const table = new Table({
@@ -89,15 +123,28 @@ export function planAsText(description: PlanDescription): string {
     ]);
   const { workflow, phases, levels, queues, jobs } = description;
   const summary = `${workflow}: ${phases.length} phases on ${levels} levels, ${queues.length} persona queues, ${jobs} jobs at the start`;
-  return `${summary}\n${table.toString()}\n`;
+  const more = [
+    ...(description.priority === 0 ? [] : [`priority ${description.priority}`]),
+    ...(description.concurrency === null ? [] : [`whole runs: ${groupText(description.concurrency)}`]),
+    ...phases.flatMap((phase) => controls(phase).map((text) => `${phase.name}: ${text}`)),
+  ];
+  return `${[summary, table.toString(), ...more].join('\n')}\n`;
 }
 
-/** A Mermaid flowchart. Names are lower-case letters, digits, `_` and `-`, so nothing needs escaping. */
+/** Text that a Mermaid label can hold. */
+const escaped = (text: string): string =>
+  text.replaceAll('#', '#35;').replaceAll('"', '#quot;').replaceAll('<', '#lt;').replaceAll('>', '#gt;');
+
+/** A Mermaid flowchart. Names are lower-case letters, digits, `_` and `-`, which need no escaping. */
 export function planAsMermaid({ phases }: PlanDescription): string {
   const ids = new Map(phases.map(({ name }, index) => [name, `p${index}`]));
   const nodes = phases.map(
     (phase) =>
-      `  ${ids.get(phase.name)}["${phase.name}<br/>${phase.queues.join(', ')}<br/>${policyLabel(phase)}, ${phase.gates} gates"]`,
+      `  ${ids.get(phase.name)}["${phase.name}<br/>${phase.queues.join(', ')}<br/>${policyLabel(phase)}, ${phase.gates} gates${controls(
+        phase,
+      )
+        .map((text) => `<br/>${escaped(text)}`)
+        .join('')}"]`,
   );
   const edges = phases.flatMap(({ name, needs }) => needs.map((need) => `  ${ids.get(need)} --> ${ids.get(name)}`));
   return `${['flowchart LR', ...nodes, ...edges].join('\n')}\n`;

@@ -7,9 +7,9 @@ import type { Persona } from '../shared/persona-schema.ts';
 import type { BlobRef, PlannedPhase, ProviderName, RunPlan } from '../shared/run-record.ts';
 import { type Budget, type InputValues, type Phase, durationMs } from '../shared/workflow-schema.ts';
 import { nearestHint } from '../shared/yaml-file.ts';
-import { walkDag } from './dag.ts';
-import { checkInputs } from './inputs.ts';
-import { workflowDag, writtenPersonas } from './workflow-check.ts';
+import { type ExpandedPhase, expandWorkflow, isRepeated } from './expand.ts';
+import { PlannedTexts } from './planned-texts.ts';
+import { writtenPersonas } from './workflow-check.ts';
 
 const DEFAULTS = { attempts: 3, rework: 2, timeout: '20m', model: 'claude-sonnet' } as const;
 /** What a phase's model is called when a script plays it. */
@@ -22,8 +22,10 @@ export interface PlanRequest {
   policySet: PolicySet;
   /** Digest of the workflow file. */
   digest: string;
-  inputs: InputValues;
+  /** Null before they are given: what reads them then stays as it is written. */
+  inputs: InputValues | null;
   provider: ProviderName;
+  priority?: number;
   scripted: RunPlan['scripted'];
   budget?: Budget;
   runId?: RunId;
@@ -31,49 +33,71 @@ export interface PlanRequest {
 
 /** Fills in every default, so that a run has nothing left to look up. Takes definitions that have been checked. */
 export function planRun(request: PlanRequest): RunPlan {
-  const { definitions, policySet, provider } = request;
+  const { definitions } = request;
   const { workflow } = definitions;
-  const phases = walkDag(workflowDag(workflow)).order.flatMap((name): PlannedPhase[] => {
-    const phase = workflow.phases[name];
-    if (phase === undefined) return [];
-    const personas = writtenPersonas(phase).map((written) => personaOf(definitions, written));
-    const found = phase.policy === NO_POLICY ? null : findPolicy(policySet, name, phase.policy);
-    return [
-      {
-        name,
-        needs: phase.needs ?? [],
-        personas: personas.map((persona) => persona.name),
-        policy: found?.policy ?? null,
-        policyFallback: found?.fallback ?? false,
-        approvalRole: phase.approval?.role ?? null,
-        approvalRoles: [
-          ...new Set([
-            ...(found === null ? [] : judgementMetrics(policySet, found.policy).approvals.map(({ role }) => role)),
-            ...(phase.approval === undefined ? [] : [phase.approval.role]),
-          ]),
-        ].toSorted(),
-        model: provider === 'scripted' ? SCRIPTED_MODEL : modelOf(definitions, name, phase, personas),
-        attempts: phase.attempts ?? workflow.defaults.attempts ?? DEFAULTS.attempts,
-        rework: phase.rework ?? workflow.defaults.rework ?? DEFAULTS.rework,
-        timeoutMs: durationMs(phase.timeout ?? workflow.defaults.timeout ?? DEFAULTS.timeout),
-        description: phase.description ?? '',
-      },
-    ];
-  });
+  const { phases, parts } = expandWorkflow(workflow, definitions.subWorkflows ?? {});
+  const texts = new PlannedTexts(workflow, parts, request.inputs);
+  const priority = request.priority ?? workflow.priority ?? 0;
   return {
     schemaVersion: 1,
     runId: request.runId ?? newRunId(),
     workflow: workflow.name,
     workflowDigest: request.digest,
     definitions: request.definitionsRef,
-    inputs: checkInputs(workflow, request.inputs),
-    provider,
+    inputs: texts.inputs,
+    provider: request.provider,
     budget: request.budget ?? workflow.budget ?? {},
     scripted: request.scripted,
-    phases,
+    ...(parts.length === 0 ? {} : { parts: texts.parts }),
+    ...(priority === 0 ? {} : { priority }),
+    ...(workflow.concurrency === undefined ? {} : { concurrency: texts.group(workflow.concurrency, '') }),
+    phases: phases.map((expanded) => planPhase(request, texts, expanded)),
     createdAt: new Date().toISOString(),
   };
 }
+
+function planPhase(request: PlanRequest, texts: PlannedTexts, expanded: ExpandedPhase): PlannedPhase {
+  const { definitions, policySet, provider } = request;
+  const { name, written, phase, prefix, conditions, owner } = expanded;
+  const unknown = ['if', 'foreach', 'matrix', 'concurrency'].find((key) => key in phase);
+  if (unknown !== undefined) throw new FleetError('BAD_INPUT', `phase "${name}": \`${unknown}\` is not available`);
+  const personas = writtenPersonas(phase).map((persona) => personaOf(definitions, persona));
+  const found = phase.policy === NO_POLICY ? null : findPolicy(policySet, written, phase.policy);
+  const { defaults } = owner;
+  const ofInstances = isRepeated(phase);
+  return {
+    name,
+    needs: expanded.needs,
+    personas: personas.map((persona) => persona.name),
+    policy: found?.policy ?? null,
+    policyFallback: found?.fallback ?? false,
+    approvalRole: phase.approval?.role ?? null,
+    approvalRoles: [
+      ...new Set([
+        ...(found === null ? [] : judgementMetrics(policySet, found.policy).approvals.map(({ role }) => role)),
+        ...(phase.approval === undefined ? [] : [phase.approval.role]),
+      ]),
+    ].toSorted(),
+    model: provider === 'scripted' ? SCRIPTED_MODEL : modelOf(definitions, expanded, personas),
+    attempts: phase.attempts ?? defaults.attempts ?? DEFAULTS.attempts,
+    rework: phase.rework ?? defaults.rework ?? DEFAULTS.rework,
+    timeoutMs: durationMs(phase.timeout ?? defaults.timeout ?? DEFAULTS.timeout),
+    // What instances are told and where they queue may hold their item, which is known when they are made.
+    description: ofInstances ? (phase.description ?? '') : String(texts.text(phase.description ?? '', prefix)),
+    ...(prefix === '' ? {} : { prefix }),
+    ...(conditions.length === 0 ? {} : { conditions }),
+    ...(ofInstances ? { repeat: repeatOf(phase) } : {}),
+    ...(phase.concurrency === undefined
+      ? {}
+      : { concurrency: ofInstances ? phase.concurrency : texts.group(phase.concurrency, prefix) }),
+  };
+}
+
+const repeatOf = ({ foreach, matrix, parallel }: Phase): PlannedPhase['repeat'] => ({
+  lists: matrix ?? (foreach === undefined ? {} : { item: foreach }),
+  isMatrix: matrix !== undefined,
+  parallel: parallel ?? null,
+});
 
 function personaOf(definitions: Definitions, written: string): Persona {
   const persona = findPersona(definitions.personas, written);
@@ -82,7 +106,11 @@ function personaOf(definitions: Definitions, written: string): Persona {
 }
 
 /** The phase's own word counts most, then its personas', then the workflow's default. */
-function modelOf(definitions: Definitions, name: string, phase: Phase, personas: readonly Persona[]): string {
+function modelOf(
+  definitions: Definitions,
+  { name, phase, owner }: ExpandedPhase,
+  personas: readonly Persona[],
+): string {
   const wished = [...new Set(personas.flatMap((persona) => persona.model ?? []))];
   if (phase.model === undefined && wished.length > 1)
     throw new FleetError(
@@ -92,7 +120,7 @@ function modelOf(definitions: Definitions, name: string, phase: Phase, personas:
         remedy: 'Set `model` on the phase.',
       },
     );
-  const alias = phase.model ?? wished[0] ?? definitions.workflow.defaults.model ?? DEFAULTS.model;
+  const alias = phase.model ?? wished[0] ?? owner.defaults.model ?? DEFAULTS.model;
   const model = Object.hasOwn(definitions.models, alias) ? definitions.models[alias] : undefined;
   if (model === undefined)
     throw new FleetError(

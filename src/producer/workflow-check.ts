@@ -1,32 +1,27 @@
 import { NO_POLICY } from '../gates/load-policy.ts';
-import { type Problem, type SourcePosition, InvalidInputError } from '../shared/errors.ts';
+import { type Problem, InvalidInputError } from '../shared/errors.ts';
+import { Name } from '../shared/names.ts';
 import { findPersona, personaNames } from '../shared/persona-files.ts';
 import type { Persona } from '../shared/persona-schema.ts';
-import type { Phase, Workflow } from '../shared/workflow-schema.ts';
+import type { Phase } from '../shared/workflow-schema.ts';
 import { nearestHint } from '../shared/yaml-file.ts';
-import { type Dag, walkDag } from './dag.ts';
+import { walkDag } from './dag.ts';
+import { expandWorkflow, nestedWorkflows, workflowDag } from './expand.ts';
+import { expressionProblems, runGroupProblems } from './expression-check.ts';
+import type { LoadedWorkflow } from './workflow-file.ts';
 
 const MOST_CYCLES_SHOWN = 10;
 
-interface Checked {
-  workflow: Workflow;
-  positionOf: (path: readonly PropertyKey[], part?: 'key' | 'value') => SourcePosition;
+interface Checked extends Pick<LoadedWorkflow, 'workflow' | 'text' | 'positionOf' | 'subs'> {
   personas: Readonly<Record<string, Persona>>;
   policyNames: readonly string[];
+  /** The metrics that conditions may read; without them any name will do. */
+  metricNames?: readonly string[];
 }
 
 /** The personas of a phase, as written. */
 export const writtenPersonas = (phase: Phase): readonly string[] =>
   phase.personas ?? (phase.persona === undefined ? [] : [phase.persona]);
-
-/** Phase -> needs, leaving out needs that do not exist. */
-export const workflowDag = (workflow: Workflow): Dag =>
-  new Map(
-    Object.entries(workflow.phases).map(([name, phase]) => [
-      name,
-      (phase.needs ?? []).filter((need) => Object.hasOwn(workflow.phases, need)),
-    ]),
-  );
 
 /** Throws one error with everything that is wrong between a workflow, its personas and its policies. */
 export function assertWorkflow(checked: Checked & { file: string }): void {
@@ -36,6 +31,11 @@ export function assertWorkflow(checked: Checked & { file: string }): void {
 
 /** Everything that is wrong between a workflow, its personas and its policies, in the order of the file. */
 export function checkWorkflow(checked: Checked): Problem[] {
+  return [...problemsOf(checked, Object.keys(checked.workflow.inputs)), ...longNames(checked)];
+}
+
+/** `given`: what is there before the first phase begins. */
+function problemsOf(checked: Checked, given: readonly string[]): Problem[] {
   const { workflow, positionOf } = checked;
   if (Object.keys(workflow.phases).length === 0)
     return [{ ...positionOf(['phases']), message: 'phases: the workflow is empty; it needs at least one phase' }];
@@ -43,7 +43,9 @@ export function checkWorkflow(checked: Checked): Problem[] {
     ...needProblems(name, phase, checked),
     ...personaProblems(name, phase, checked),
     ...policyProblems(name, phase, checked),
+    ...expressionProblems(name, phase, checked),
   ]);
+  problems.push(...runGroupProblems(checked));
   const { order, cycles } = walkDag(workflowDag(workflow));
   const longCycles = cycles.filter((cycle) => cycle.length > 2);
   for (const cycle of longCycles.slice(0, MOST_CYCLES_SHOWN)) {
@@ -55,8 +57,22 @@ export function checkWorkflow(checked: Checked): Problem[] {
     });
   }
   // What an ancestor makes is only well defined once there are no cycles.
-  if (cycles.length === 0) problems.push(...inputProblems(order, checked));
-  return problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
+  const inner = cycles.length === 0 ? inputProblems(order, checked, given) : { own: [], subs: [] };
+  return [...[...problems, ...inner.own].toSorted((a, b) => a.line - b.line || a.column - b.column), ...inner.subs];
+}
+
+/** Names in a run are made of the names of phases, and take as many characters. */
+function longNames({ workflow, positionOf, subs }: Checked): Problem[] {
+  return expandWorkflow(workflow, nestedWorkflows(subs)).phases.flatMap(({ name }) =>
+    Name.safeParse(name).success
+      ? []
+      : [
+          {
+            ...positionOf(['phases', name.split('--')[0] ?? name], 'key'),
+            message: `phases: "${name}" is too long for a name in a run: at most 63 characters`,
+          },
+        ],
+  );
 }
 
 function needProblems(name: string, phase: Phase, { workflow, positionOf }: Checked): Problem[] {
@@ -105,28 +121,45 @@ function policyProblems(name: string, phase: Phase, { positionOf, policyNames }:
 }
 
 /** Each thing a persona cannot work without is a run input, or made before it or beside it. */
-function inputProblems(order: readonly string[], { workflow, positionOf, personas }: Checked): Problem[] {
+function inputProblems(
+  order: readonly string[],
+  checked: Checked,
+  given: readonly string[],
+): { own: Problem[]; subs: Problem[] } {
+  const { workflow, positionOf, personas, subs } = checked;
   const made = new Map<string, Set<string>>();
-  const problems: Problem[] = [];
+  const found: { own: Problem[]; subs: Problem[] } = { own: [], subs: [] };
   for (const name of order) {
     const phase = workflow.phases[name];
     if (phase === undefined) continue;
     const team = writtenPersonas(phase).flatMap((written) => findPersona(personas, written) ?? []);
-    const before = new Set<string>(Object.keys(workflow.inputs));
+    const before = new Set<string>(given);
     for (const need of phase.needs ?? []) for (const thing of made.get(need) ?? []) before.add(thing);
     for (const persona of team) {
       const beside = team.filter((other) => other !== persona).flatMap((other) => Object.keys(other.deliverables));
       for (const need of persona.needs.filter((thing) => !before.has(thing) && !beside.includes(thing))) {
         const makers = Object.values(personas).filter((other) => Object.hasOwn(other.deliverables, need));
         const source = makers.length === 0 ? '' : `; ${makers.map((maker) => maker.name).join(' or ')} makes it`;
-        problems.push({
+        found.own.push({
           ...positionOf(['phases', name], 'key'),
           message: `phases.${name}: the persona "${persona.name}" needs "${need}", which is no input of the workflow and which no phase before this one produces${source}`,
         });
       }
     }
-    for (const persona of team) for (const thing of Object.keys(persona.deliverables)) before.add(thing);
+    const sub = Object.hasOwn(subs, name) ? subs[name] : undefined;
+    if (sub !== undefined)
+      found.subs.push(...problemsOf({ ...checked, ...sub }, [...before, ...Object.keys(sub.workflow.inputs)]));
+    for (const persona of sub === undefined ? team : personasOf(sub, personas))
+      for (const thing of Object.keys(persona.deliverables)) before.add(thing);
     made.set(name, before);
   }
-  return problems;
+  return found;
 }
+
+/** Every persona of a sub-workflow. */
+const personasOf = ({ workflow, subs }: LoadedWorkflow, personas: Checked['personas']): Persona[] => [
+  ...Object.values(workflow.phases)
+    .flatMap(writtenPersonas)
+    .flatMap((written) => findPersona(personas, written) ?? []),
+  ...Object.values(subs).flatMap((sub) => personasOf(sub, personas)),
+];

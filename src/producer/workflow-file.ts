@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
-import { isAbsolute, join, relative, resolve } from 'node:path';
-import { FleetError } from '../shared/errors.ts';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { FleetError, InvalidInputError, type Problem } from '../shared/errors.ts';
 import { Workflow } from '../shared/workflow-schema.ts';
 import { type YamlFile, nearestHint, parseYaml } from '../shared/yaml-file.ts';
 
@@ -14,26 +14,71 @@ export interface LoadedWorkflow {
   /** `sha256:` of the file's text. */
   digest: string;
   positionOf: YamlFile<Workflow>['positionOf'];
+  /** Its sub-workflows, by the phase that names them. */
+  subs: Readonly<Record<string, LoadedWorkflow>>;
 }
+
+/** However deep they are nested, and however often one is used. */
+const MOST_SUB_WORKFLOWS = 500;
 
 interface Places {
   cwd: string;
   packageRoot: string;
 }
 
-/** Reads a workflow file, named by its path or, for the shipped ones, by its name. */
+/** Reads a workflow file, named by its path or, for the shipped ones, by its name, and the sub-workflows it names. */
 export async function loadWorkflow(nameOrPath: string, places: Places): Promise<LoadedWorkflow> {
-  const path = await locate(nameOrPath, places);
-  const shown = relative(places.cwd, path);
-  const file = shown.startsWith('..') || isAbsolute(shown) ? path : shown;
-  return parseWorkflow({ file, text: await readFile(path, 'utf8') });
+  return readTree(await locate(nameOrPath, places), { places, trail: [], count: { read: 0 } });
 }
+
+interface Reading {
+  places: Places;
+  /** The files that led here, outermost first. */
+  trail: readonly string[];
+  count: { read: number };
+}
+
+async function readTree(path: string, reading: Reading): Promise<LoadedWorkflow> {
+  const { places, trail, count } = reading;
+  const loaded = parseWorkflow({ file: shownPath(path, places), text: await readFile(path, 'utf8') });
+  const here = [...trail, path];
+  const subs: Record<string, LoadedWorkflow> = {};
+  const problems: Problem[] = [];
+  for (const [phase, { workflow: named }] of Object.entries(loaded.workflow.phases)) {
+    if (named === undefined) continue;
+    const refuse = (message: string): void => {
+      problems.push({
+        ...loaded.positionOf(['phases', phase, 'workflow']),
+        message: `phases.${phase}.workflow: ${message}`,
+      });
+    };
+    try {
+      const inner = await locate(named, { ...places, cwd: dirname(path) });
+      count.read += 1;
+      if (here.includes(inner)) {
+        const circle = [...here.slice(here.indexOf(inner)), inner].map((file) => shownPath(file, places));
+        refuse(`a workflow cannot be a part of itself: ${circle.join(' -> ')}`);
+      } else if (count.read > MOST_SUB_WORKFLOWS) refuse(`more than ${MOST_SUB_WORKFLOWS} sub-workflows`);
+      else subs[phase] = await readTree(inner, { ...reading, trail: here });
+    } catch (err) {
+      if (!(err instanceof FleetError) || err instanceof InvalidInputError) throw err;
+      refuse(err.message);
+    }
+  }
+  if (problems.length > 0) throw new InvalidInputError(loaded.file, problems);
+  return { ...loaded, subs };
+}
+
+const shownPath = (path: string, { cwd }: Places): string => {
+  const shown = relative(cwd, path);
+  return shown.startsWith('..') || isAbsolute(shown) ? path : shown;
+};
 
 /** Parses a workflow's text. Throws one error that names every problem of its form, with line and column. */
 export function parseWorkflow(source: { file: string; text: string }): LoadedWorkflow {
   const { value, positionOf } = parseYaml(Workflow, source);
   const digest = `sha256:${createHash('sha256').update(source.text).digest('hex')}`;
-  return { ...source, workflow: value, digest, positionOf };
+  return { ...source, workflow: value, digest, positionOf, subs: {} };
 }
 
 /** Names of the workflows that ship with the product. */

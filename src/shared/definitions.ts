@@ -26,6 +26,8 @@ const KeptFile = z.strictObject({ name: z.string(), blob: BlobRef });
 export const Definitions = z.strictObject({
   schemaVersion: z.literal(1),
   workflow: Workflow,
+  /** Its sub-workflows, by the name that their phase has in a run. */
+  subWorkflows: z.record(z.string(), Workflow).optional(),
   personas: z.record(z.string(), Persona),
   policies: z.array(PolicySource).min(1),
   /** Model alias -> model id. */

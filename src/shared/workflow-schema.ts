@@ -41,11 +41,52 @@ export const Budget = z.strictObject({
 });
 export type Budget = z.infer<typeof Budget>;
 
+/** Two hyphens part the name of a phase from the key of its instance, or from a phase of its sub-workflow. */
+const PhaseName = Name.regex(
+  /^(?!.*--)/,
+  'a name in a workflow file holds no "--": names with it are made for the instances of a phase',
+);
+
+const Scalar = z.union([z.string(), z.number(), z.boolean()]);
+/** A CEL expression that gives a list, or the list itself. */
+export const ListSource = z.union([z.string(), z.array(z.union([Scalar, z.record(z.string(), Scalar)])).min(1)], {
+  error: 'write a list, or an expression that gives one',
+});
+
+export type ListSource = z.infer<typeof ListSource>;
+
+/** Phases of one group run at most `limit` at a time, over all runs. */
+export const Concurrency = z.strictObject({
+  /** A name, which may hold `${{ expression }}`. */
+  group: z.string().min(1).max(200),
+  limit: z.number().int().min(1).max(10_000).default(1),
+});
+export type Concurrency = z.infer<typeof Concurrency>;
+
+/** What a phase that stands for a sub-workflow may say. */
+const SUB_WORKFLOW_KEYS: readonly string[] = ['needs', 'if', 'workflow', 'with', 'description'];
+
 export const Phase = z
   .strictObject({
-    needs: z.array(Name).optional(),
+    needs: z.array(PhaseName).optional(),
+    /** A CEL expression over `inputs` and the phases before this one; when it is false, the phase is skipped. */
+    if: z.string({ error: 'write the expression as a text' }).optional(),
     persona: Name.optional(),
     personas: z.array(Name).min(1).optional(),
+    /** Another workflow in the place of a persona: the name of a shipped one, or a path from this file. */
+    workflow: z.string().min(1).optional(),
+    /** What the sub-workflow is given; texts may hold `${{ inputs.NAME }}`. */
+    with: z.record(Name, Scalar).optional(),
+    /** One instance of the phase for each entry of a list. */
+    foreach: ListSource.optional(),
+    /** One instance for each combination of the entries of several lists. */
+    matrix: z
+      .record(Name, ListSource)
+      .refine((lists) => Object.keys(lists).length > 0, { message: 'name at least one list' })
+      .optional(),
+    /** How many instances run at once. */
+    parallel: z.number().int().min(1).max(500).optional(),
+    concurrency: Concurrency.optional(),
     /** Name of a policy, or `none` for a phase that is not gated (said aloud, never counted as passed). */
     policy: Name.optional(),
     approval: z.strictObject({ role: Name }).optional(),
@@ -55,10 +96,28 @@ export const Phase = z
     timeout: Duration.optional(),
     description: z.string().optional(),
   })
-  .refine((phase) => (phase.persona === undefined) !== (phase.personas === undefined), {
-    message: 'a phase has either `persona` or `personas`',
+  .superRefine((phase, context) => {
+    const refuse = (message: string, ...path: string[]): void => context.addIssue({ code: 'custom', message, path });
+    const workers = ['persona', 'personas', 'workflow'].filter((key) => key in phase);
+    if (workers.length !== 1) refuse('a phase has exactly one of `persona`, `personas` and `workflow`');
+    const isRepeated = phase.foreach !== undefined || phase.matrix !== undefined;
+    if (phase.foreach !== undefined && phase.matrix !== undefined)
+      refuse('a phase has `foreach` or `matrix`, not both: a matrix of one list is a foreach', 'matrix');
+    if (phase.parallel !== undefined && !isRepeated)
+      refuse('`parallel` limits the instances of `foreach` or `matrix`, and the phase has neither', 'parallel');
+    if (phase.with !== undefined && phase.workflow === undefined)
+      refuse('`with` gives inputs to a sub-workflow, and the phase has no `workflow`', 'with');
+    if (phase.workflow === undefined) return;
+    for (const key of Object.keys(phase).filter((written) => !SUB_WORKFLOW_KEYS.includes(written))) {
+      if (key === 'persona' || key === 'personas') continue;
+      const remedy = key === 'foreach' || key === 'matrix' ? ': repeat the phases inside it' : ': say it inside it';
+      refuse(`\`${key}\` is not for a phase that is a sub-workflow${remedy}`, key);
+    }
   });
 export type Phase = z.infer<typeof Phase>;
+
+/** From 0, the most urgent and what a run has that says nothing, to 100. */
+export const Priority = z.number().int().min(0).max(100);
 
 /** A workflow file. */
 export const Workflow = z.strictObject({
@@ -68,7 +127,11 @@ export const Workflow = z.strictObject({
   inputs: z.record(Name, InputSpec).default({}),
   defaults: WorkflowDefaults.default({}),
   budget: Budget.optional(),
-  phases: z.record(Name, Phase),
+  /** Runs with a lower number go before those with a higher one, wherever they wait for a worker. */
+  priority: Priority.optional(),
+  /** Whole runs of one group: at most `limit` at a time. */
+  concurrency: Concurrency.optional(),
+  phases: z.record(PhaseName, Phase),
 });
 export type Workflow = z.infer<typeof Workflow>;
 

@@ -17,6 +17,16 @@ export function nearestHint(name: string, candidates: readonly string[]): string
   return distance(name, best) <= Math.max(2, Math.floor(name.length / 3)) ? ` (did you mean "${best}"?)` : '';
 }
 
+/** A place inside a text that is written on one line; the start of a text that is written as a block. */
+export function placeInside(source: string, start: SourcePosition, offset: number): SourcePosition {
+  const line = source.split('\n')[start.line - 1] ?? '';
+  const first = line[start.column - 1];
+  if (first === '|' || first === '>') return start;
+  const quote = first === '"' || first === "'" ? 1 : 0;
+  const column = start.column + quote + offset;
+  return column > line.length + 1 ? start : { ...start, column };
+}
+
 /** Parses YAML and checks it with a schema. Throws one `InvalidInputError` with every problem and its place. */
 export function parseYaml<S extends z.ZodType>(
   schema: S,

@@ -45,8 +45,8 @@ describe('loading a workflow', () => {
     expect(parse(`${HEAD}phases:\n  a: { persona: idler }\n  a: { persona: idler }\n`)).toThrow(
       /w\.yaml:5:3: .*unique/,
     );
-    expect(parse(`${HEAD}phases:\n  a: { persona: idler, foreach: x }\n`)).toThrow(
-      /w\.yaml:4:24: .*unknown key "foreach"/,
+    expect(parse(`${HEAD}phases:\n  a: { persona: idler, forech: x }\n`)).toThrow(
+      /w\.yaml:4:24: .*unknown key "forech"/,
     );
     expect(parse(`${HEAD}phases:\n  a: { persona: idler, rework: many }\n`)).toThrow(/w\.yaml:4:32: phases\.a\.rework/);
     expect(parse(`${HEAD}phases:\n  a: { persona: idler, approval: { role: Boss! } }\n`)).toThrow(

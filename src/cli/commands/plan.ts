@@ -52,13 +52,12 @@ export async function planCommand(
   const sources = await runSources(context, flags);
   const definitions = buildDefinitions(loaded, sources);
   // Inputs are given when a run starts; a plan is the same for all of them.
-  const withoutInputs = { ...definitions, workflow: { ...definitions.workflow, inputs: {} } };
   const plan = planRun({
-    definitions: withoutInputs,
+    definitions,
     definitionsRef: BlobRef.parse(createHash('sha256').update(JSON.stringify(definitions)).digest('hex')),
     policySet: sources.policySet,
     digest: loaded.digest,
-    inputs: {},
+    inputs: null,
     provider: 'anthropic',
     scripted: null,
   });
