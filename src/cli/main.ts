@@ -4,7 +4,6 @@ import { EXIT, FleetError, errorMessage } from '../shared/errors.ts';
 import {
   approveCommand,
   artifactsCommand,
-  cancelCommand,
   eventsCommand,
   reportCommand,
   runsCommand,
@@ -22,6 +21,7 @@ import { gatesCommand, gatesEvalCommand } from './commands/gates.ts';
 import { logsCommand } from './commands/logs.ts';
 import { planCommand, validateCommand } from './commands/plan.ts';
 import { runCommand } from './commands/run.ts';
+import { cancelCommand, pauseCommand, resumeCommand, retryCommand } from './commands/run-control.ts';
 import { selfTestCommand } from './commands/selftest.ts';
 import { SCHEMA_KINDS, schemaCommand } from './commands/schema.ts';
 import { serveCommand, upCommand } from './commands/serve.ts';
@@ -126,6 +126,7 @@ function buildProgram(terminal: Terminal, context: MakeContext, set: SetExit): C
     });
   addRunning(program, context, set);
   addLooking(program, context, set);
+  addControl(program, context, set);
   addChecking(program, context, set);
   addBypasses(program, context, set);
   program.addHelpText('after', MAIN_HELP);
@@ -222,9 +223,6 @@ function addLooking(program: Command, context: MakeContext, set: SetExit): void 
     .option('--follow', 'wait for more until the run has ended')
     .option('--from <SEQ>', 'after this sequence number', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .action((id: string, flags) => set(eventsCommand(context(), id, flags)));
-  json(program.command('cancel <RUN>').description('end a run and stop its work everywhere'))
-    .option('--reason <TEXT>', 'why', 'cancelled by a person')
-    .action((id: string, flags) => set(cancelCommand(context(), id, flags)));
   json(program.command('approve <RUN> <PHASE>').description('decide on a phase that waits for a person'))
     .requiredOption('--role <ROLE>', 'the role you decide in')
     .requiredOption('--by <NAME>', 'who you are')
@@ -236,11 +234,38 @@ function addLooking(program: Command, context: MakeContext, set: SetExit): void 
     .option('--full', 'nothing cut')
     .action((id: string, phase: string | undefined, flags) => set(logsCommand(context(), id, phase, flags)));
   json(program.command('artifacts <RUN>').description('write the repository a run produced'))
+    .option('--phase <P>', 'only the work of this phase, also when its gates blocked it')
     .option('--out <DIR>', 'a new or empty folder to write it to')
     .action((id: string, flags) => set(artifactsCommand(context(), id, flags)));
   json(program.command('report <RUN>').description('write the report of a run'))
     .option('--html <FILE>', 'the file to write it to')
     .action((id: string, flags) => set(reportCommand(context(), id, flags)));
+}
+
+function addControl(program: Command, context: MakeContext, set: SetExit): void {
+  json(program.command('cancel <RUN>').description('end a run and stop its work everywhere'))
+    .option('--reason <TEXT>', 'why', 'cancelled by a person')
+    .action((id: string, flags) => set(cancelCommand(context(), id, flags)));
+  json(program.command('pause <RUN>').description('start nothing new; conversations under way end their turn and wait'))
+    .option('--reason <TEXT>', 'why', 'paused by a person')
+    .action((id: string, flags) => set(pauseCommand(context(), id, flags)));
+  const takingUp = (command: Command): Command =>
+    json(command)
+      .option('--phase <P>', 'one phase that did not pass')
+      .option('--edits <DIR>', 'files that take the place of the work of --phase, or of --from')
+      .option('--by <NAME>', 'who made the edits')
+      .option('--budget-usd <N>', 'what the run may spend from now on, in all', amount)
+      .option('--budget-tokens <N>', 'what the run may use from now on, in all', wholeNumber(1, 1e12))
+      .option('--reason <TEXT>', 'why', '')
+      .option('--follow', 'show it until it has ended');
+  takingUp(
+    program
+      .command('resume <RUN>')
+      .description('let a run go on: a paused one, or what did not pass of one that ended'),
+  ).action((id: string, flags) => set(resumeCommand(context(), id, flags)));
+  takingUp(program.command('retry <RUN>').description('run one phase again, or all from a phase onward'))
+    .option('--from <P>', 'this phase and all after it, whether they passed or not')
+    .action((id: string, flags) => set(retryCommand(context(), id, flags)));
 }
 
 function addChecking(program: Command, context: MakeContext, set: SetExit): void {

@@ -180,6 +180,42 @@ export type ApprovalRequest = z.input<typeof ApprovalRequest>;
 export const CancelRequest = z.strictObject({
   reason: z.string().trim().min(1).max(1_000).default('cancelled by request'),
 });
+export const PauseRequest = z.strictObject({
+  reason: z.string().trim().min(1).max(1_000).default('paused by request'),
+});
+export const PauseResponse = z.strictObject({ runId: RunId, status: RunStatus, paused: z.boolean() });
+export type PauseResponse = z.infer<typeof PauseResponse>;
+
+const Reason = z.string().trim().max(1_000).default('');
+export const ResumeRequest = z.strictObject({
+  reason: Reason,
+  /** What the run may spend from now on, in all. */
+  budget: Budget.optional(),
+});
+export type ResumeRequest = z.input<typeof ResumeRequest>;
+export const RetryRequest = z
+  .strictObject({
+    /** One phase that did not pass. */
+    phase: Name.optional(),
+    /** A phase and all after it, whether they passed or not. */
+    from: Name.optional(),
+    reason: Reason,
+    budget: Budget.optional(),
+  })
+  .refine(({ phase, from }) => (phase === undefined) !== (from === undefined), {
+    message: 'give either `phase` or `from`',
+  });
+export type RetryRequest = z.input<typeof RetryRequest>;
+export const ResumeResponse = z.strictObject({
+  runId: RunId,
+  generation: z.number().int(),
+  /** The phases that are run again; none when a paused run simply goes on. */
+  phases: z.array(Name),
+  /** False when the run was under way. */
+  changed: z.boolean(),
+});
+export type ResumeResponse = z.infer<typeof ResumeResponse>;
+
 export const CancelResponse = z.strictObject({ runId: RunId, status: RunStatus, cancelled: z.boolean() });
 export type CancelResponse = z.infer<typeof CancelResponse>;
 

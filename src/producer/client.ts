@@ -8,7 +8,11 @@ import {
   CancelResponse,
   type ExecuteRequest,
   ExecuteResponse,
+  PauseResponse,
   Problem,
+  type ResumeRequest,
+  ResumeResponse,
+  type RetryRequest,
   RunArtifacts,
   RunDetail,
   RunEvidence,
@@ -105,6 +109,22 @@ export class MaestroClient {
   cancel(runId: string, reason?: string): Promise<CancelResponse> {
     const body = reason === undefined ? {} : { reason };
     return this.#json(this.#run(runId, 'cancel'), CancelResponse, { method: 'POST', body });
+  }
+
+  /** Pauses a run: nothing new starts. */
+  pause(runId: string, reason?: string): Promise<PauseResponse> {
+    const body = reason === undefined ? {} : { reason };
+    return this.#json(this.#run(runId, 'pause'), PauseResponse, { method: 'POST', body });
+  }
+
+  /** Lets a run go on: a paused one, or what did not pass of one that ended. */
+  resume(runId: string, request: ResumeRequest = {}): Promise<ResumeResponse> {
+    return this.#json(this.#run(runId, 'resume'), ResumeResponse, { method: 'POST', body: request });
+  }
+
+  /** Runs one phase again, or all from a phase onward. */
+  retry(runId: string, request: RetryRequest): Promise<ResumeResponse> {
+    return this.#json(this.#run(runId, 'retry'), ResumeResponse, { method: 'POST', body: request });
   }
 
   /** Waits until a run has ended, and returns its record. */

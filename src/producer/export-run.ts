@@ -4,7 +4,8 @@ import type { BlobStore } from '../shared/blob-store.ts';
 import type { RunId } from '../shared/names.ts';
 import { OPEN_PHASE } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
-import { type MergeConflict, cloneBundle, openWorkspace } from '../shared/workspace.ts';
+import { type MergeConflict, type Source, cloneBundle, openWorkspace } from '../shared/workspace.ts';
+import { workOf } from './edit-phase.ts';
 
 export interface ExportedRun {
   /** The folder of an ordinary git repository, or null when no phase handed anything on. */
@@ -22,17 +23,13 @@ export async function exportRun(of: {
   store: RunStore;
   blobs: BlobStore;
   runId: RunId;
+  /** Only this phase's work, also when its gates have blocked it. */
+  phase?: string | undefined;
   dir: string;
   scratch: string;
 }): Promise<ExportedRun> {
-  const plan = await of.store.getPlan(of.runId);
-  const records = await of.store.getPhases(of.runId);
-  const open = new Set(records.filter((record) => OPEN_PHASE.includes(record.status)).map((record) => record.phase));
-  const builtOn = new Set(plan.phases.filter((phase) => open.has(phase.name)).flatMap((phase) => phase.needs));
-  const tips = records.filter((record) => open.has(record.phase) && !builtOn.has(record.phase));
-  const sources = tips.flatMap((tip) =>
-    tip.bundle === null || tip.commit === null ? [] : [{ label: tip.phase, bundle: tip.bundle, commit: tip.commit }],
-  );
+  const sources =
+    of.phase === undefined ? await handedOn(of.store, of.runId) : await madeBy(of.store, of.runId, of.phase);
   if (sources.length === 0) return { repository: null, commit: null, phases: [], leftOut: [], conflicts: [] };
   const dir = join(of.scratch, `export-${of.runId}`);
   try {
@@ -49,4 +46,31 @@ export async function exportRun(of: {
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** The work of the phases that nobody has built on yet: with all that they built on. */
+async function handedOn(store: RunStore, runId: RunId): Promise<Source[]> {
+  const plan = await store.getPlan(runId);
+  const records = await store.getPhases(runId);
+  const statusOf = new Map(records.map(({ phase, status }) => [phase, status]));
+  const hasWork = (name: string): boolean => {
+    const status = statusOf.get(name);
+    return status !== undefined && status !== 'skipped' && OPEN_PHASE.includes(status);
+  };
+  // What a skipped phase was given is built on by whoever builds on it.
+  const needsOf = new Map(plan.phases.map(({ name, needs }) => [name, needs]));
+  const behind = (name: string): string[] =>
+    statusOf.get(name) === 'skipped' ? (needsOf.get(name) ?? []).flatMap(behind) : [name];
+  const builtOn = new Set(
+    plan.phases.filter(({ name }) => hasWork(name)).flatMap(({ needs }) => needs.flatMap(behind)),
+  );
+  const tips = records.filter(({ phase }) => hasWork(phase) && !builtOn.has(phase));
+  return tips.flatMap((tip) =>
+    tip.bundle === null || tip.commit === null ? [] : [{ label: tip.phase, bundle: tip.bundle, commit: tip.commit }],
+  );
+}
+
+async function madeBy(store: RunStore, runId: RunId, phase: string): Promise<Source[]> {
+  const work = workOf(await store.getPhase(runId, phase));
+  return work === null ? [] : [{ label: phase, ...work }];
 }

@@ -2,30 +2,26 @@ import { type Request, Router } from 'express';
 import { z } from 'zod';
 import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
-import { Name, RunId } from '../shared/names.ts';
+import { RunId } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { BlobRef, type PhaseRecord } from '../shared/run-record.ts';
-import { ApprovalRequest, CancelRequest, RunListQuery, type RunArtifacts, type RunGates } from './api-schemas.ts';
-import { approvePhase } from './enqueue.ts';
+import { RunListQuery, type RunArtifacts, type RunGates } from './api-schemas.ts';
 import { streamEvents } from './event-stream.ts';
 import { methodNotAllowed, parsePart } from './problem.ts';
-import { cancelRun } from './run-control.ts';
 import { runLinks } from './run-links.ts';
 import { buildReport } from './run-report.ts';
 import type { ServerContext } from './server-context.ts';
 
 const RunParams = z.object({ id: RunId });
-const PhaseParams = z.object({ id: RunId, phase: Name });
 const BlobParams = z.object({ id: RunId, ref: BlobRef });
 
 const runOf = (req: Request): RunId => parsePart(RunParams, 'params', req).id;
 
-/** What can be asked of runs, and done to them. */
+/** What can be asked of runs. */
 export function runRoutes(context: ServerContext): Router {
   const router = Router();
   addReading(router, context);
   addFiles(router, context);
-  addChanging(router, context);
   return router;
 }
 
@@ -138,30 +134,6 @@ function addFiles(router: Router, { store, blobs }: ServerContext): void {
       res.json({ runId: id, simulated: run.simulated, rounds });
     })
     .all(methodNotAllowed(['GET']));
-}
-
-function addChanging(router: Router, { store, redis, prefix, logger }: ServerContext): void {
-  router
-    .route('/api/runs/:id/approvals/:phase')
-    .post(async (req, res) => {
-      const { id, phase } = parsePart(PhaseParams, 'params', req);
-      const request = parsePart(ApprovalRequest, 'body', req);
-      const approval = await approvePhase({ redis, prefix, store }, id, { ...request, phase, simulated: false });
-      logger.info({ runId: id, phase, role: approval.role, decision: approval.decision }, 'approval recorded');
-      res.status(201).json(approval);
-    })
-    .all(methodNotAllowed(['POST']));
-  router
-    .route('/api/runs/:id/cancel')
-    .post(async (req, res) => {
-      const id = runOf(req);
-      const { reason } = parsePart(CancelRequest, 'body', req);
-      const cancelled = await cancelRun({ redis, prefix, store }, id, reason);
-      const run = await store.getRun(id);
-      logger.info({ runId: id, cancelled }, 'cancel asked for');
-      res.status(cancelled ? 202 : 200).json({ runId: id, status: run.status, cancelled });
-    })
-    .all(methodNotAllowed(['POST']));
 }
 
 const blobsOf = (record: PhaseRecord): string[] => [

@@ -15,6 +15,7 @@ import { assertGuarded, authenticate, guardHost, guardOrigin } from './authentic
 import { BOARD_PATH, type FleetQueues, boardRoutes, openQueues } from './bull-board.ts';
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
 import { notFound, problemHandler } from './problem.ts';
+import { controlRoutes } from './routes-control.ts';
 import { runRoutes } from './routes-runs.ts';
 import { healthRoutes, systemRoutes } from './routes-system.ts';
 import { workflowRoutes } from './routes-workflows.ts';
@@ -88,7 +89,7 @@ function createApp(context: ServerContext, queues: FleetQueues, { host, token, p
   app.use(authenticate(token), guardOrigin);
   app.use(BOARD_PATH, boardRoutes(queues));
   app.use('/api', express.json({ limit: BODY_LIMIT, type: () => true }));
-  app.use(workflowRoutes(context), runRoutes(context), systemRoutes(context, queues));
+  app.use(workflowRoutes(context), runRoutes(context), controlRoutes(context), systemRoutes(context, queues));
   app.use(express.static(join(packageRoot, 'web'), { index: 'index.html', redirect: false }));
   app.use(notFound, problemHandler(context.logger));
   return app;

@@ -21,7 +21,7 @@ import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { type PolicyFlags, loadPolicies, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
-import { parseRunId } from './runs.ts';
+import { parseRunId } from './run-id.ts';
 
 interface LogFlags {
   /** A file of JSON lines instead of the fleet's log in Redis. */

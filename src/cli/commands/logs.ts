@@ -4,7 +4,7 @@ import type { PhaseRecord } from '../../shared/run-record.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { Transcript, transcriptLines } from '../transcript.ts';
-import { parseRunId } from './runs.ts';
+import { parseRunId } from './run-id.ts';
 
 /** `maestro logs RUN [PHASE]`: what was said and done in the conversations of the personas. */
 export function logsCommand(

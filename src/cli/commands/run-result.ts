@@ -44,11 +44,15 @@ export async function collectResult(session: Session, runId: RunId): Promise<Run
 }
 
 /** Writes what a run has handed on as a git repository, to the folder asked for or to the run's own. */
-export async function writeRepository(session: Session, runId: RunId, out?: string): Promise<ExportedRun> {
+export async function writeRepository(
+  session: Session,
+  runId: RunId,
+  { out, phase }: { out?: string | undefined; phase?: string | undefined } = {},
+): Promise<ExportedRun> {
   if (out !== undefined) await assertEmpty(out);
-  const dir = out ?? join(runFolder(session, runId), 'repository');
+  const dir = out ?? join(runFolder(session, runId), phase === undefined ? 'repository' : `phase-${phase}`);
   await mkdir(dirname(dir), { recursive: true });
-  return exportRun({ ...session, runId, dir, scratch: join(session.config.home, 'work') });
+  return exportRun({ ...session, runId, phase, dir, scratch: join(session.config.home, 'work') });
 }
 
 /** A folder that holds anything is somebody's: it is never replaced. */

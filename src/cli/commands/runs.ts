@@ -2,13 +2,12 @@ import { resolve } from 'node:path';
 import { approvePhase } from '../../producer/enqueue.ts';
 import { watchRun } from '../../producer/watch.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
-import { RunId } from '../../shared/names.ts';
 import { type PhaseRecord, type RunEvent, RunStatus, TERMINAL_RUN } from '../../shared/run-record.ts';
-import { cancelRun } from '../../producer/run-control.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
 import { oneLine } from '../text.ts';
 import { cost, elapsed, paintStatus, statusText, tokens, verdictProblems } from '../words.ts';
+import { parseRunId } from './run-id.ts';
 import { conflictLines, exitOf, resultJson, summaryLines, writeReport, writeRepository } from './run-result.ts';
 
 interface JsonFlag {
@@ -17,14 +16,6 @@ interface JsonFlag {
 
 const attach = <T>(context: CommandContext, use: (session: Session) => Promise<T>): Promise<T> =>
   withSession(context, { startRedis: false }, use);
-
-export function parseRunId(text: string): RunId {
-  const parsed = RunId.safeParse(text);
-  if (parsed.success) return parsed.data;
-  throw new FleetError('BAD_USAGE', `"${text}" is not a run id`, {
-    remedy: 'A run id has 26 letters and digits; list them with `maestro runs`.',
-  });
-}
 
 function parseStatus(word: string): RunStatus {
   const parsed = RunStatus.safeParse(word.trim());
@@ -183,38 +174,24 @@ export function approveCommand(
   });
 }
 
-/** `maestro cancel RUN`: nothing new starts, and running work stops everywhere. */
-export function cancelCommand(
-  context: CommandContext,
-  id: string,
-  flags: JsonFlag & { reason: string },
-): Promise<number> {
-  const { terminal } = context;
-  const runId = parseRunId(id);
-  return attach(context, async (session) => {
-    const hasChanged = await cancelRun({ ...session, prefix: session.config.prefix }, runId, flags.reason);
-    const { status } = await session.store.getRun(runId);
-    if (flags.json === true) terminal.out(JSON.stringify({ runId, status, changed: hasChanged }, null, 2));
-    else terminal.out(hasChanged ? `run ${runId} is cancelled` : `run ${runId} had ended before: ${status}`);
-    return EXIT.passed;
-  });
-}
-
-/** `maestro artifacts RUN [--out DIR]`: writes what the run has handed on as a git repository. */
+/** `maestro artifacts RUN [--phase P] [--out DIR]`: writes what the run, or one phase, made as a git repository. */
 export function artifactsCommand(
   context: CommandContext,
   id: string,
-  flags: JsonFlag & { out?: string },
+  flags: JsonFlag & { out?: string; phase?: string },
 ): Promise<number> {
   const { terminal, cwd } = context;
   const runId = parseRunId(id);
   return attach(context, async (session) => {
     const { simulated, status } = await session.store.getRun(runId);
     const out = flags.out === undefined ? undefined : resolve(cwd, flags.out);
-    const exported = await writeRepository(session, runId, out);
+    const exported = await writeRepository(session, runId, { out, phase: flags.phase });
     const { repository, commit, phases } = exported;
     if (flags.json === true) terminal.out(JSON.stringify({ runId, status, simulated, ...exported }, null, 2));
-    else if (repository === null) terminal.out(`no phase of run ${runId} has handed anything on yet (${status})`);
+    else if (repository === null)
+      terminal.out(
+        `${flags.phase === undefined ? 'no phase' : `the phase ${flags.phase}`} of run ${runId} has made nothing yet (${status})`,
+      );
     else {
       terminal.out(`${repository} holds the work of ${phases.join(', ')}${simulated ? ' [simulated]' : ''}`);
       terminal.out(`commit ${commit}; look with: git -C ${repository} log --stat`);
