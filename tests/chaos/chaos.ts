@@ -1,8 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
@@ -16,7 +14,7 @@ import { type Analysis, Analyst } from './analysis.ts';
 import { checkRun } from './check-run.ts';
 import { FaultInjector } from './faults.ts';
 import { Journal } from './journal.ts';
-import { startRedis } from './redis-process.ts';
+import { freePort, startRedis } from './redis-process.ts';
 import { type WorkerProcess, bundleWorker, startWorker } from './worker-process.ts';
 
 /** What must at least have happened before a time under faults says anything. */
@@ -70,15 +68,8 @@ export interface ChaosReport extends Analysis {
 
 const DRAIN_MS = 120_000;
 const LEFT_MS = 20_000;
+const CHECK_AGAIN_MS = 20_000;
 const SAMPLE_MS = 5_000;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 /** Tries until it succeeds: Redis may be away for the moment. */
 async function insist<T>(what: () => Promise<T>, withinMs = 30_000): Promise<T> {
@@ -93,6 +84,12 @@ async function insist<T>(what: () => Promise<T>, withinMs = 30_000): Promise<T> 
   }
 }
 
+interface Ended {
+  runId: RunId;
+  seed: number;
+  at: number;
+}
+
 /** The state of one time under faults. */
 class Chaos {
   readonly problems: string[] = [];
@@ -105,12 +102,31 @@ class Chaos {
   readonly #open = new Set<RunId>();
   readonly #store: RunStore;
 
-  constructor(store: RunStore) {
+  readonly #mostPhases: number;
+  readonly #ended: Ended[] = [];
+
+  constructor(store: RunStore, mostPhases: number) {
     this.#store = store;
+    this.#mostPhases = mostPhases;
   }
 
   get open(): number {
     return this.#open.size;
+  }
+
+  async #check({ runId, seed }: Pick<Ended, 'runId' | 'seed'>): Promise<void> {
+    const found = await insist(() => checkRun(this.#store, runId, randomDag(seed, this.#mostPhases)));
+    this.problems.push(...found.map((problem) => `run ${runId} (seed ${seed}): ${problem}`));
+  }
+
+  /** Looks again at runs that ended some time ago: who was away then may have come back and written something since. */
+  async checkAgain(afterMs: number): Promise<void> {
+    for (;;) {
+      const [oldest] = this.#ended;
+      if (oldest === undefined || Date.now() - oldest.at < afterMs) return;
+      this.#ended.shift();
+      await this.#check(oldest);
+    }
   }
 
   async #describe(runId: RunId): Promise<string> {
@@ -119,13 +135,8 @@ class Chaos {
     return open.map((phase) => `${phase.phase} is ${phase.status}`).join(', ') || 'all its phases have';
   }
 
-  async run(
-    seed: number,
-    mostPhases: number,
-    enqueue: (plan: ReturnType<typeof randomPlan>) => Promise<unknown>,
-  ): Promise<void> {
-    const dag = randomDag(seed, mostPhases);
-    const plan = randomPlan(dag, { seed });
+  async run(seed: number, enqueue: (plan: ReturnType<typeof randomPlan>) => Promise<unknown>): Promise<void> {
+    const plan = randomPlan(randomDag(seed, this.#mostPhases), { seed });
     const { runId } = plan;
     this.#open.add(runId);
     await insist(() => enqueue(plan));
@@ -143,8 +154,8 @@ class Chaos {
       }
       await sleep(100);
     }
-    const found = await insist(() => checkRun(this.#store, runId, dag));
-    this.problems.push(...found.map((problem) => `run ${runId} (seed ${seed}): ${problem}`));
+    await this.#check({ runId, seed });
+    this.#ended.push({ runId, seed, at: Date.now() });
     this.#open.delete(runId);
     this.runsEnded += 1;
   }
@@ -198,13 +209,13 @@ async function inFolder(
   ends.push(() => Promise.all(workers.filter((worker) => !worker.isGone).map((worker) => worker.kill())));
   await Promise.all(Array.from({ length: options.workers }, add));
 
-  const chaos = new Chaos(store);
+  const chaos = new Chaos(store, options.mostPhases);
   let nextSeed = seed * 1_000;
   const lane = async (): Promise<void> => {
     while (!chaos.isOver) {
       nextSeed += 1;
       const isTwice = random() < 0.2;
-      await chaos.run(nextSeed, options.mostPhases, async (plan) => {
+      await chaos.run(nextSeed, async (plan) => {
         await enqueueRun(target, plan, { repeatable: true });
         if (isTwice) await enqueueRun(target, plan, { repeatable: true });
       });
@@ -258,6 +269,7 @@ async function inFolder(
     await sleep(options.gapMs * (0.5 + random()));
     await injector.next();
     await sample();
+    await chaos.checkAgain(CHECK_AGAIN_MS);
   }
   await injector.settle();
   log(`${Math.round(elapsed() / 1000)} s: faults are over, ${chaos.open} runs under way`);
@@ -266,6 +278,9 @@ async function inFolder(
   chaos.deadline = Date.now() + DRAIN_MS;
   await isLaneBroken;
   const left = chaos.open > 0 ? [] : await leftInQueues(redis, prefix);
+  // Longer than the frozen need to come back and to try what they were about to do.
+  await sleep(1_000);
+  await chaos.checkAgain(0);
   analyst.read(await journal.take());
   const { found } = analyst;
   return {
