@@ -52,14 +52,14 @@ function render(state, refresh) {
   document.title = `${words(run.status)} · ${run.workflow} · Maestro Fleet`;
   show(
     h('p', { class: 'crumb' }, h('a', { href: '#/' }, 'Runs'), ' / ', h('code', {}, run.runId)),
-    h('div', { class: 'title' }, h('h1', {}, run.workflow), pill(run.status), run.simulated && simulatedMark(), run.finishedAt === null && cancelButton(run, refresh)),
+    h('div', { class: 'title' }, h('h1', {}, run.workflow), pill(run.status), run.simulated && simulatedMark(), ...controls(run, refresh)),
     run.simulated && h('p', { class: 'banner simulated' }, h('strong', {}, 'Simulated. '), run.provider === 'scripted' ? 'No real model had a part in this run: a script played the personas and spoke their judgements. Values from collectors were measured on the files.' : 'A script stood in for a model or a person in a part of this run.'),
     run.reason !== '' && h('p', { class: `banner ${run.status}` }, run.reason),
     facts(run, inputs),
     ...phases.filter(({ status }) => status === 'awaiting_approval').map((record) => approvalForm(state, record, refresh)),
     h('h2', {}, 'Phases'),
     graph(plan, phases),
-    phaseTable(plan, phases),
+    phaseTable(plan, phases, run, refresh),
     h('h2', {}, 'Gates'),
     ...phases.map((record) => gates(record, plan.find(({ name }) => name === record.phase))),
     approvals.length > 0 && approvalTable(approvals),
@@ -80,16 +80,19 @@ function facts(run, inputs) {
     ...Object.entries(inputs).map(([name, value]) => h('div', { class: 'wide' }, h('dt', {}, `input: ${name}`), h('dd', { class: 'text' }, String(value)))));
 }
 
-function cancelButton(run, refresh) {
-  return h('button', {
-    'class': 'danger',
-    'data-key': 'cancel',
-    'onclick': async () => {
-      if (!confirm('Cancel this run? It cannot be resumed.')) return;
-      await attempt(() => ask(`/api/runs/${run.runId}/cancel`, { method: 'POST', body: JSON.stringify({ reason: 'cancelled in the run viewer' }) }), 'Cancelled');
-      await refresh();
-    },
-  }, 'Cancel run');
+/** What can be done to the run now: the server refuses the rest, and says why. */
+function controls(run, refresh) {
+  const post = (action, done, body = {}) => async () => {
+    await attempt(() => ask(`/api/runs/${run.runId}/${action}`, { method: 'POST', body: JSON.stringify({ reason: `${action} in the run viewer`, ...body }) }), done);
+    await refresh();
+  };
+  const button = (key, label, onclick, kind) => h('button', { 'class': kind ?? '', 'data-key': key, onclick }, label);
+  const cancel = post('cancel', 'Cancelled');
+  const cancelling = button('cancel', 'Cancel run', () => confirm('Cancel this run? Its work stops everywhere.') && cancel(), 'danger');
+  if (run.status === 'paused') return [button('resume', 'Resume', post('resume', 'The run goes on')), cancelling];
+  if (run.finishedAt === null) return [button('pause', 'Pause', post('pause', 'Paused: nothing new starts')), cancelling];
+  if (run.status === 'passed' || run.status === 'passed_with_warnings') return [];
+  return [button('resume', 'Resume', post('resume', 'What did not pass is run again'))];
 }
 
 async function attempt(work, done) {
@@ -180,7 +183,7 @@ function drawEdges(plan) {
   }
 }
 
-function phaseTable(plan, phases) {
+function phaseTable(plan, phases, run, refresh) {
   const planned = new Map(plan.map((phase) => [phase.name, phase]));
   return table('Phases', ['Phase', 'Status', 'Personas', 'Policy', 'Rounds', 'Time', 'Tokens', 'Why'], phases.map((record) => {
     const { personas, policy, policyFallback } = planned.get(record.phase);
@@ -192,8 +195,17 @@ function phaseTable(plan, phases) {
       String(record.rounds.length),
       h('span', { 'data-clock': record.phase }, duration(record.startedAt, record.finishedAt)),
       tokens(record.usage),
-      h('span', { class: 'text' }, record.reason));
+      h('div', {}, h('span', { class: 'text' }, record.reason), ' ', retryButton(run, record, refresh)));
   }));
+}
+
+function retryButton(run, { phase, status }, refresh) {
+  if (run.finishedAt === null || !['blocked', 'failed', 'cancelled'].includes(status)) return false;
+  const retry = async () => {
+    await attempt(() => ask(`/api/runs/${run.runId}/retry`, { method: 'POST', body: JSON.stringify({ phase, reason: 'retry in the run viewer' }) }), `${phase} is run again`);
+    await refresh();
+  };
+  return h('button', { 'data-key': `retry-${phase}`, 'aria-label': `Retry ${phase}`, 'onclick': retry }, 'Retry');
 }
 
 function gates(record, { policy }) {

@@ -165,6 +165,8 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
   )
     .option('--records <FILE>', 'exported records of the service in operation, for its gates')
     .option('--advisories <FILE>', 'a snapshot of known vulnerabilities of packages, for its gates')
+    .option('--from <P>', 'start from this phase; those before it are not run')
+    .option('--files <DIR>', 'with --from: the files that stand for the work of the phases before it')
     .option('--detach', 'print the run id and return')
     .action((name: string, flags) => set(runCommand(context(), name, flags)));
   const serving = (command: Command): Command =>
@@ -285,6 +287,7 @@ function addChecking(program: Command, context: MakeContext, set: SetExit): void
     // Required too, but commander would then ask for it in front of `eval` as well.
     .option('--phase <P>', 'the phase whose gates apply')
     .option('--measure <FILE>', 'commands that measure what the built-in collectors cannot; kept outside the folder')
+    .option('--against <REF>', 'hold the tests against this git revision: the code before, and the tests handed down')
     .option('--no-reuse', 'measure again what was measured before on the same files')
     .option('--records <FILE>', 'exported records of the service in operation')
     .option('--advisories <FILE>', 'a snapshot of known vulnerabilities of packages')

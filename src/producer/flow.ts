@@ -3,6 +3,7 @@ import { FleetError } from '../shared/errors.ts';
 import type { EdgeJob, GateJob, PersonaJob, PersonaResult, RunJob } from '../shared/jobs.ts';
 import { KEEP, QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
 import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import { leftOut } from '../shared/start-from.ts';
 
 /** How long a parked edge waits before it looks for itself, should nobody have woken it. */
 const EDGE_SAFETY_MS = 10 * 60_000;
@@ -44,10 +45,11 @@ export interface FlowTake {
 }
 
 /** The first take of a run: every phase that its plan does not leave out, from nothing. */
-export const firstTake = (plan: RunPlan): FlowTake => ({
-  generation: 0,
-  phases: new Map(plan.phases.map((phase) => [phase.name, FRESH])),
-});
+export function firstTake(plan: RunPlan): FlowTake {
+  const notRun = leftOut(plan);
+  const run = plan.phases.filter((phase) => !notRun.has(phase.name));
+  return { generation: 0, phases: new Map(run.map((phase) => [phase.name, FRESH])) };
+}
 
 /**
  * A run as one BullMQ flow. The run job is the root; a phase is a gate job whose children are its persona jobs;

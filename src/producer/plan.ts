@@ -29,6 +29,7 @@ export interface PlanRequest {
   scripted: RunPlan['scripted'];
   budget?: Budget;
   runId?: RunId;
+  startFrom?: RunPlan['startFrom'];
 }
 
 /** Fills in every default, so that a run has nothing left to look up. Takes definitions that have been checked. */
@@ -50,16 +51,30 @@ export function planRun(request: PlanRequest): RunPlan {
     scripted: request.scripted,
     ...(parts.length === 0 ? {} : { parts: texts.parts }),
     ...(priority === 0 ? {} : { priority }),
+    ...(request.startFrom === undefined ? {} : { startFrom: checkStart(request.startFrom, phases) }),
     ...(workflow.concurrency === undefined ? {} : { concurrency: texts.group(workflow.concurrency, '') }),
     phases: phases.map((expanded) => planPhase(request, texts, expanded)),
     createdAt: new Date().toISOString(),
   };
 }
 
+function checkStart(
+  startFrom: NonNullable<RunPlan['startFrom']>,
+  phases: readonly ExpandedPhase[],
+): NonNullable<RunPlan['startFrom']> {
+  const names = phases.map((phase) => phase.name);
+  if (names.includes(startFrom.phase)) return startFrom;
+  throw new FleetError(
+    'BAD_INPUT',
+    `the run cannot start from "${startFrom.phase}": there is no such phase${nearestHint(startFrom.phase, names)}`,
+    { remedy: `The phases are: ${names.join(', ')}.` },
+  );
+}
+
 function planPhase(request: PlanRequest, texts: PlannedTexts, expanded: ExpandedPhase): PlannedPhase {
   const { definitions, policySet, provider } = request;
   const { name, written, phase, prefix, conditions, owner } = expanded;
-  const unknown = ['if', 'foreach', 'matrix', 'concurrency'].find((key) => key in phase);
+  const unknown = ['foreach', 'matrix', 'concurrency'].find((key) => key in phase);
   if (unknown !== undefined) throw new FleetError('BAD_INPUT', `phase "${name}": \`${unknown}\` is not available`);
   const personas = writtenPersonas(phase).map((persona) => personaOf(definitions, persona));
   const found = phase.policy === NO_POLICY ? null : findPolicy(policySet, written, phase.policy);

@@ -19,6 +19,8 @@ export interface RunRequest {
   runId?: RunId;
   /** Records of operation and advisories. */
   given?: GivenFiles;
+  /** A later phase to start from, with the files that stand for the work of those before it. */
+  startFrom?: RunPlan['startFrom'];
 }
 
 /** From a workflow file to a plan whose definitions are in the blob store. Nothing is enqueued yet. */

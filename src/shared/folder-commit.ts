@@ -29,8 +29,7 @@ export async function commitFolder(of: {
     });
     for (const name of await readdir(workspace.dir))
       await rm(join(workspace.dir, name), { recursive: true, force: true });
-    const filter = (path: string): boolean => basename(path) !== '.git';
-    await cp(of.folder, workspace.dir, { recursive: true, verbatimSymlinks: true, filter });
+    await cp(of.folder, workspace.dir, { recursive: true, verbatimSymlinks: true, filter: isNoGit });
     const commit = await workspace.commitAll({
       message: of.message,
       trailers: of.trailers,
@@ -46,6 +45,8 @@ export async function commitFolder(of: {
     await rm(of.scratch, { recursive: true, force: true });
   }
 }
+
+const isNoGit = (path: string): boolean => basename(path) !== '.git';
 
 async function assertFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch((err: unknown) => {

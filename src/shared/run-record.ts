@@ -18,6 +18,11 @@ export type BlobRef = z.infer<typeof BlobRef>;
 export const CommitRef = z.strictObject({ commit: z.string(), bundle: BlobRef });
 export type CommitRef = z.infer<typeof CommitRef>;
 
+const ItemValue = z.union([z.string(), z.number(), z.boolean()]);
+/** One item of a list that a phase is repeated over: a value, or an object of values. */
+export const ListItem = z.union([ItemValue, z.record(z.string(), ItemValue)]);
+export type ListItem = z.infer<typeof ListItem>;
+
 /** A phase as planned: every default filled in, nothing left to look up. */
 export const PlannedPhase = z.strictObject({
   name: Name,
@@ -48,7 +53,7 @@ export const PlannedPhase = z.strictObject({
     })
     .optional(),
   /** For an instance: the phase it was made of, and the entry it was made for. */
-  instance: z.strictObject({ of: Name, item: z.json() }).optional(),
+  instance: z.strictObject({ of: Name, item: ListItem }).optional(),
   /** The group it takes a place in while it runs. */
   concurrency: Concurrency.optional(),
 });
@@ -72,6 +77,8 @@ export const RunPlan = z.strictObject({
   priority: Priority.optional(),
   /** The group that the whole run takes a place in. */
   concurrency: Concurrency.optional(),
+  /** The phase it starts from, and the files that stand for the work of the phases before it, which are not run. */
+  startFrom: z.strictObject({ phase: Name, given: CommitRef.nullable() }).optional(),
   phases: z.array(PlannedPhase).min(1),
   createdAt: z.string(),
 });
@@ -176,6 +183,8 @@ export const PhaseRecord = z.strictObject({
   round: z.number().int().nonnegative(),
   /** The round it began with when the run was last taken up: rework is counted from here. */
   firstRound: z.number().int().nonnegative().default(0),
+  /** Attempts of its persona jobs that ended in a fault, over all rounds; rework is counted in rounds. */
+  faults: z.number().int().nonnegative().default(0),
   rounds: z.array(RoundRecord),
   /** The commit and git bundle this phase hands on. */
   commit: z.string().nullable(),

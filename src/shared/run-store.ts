@@ -17,6 +17,7 @@ import {
 import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
+import { leftOut, leftOutRecord } from './start-from.ts';
 import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
 
 /** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
@@ -120,7 +121,11 @@ export class RunStore {
       startedAt: null,
       finishedAt: null,
     };
-    const phases = plan.phases.flatMap((phase) => [phase.name, JSON.stringify(newPhase(phase.name, simulated))]);
+    const notRun = leftOut(plan);
+    const phases = plan.phases.flatMap(({ name }) => {
+      const record = newPhase(name, simulated);
+      return [name, JSON.stringify(notRun.has(name) ? leftOutRecord(record, plan) : record)];
+    });
     const event: NewRunEvent = { type: 'run.queued', workflow: plan.workflow, simulated };
     if ((await this.archive?.find(plan.runId)) !== undefined) return false;
     const created = await this.#redis.eval(
@@ -394,6 +399,7 @@ const newPhase = (phase: string, simulated: boolean): PhaseRecord => ({
   reason: '',
   round: 0,
   firstRound: 0,
+  faults: 0,
   rounds: [],
   commit: null,
   bundle: null,

@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { enqueueRun } from '../../producer/enqueue.ts';
-import { prepareRun } from '../../producer/prepare-run.ts';
+import { type RunRequest, prepareRun } from '../../producer/prepare-run.ts';
 import { loadWorkflow } from '../../producer/workflow-file.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
+import { commitFolder } from '../../shared/folder-commit.ts';
+import { newRunId } from '../../shared/names.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { ProviderName, type RunPlan } from '../../shared/run-record.ts';
 import { type InputValues, type Workflow } from '../../shared/workflow-schema.ts';
@@ -23,6 +25,8 @@ export interface RunFlags extends PolicyFlags, GivenFlags {
   approvals?: string;
   budgetUsd?: number;
   budgetTokens?: number;
+  from?: string;
+  files?: string;
   detach?: boolean;
   json?: boolean;
 }
@@ -53,7 +57,29 @@ export async function planFromFlags(
     scripted: isScripted ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' } : null,
     budget,
     given: await readGivenFiles(context.cwd, flags),
+    ...(await startOf(context, session, flags)),
   });
+}
+
+/** `--from P --files DIR`: the files become a commit that the phases before P would have handed on. */
+async function startOf(
+  { cwd, config }: CommandContext,
+  { blobs }: Session,
+  { from, files }: Pick<RunFlags, 'from' | 'files'>,
+): Promise<Pick<RunRequest, 'startFrom'>> {
+  if (from === undefined && files === undefined) return {};
+  if (from === undefined) throw new FleetError('BAD_USAGE', '--files needs --from, the phase that starts from them');
+  if (files === undefined) return { startFrom: { phase: from, given: null } };
+  const given = await commitFolder({
+    blobs,
+    base: undefined,
+    folder: resolve(cwd, files),
+    scratch: join(config.home, 'work', `start-${newRunId()}`),
+    message: `Files given to start from ${from}`,
+    by: 'given by a person',
+    trailers: {},
+  });
+  return { startFrom: { phase: from, given } };
 }
 
 /** `--input k=v` and `--input-file`, typed as the workflow declares them. */
