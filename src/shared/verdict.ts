@@ -32,6 +32,8 @@ export const Finding = z.strictObject({
   file: z.string().optional(),
   line: z.number().int().positive().optional(),
   column: z.number().int().positive().optional(),
+  /** Who is to act on it: the persona, or the owner by CODEOWNERS, whose file it is. Absent when that is nobody. */
+  persona: z.string().optional(),
 });
 export type Finding = z.infer<typeof Finding>;
 

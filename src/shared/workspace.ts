@@ -13,6 +13,7 @@ import {
   nulSeparated,
   tryGit,
 } from './git.ts';
+import { lastPersonas } from './last-personas.ts';
 import { runProcess } from './process.ts';
 import { writeFileInside } from './workspace-path.ts';
 
@@ -169,22 +170,8 @@ export class Workspace {
   }
 
   /** Who last changed each file in the history of a commit: the persona named in the trailers of the change. */
-  async lastPersonas(commit: string): Promise<ReadonlyMap<string, string>> {
-    const format = '--format=%x00by %(trailers:key=Persona,valueonly,separator=%x2C)';
-    const args = ['log', '-z', '--no-merges', '--no-renames', '--name-only', format, '--end-of-options', commit, '--'];
-    const personas = new Map<string, string>();
-    let persona = '';
-    let isHead = false;
-    for (const part of (await git(this.#place, args)).split('\0')) {
-      // No path is empty: an empty part begins a commit, and its head follows.
-      if (part === '') isHead = true;
-      else if (isHead) [persona, isHead] = [part.slice('by '.length), false];
-      else {
-        const file = part.replace(/^\n/, '');
-        if (!personas.has(file)) personas.set(file, persona);
-      }
-    }
-    return personas;
+  lastPersonas(commit: string): Promise<ReadonlyMap<string, string>> {
+    return lastPersonas(this.#place, commit);
   }
 
   /** Replaces all files by those of a commit that began at this workspace's own. */

@@ -150,7 +150,7 @@ async function measureRound(gate: Gate, results: readonly PersonaResult[]): Prom
   // What a hand-off claims is compared with what is there; the contradictions are findings like any other.
   const findings = [
     ...evidence.findings,
-    ...results.flatMap((result) => result.findings),
+    ...results.flatMap(({ persona, findings: own }) => own.map((finding) => ({ ...finding, persona }))),
     ...claimFindings(claimed.claims),
   ];
   const integrity = [...evidence.integrity, ...claimed.checks];

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
 import { NO_POLICY } from '../gates/load-policy.ts';
 import { type PhaseMeasurement, measurePhase } from '../gates/measure.ts';
+import { addressFindings } from '../gates/owners/address-findings.ts';
 import { putJson } from '../shared/blob-store.ts';
 import type { PersonaResult } from '../shared/jobs.ts';
 import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
@@ -107,6 +108,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
         bytes,
       })),
     );
+    const owners = await workspace.lastPersonas(input.candidate.commit);
     return RoundEvidence.parse({
       schemaVersion: 1,
       runId: input.plan.runId,
@@ -116,7 +118,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       tree: measured.tree,
       sandbox: ctx.sandbox.description,
       measurements: measured.measurements,
-      findings: [...measured.findings, ...integrity.findings],
+      findings: addressFindings([...measured.findings, ...integrity.findings], (file) => owners.get(file)),
       artifacts: measured.artifacts,
       reports,
       reviews: [...input.run.judgements],

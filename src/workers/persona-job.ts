@@ -3,6 +3,7 @@ import { describePolicy } from '../gates/describe-policy.ts';
 import { evaluatePhase } from '../gates/evaluate.ts';
 import { judgementMetrics } from '../gates/load-policy.ts';
 import { measurePhase } from '../gates/measure.ts';
+import { findingsFor } from '../gates/owners/address-findings.ts';
 import { getJson, putJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Handoff, Review } from '../shared/handoff.ts';
@@ -17,7 +18,7 @@ import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
 import { checkHandoff } from './agent/check-handoff.ts';
-import { type AncestorHandoff, reviewPrompt, workPrompt } from './agent/prompts.ts';
+import { type AncestorHandoff, type WorkPromptInput, reviewPrompt, workPrompt } from './agent/prompts.ts';
 import { type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
 import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
 import { createToolBox } from './agent/tools.ts';
@@ -152,7 +153,7 @@ async function author(
     phase,
     plan,
     ancestors: await ancestorsOf(job),
-    findings: await findingsOf(job),
+    ...(await findingsOf(job)),
     conflicts: at.conflicts,
     policyText: describePolicy(loaded.policySet, phase.policy ?? 'none'),
   });
@@ -386,14 +387,15 @@ async function handOver<F>(job: Job, result: AgentResult<F>, outcome: Outcome): 
   };
 }
 
-/** What blocked the last round, for the persona that has to mend it: the verdict's problems, then the findings. */
-async function findingsOf(job: Job): Promise<Finding[]> {
+/** What blocked the last round: the verdict's problems, then the findings, with those for this persona first. */
+async function findingsOf(job: Job): Promise<Pick<WorkPromptInput, 'findings' | 'findingsOfOthers'>> {
   const { data, ctx, phase, plan } = job;
-  if (data.round === 0 || data.evidence === null) return [];
+  if (data.round === 0 || data.evidence === null) return { findings: [], findingsOfOthers: [] };
   const evidence = await getJson(ctx.blobs, data.evidence, RoundEvidence);
   const record = await ctx.store.getPhase(plan.runId, phase.name);
   const verdict = record.rounds.find((known) => known.round === data.round - 1)?.verdict;
-  return [...(verdict === undefined ? [] : verdictFindings(verdict)), ...evidence.findings];
+  const { own, others } = findingsFor(evidence.findings, data.persona, phase.personas);
+  return { findings: [...(verdict === undefined ? [] : verdictFindings(verdict)), ...own], findingsOfOthers: others };
 }
 
 /** Measures the work tree as it is now, for the `run_gates` tool. */

@@ -22,6 +22,14 @@ const blocked: PhaseReport = {
   findings: [
     { rule: 'eslint/no-unused-vars', message: HOSTILE, severity: 'error', file: 'src/a b.js', line: 3, column: 7 },
     { rule: 'tests/none', message: 'no tests', severity: 'warning' },
+    {
+      rule: 'stub/empty',
+      message: 'empty',
+      severity: 'error',
+      file: 'src/c.js',
+      line: 1,
+      persona: 'backend_developer',
+    },
   ],
   measurements: [
     {
@@ -135,6 +143,25 @@ test('SARIF places findings, and carries gates as results', () => {
   expect(run.results.find((result) => result.ruleId === 'gate/no_stubs')?.level).toBe('error');
   const rules = new Set(run.tool.driver.rules.map((rule) => rule.id));
   expect(run.results.every((result) => rules.has(result.ruleId))).toBe(true);
+});
+
+test('findings say whose they are, and nothing of it where nobody is named', () => {
+  const table = render(blocked, 'table');
+  expect(table).toMatch(
+    /Findings \(3\)\n {2}for backend_developer\n {4}src\/c\.js:1: empty stub\/empty\n {2}for nobody in particular\n {4}src\/a b\.js/,
+  );
+  expect(render(blocked, 'markdown')).toContain('| error | src/c.js:1 | backend\\_developer | stub/empty | empty |');
+  expect(render(blocked, 'html')).toMatch(/<th>for<\/th>[^]*<td>backend_developer<\/td>/);
+  const Results = z.object({ runs: z.tuple([z.object({ results: z.array(z.looseObject({ ruleId: z.string() })) })]) });
+  const [{ results }] = Results.parse(JSON.parse(render(blocked, 'sarif'))).runs;
+  expect(results.find(({ ruleId }) => ruleId === 'stub/empty')).toMatchObject({
+    properties: { persona: 'backend_developer' },
+  });
+  expect(JSON.parse(render(blocked, 'json'))).toMatchObject({ findings: [{}, {}, { persona: 'backend_developer' }] });
+
+  const unaddressed = { ...blocked, findings: blocked.findings.slice(0, 2) };
+  for (const format of ['table', 'markdown', 'html'] as const)
+    expect(render(unaddressed, format)).not.toMatch(/for nobody|\| for \||<th>for</);
 });
 
 test('the page needs nothing from anywhere', () => {

@@ -67,7 +67,7 @@ export async function startFleetOf(at: TestRedis, work: Work) {
   };
   const fleet = await startFleet(
     ctx,
-    { personas: ['noop', 'other'], gates: true, concurrency: 4 },
+    { personas: ['noop', 'other', 'third'], gates: true, concurrency: 4 },
     {
       gate: closePhase,
       persona: async (worker, attempt) => {

@@ -2,9 +2,9 @@ import { access, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import type { Collector } from '../../src/gates/collector.ts';
-import { type PolicySet, NO_POLICY, findPolicy, loadPolicySet, policyOf } from '../../src/gates/load-policy.ts';
+import { type PolicySet, NO_POLICY, findPolicy, policyOf } from '../../src/gates/load-policy.ts';
 import type { ArtifactSpec } from '../../src/gates/policy-schema.ts';
-import { readPolicies } from '../../src/producer/definitions-builder.ts';
+import { loadRunSources } from '../../src/producer/definitions-builder.ts';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { prepareRun } from '../../src/producer/prepare-run.ts';
 import { parseWorkflow } from '../../src/producer/workflow-file.ts';
@@ -118,7 +118,8 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
   const store = new RunStore(redis, at.prefix);
   const blobs = openBlobStore(config.blobs);
   const folders = await writeDefinitions(options);
-  const policySet = loadPolicySet(await readPolicies(folders.policies));
+  const sources = await loadRunSources(folders);
+  const { policySet } = sources;
   const log: string[] = [];
   const ctx: WorkerContext = {
     config,
@@ -148,7 +149,7 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
   const start = async (workflow: string): Promise<RunPlan> => {
     const loaded = parseWorkflow({ file: 'case.yaml', text: workflow });
     const request = { inputs: {}, provider: 'scripted', scripted: { scenario: 'main', approvals: true } } as const;
-    const plan = await prepareRun(blobs, folders, loaded, request);
+    const plan = await prepareRun(blobs, sources, loaded, request);
     await enqueueRun({ redis, prefix: at.prefix, store }, plan);
     return plan;
   };

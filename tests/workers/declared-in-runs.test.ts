@@ -1,84 +1,15 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { parse } from 'yaml';
 import { loadPolicySet } from '../../src/gates/load-policy.ts';
-import { PolicyFile } from '../../src/gates/policy-schema.ts';
 import { getJson } from '../../src/shared/blob-store.ts';
-import type { GivenFile, PolicySource } from '../../src/shared/definitions.ts';
+import type { GivenFile } from '../../src/shared/definitions.ts';
 import type { PhaseRecord } from '../../src/shared/run-record.ts';
 import { RoundEvidence } from '../../src/shared/round-evidence.ts';
-import { shippedText } from '../gates/support.ts';
 import { type Work, startFleetOf } from '../support/gate-fleet.ts';
+import { PHASE, RUN_CHECKS, check, overlayOf, policyOf, write } from '../support/small-project.ts';
 import { testRedis } from '../support/test-redis.ts';
 
-/** The shipped catalogue, with one policy of these gates. */
-function policyOf(gates: Readonly<Record<string, string>>): PolicySource {
-  const base = PolicyFile.parse(parse(shippedText()));
-  const phase = {
-    phase_name: 'Small',
-    phase_id: 'custom_component',
-    description: '',
-    success_criteria: {},
-    required_artifacts: [],
-    optional_artifacts: [],
-    exit_gates: Object.entries(gates).map(([gate, condition]) => ({ gate, condition, severity: 'BLOCKING' })),
-    metrics: [],
-  };
-  const file = {
-    ...base,
-    phases: { custom_component: phase },
-    bypass_rules: { ...base.bypass_rules, bypassable_gates: [], non_bypassable_gates: [] },
-  };
-  return { file: 'policies/phase_slos.yaml', text: JSON.stringify(file) };
-}
-
-/** Runs every check of the project, and writes what came of it as JUnit. */
-const RUN_CHECKS = `count=0; failed=0; cases=
-for check in checks/*.sh; do
-  count=$((count + 1))
-  if sh "$check"; then cases="$cases<testcase name='$check'/>"
-  else failed=$((failed + 1)); cases="$cases<testcase name='$check' file='$check'><failure message='wrong sum'/></testcase>"; fi
-done
-echo "<testsuites tests='$count' failures='$failed'><testsuite name='checks'>$cases</testsuite></testsuites>" > "$1"
-[ "$failed" -eq 0 ]`;
-
-const overlayOf = (argv: readonly string[]): PolicySource => ({
-  file: 'maestro.policies.yaml',
-  kind: 'overlay',
-  text: JSON.stringify({
-    apiVersion: 'maestro/v1',
-    extends: 'phase_slos',
-    measure: {
-      commands: [
-        {
-          id: 'checks',
-          argv,
-          produces: { path: 'junit.xml', format: 'junit' },
-          metrics: { test_pass_rate: { from: 'junit' }, test_count: { from: 'junit' } },
-        },
-        {
-          id: 'size',
-          argv: ['sh', '-c', 'printf \'{"lines": %s, "files": 1}\' "$(wc -l < src/add.sh)" > "$1"', 'sh', '{out}/size'],
-          produces: { path: 'size', format: 'json' },
-          metrics: { lines_of_code: { from: 'json', pointer: '/lines', examined: '/files' } },
-        },
-      ],
-    },
-  }),
-});
 const MEASURED = overlayOf(['sh', '-c', RUN_CHECKS, 'sh', '{out}/junit.xml']);
 const TESTED = policyOf({ tests_pass: 'test_pass_rate >= 1 AND test_count >= 2', small: 'lines_of_code <= 100' });
-const PHASE = { policy: 'custom_component', approvalRoles: [] };
-
-const write = async (tree: string, files: Readonly<Record<string, string>>): Promise<void> => {
-  for (const [name, text] of Object.entries(files)) {
-    await mkdir(dirname(join(tree, name)), { recursive: true });
-    await writeFile(join(tree, name), text);
-  }
-};
-const check = (left: number, right: number, sum: number): string =>
-  `[ "$(sh src/add.sh ${left} ${right})" = ${sum} ]\n`;
 const PROJECT = {
   'src/add.sh': 'echo $(( $1 + $2 ))\n',
   'checks/small.sh': check(1, 2, 3),

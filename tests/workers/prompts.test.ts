@@ -24,6 +24,7 @@ const input: WorkPromptInput = {
   plan: { inputs: { requirement: 'Shorten URLs' } },
   ancestors: [{ phase: 'design', persona: 'solution_architect', handoff: handoff('Use SQLite.') }],
   findings: [],
+  findingsOfOthers: [],
   policyText: 'test_coverage >= 0.8 (BLOCKING)',
   conflicts: [],
 };
@@ -63,6 +64,21 @@ describe('the prompt of a job that works', () => {
       '<finding rule="stub/empty-body" severity="error" metric="stub_rate">\nsrc/a.js:3:5: empty',
     );
     expect(userMessage).toContain('- "package.json"');
+  });
+
+  test('gives what is in files of others apart, with whose it is', () => {
+    const finding = (message: string, owner: string) =>
+      ({ rule: 'r', message, severity: 'error', file: 'a.js', persona: owner }) as const;
+    const { userMessage } = workPrompt({
+      ...input,
+      job: { ...JOB, round: 1 },
+      findings: [finding('mine', 'backend_developer')],
+      findingsOfOthers: [finding('theirs', 'qa_engineer')],
+    });
+    expect(userMessage).toMatch(
+      /for="backend_developer">\na\.js: mine[^]*in files of others[^]*for="qa_engineer">\na\.js: theirs/,
+    );
+    expect(workPrompt(input).userMessage).not.toContain('files of others');
   });
 
   test('marks what others wrote as data that cannot end its own tag', () => {

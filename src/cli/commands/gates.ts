@@ -5,6 +5,8 @@ import { evaluateSupplied, exitCodeOf } from '../../gates/evaluate-supplied.ts';
 import { type EvaluateInput, evaluatePhase } from '../../gates/evaluate.ts';
 import { findPolicy } from '../../gates/load-policy.ts';
 import { measurePhase } from '../../gates/measure.ts';
+import { addressFindings } from '../../gates/owners/address-findings.ts';
+import { projectOwners } from '../../gates/owners/project-owners.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
 import { suppliedReport } from '../../gates/reports/phase-report.ts';
 import { type ReportFormat, renderPhase } from '../../gates/reports/render.ts';
@@ -111,7 +113,8 @@ export async function gatesCommand(
       logger,
     });
     const verdict = evaluatePhase({ policySet, policy, phase, fallback, ...measured, ...beside });
-    terminal.out(renderPhase({ verdict, ...measured }, flags.format, terminal.outColors).trimEnd());
+    const findings = addressFindings(measured.findings, await projectOwners(root, logger));
+    terminal.out(renderPhase({ verdict, ...measured, findings }, flags.format, terminal.outColors).trimEnd());
     return exitCodeOf(verdict);
   } finally {
     await rm(scratch, { recursive: true, force: true });

@@ -112,6 +112,7 @@ export const claimFindings = (claims: readonly Claim[]): Finding[] =>
   claims
     .filter(({ contradicted }) => contradicted)
     .map(({ persona, claim, measured }) => ({
+      persona,
       rule: 'claims/contradicted',
       message: `${persona} says: ${claim}. But ${measured}`,
       severity: 'error',

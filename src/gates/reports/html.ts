@@ -1,5 +1,6 @@
 import type { PhaseStatus, RunStatus } from '../../shared/run-record.ts';
 import type { Finding, Measurement, PhaseVerdict } from '../../shared/verdict.ts';
+import { isAddressed } from '../owners/address-findings.ts';
 import { escapeMarkup as esc } from './markup.ts';
 import {
   type PhaseReport,
@@ -85,16 +86,19 @@ export const verdictHtml = (verdict: PhaseVerdict): string =>
     ]),
   );
 
-export const findingsHtml = (findings: readonly Finding[]): string =>
-  htmlTable(
-    ['severity', 'place', 'rule', 'message'],
+export function findingsHtml(findings: readonly Finding[]): string {
+  const isFor = isAddressed(findings);
+  return htmlTable(
+    ['severity', 'place', ...(isFor ? ['for'] : []), 'rule', 'message'],
     findings.map((finding) => [
       finding.severity,
       `<code>${esc(placeOf(finding))}</code>`,
+      ...(isFor ? [esc(finding.persona ?? '')] : []),
       `<code>${esc(finding.rule)}</code>`,
       esc(finding.message),
     ]),
   );
+}
 
 /** What each value rests on: collector, count examined, commands and reports. */
 export const measurementsHtml = (measurements: readonly Measurement[]): string =>

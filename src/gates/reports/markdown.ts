@@ -1,4 +1,5 @@
 import type { Finding, PhaseVerdict } from '../../shared/verdict.ts';
+import { isAddressed } from '../owners/address-findings.ts';
 import { escapeMarkdown } from './markup.ts';
 import { type PhaseReport, SIMULATED, placeOf, policyLine, rowsOf, verdictWords } from './phase-report.ts';
 
@@ -22,10 +23,17 @@ export const verdictTable = (verdict: PhaseVerdict): string[] =>
 export function findingsTable(findings: readonly Finding[]): string[] {
   const shown = findings.slice(0, MAX_FINDINGS);
   const more = findings.length - shown.length;
+  const isFor = isAddressed(findings);
   return [
     ...markdownTable(
-      ['severity', 'place', 'rule', 'message'],
-      shown.map((finding) => [finding.severity, placeOf(finding), finding.rule, finding.message]),
+      ['severity', 'place', ...(isFor ? ['for'] : []), 'rule', 'message'],
+      shown.map((finding) => [
+        finding.severity,
+        placeOf(finding),
+        ...(isFor ? [finding.persona ?? ''] : []),
+        finding.rule,
+        finding.message,
+      ]),
     ),
     ...(more > 0 ? [`... and ${more} more.`, ''] : []),
   ];

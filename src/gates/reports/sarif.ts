@@ -19,7 +19,9 @@ function findingResult(finding: Finding): Record<string, unknown> {
     ...(finding.file === undefined
       ? {}
       : { locations: [{ physicalLocation: { artifactLocation: { uri: uriOf(finding.file) }, ...region } }] }),
-    ...(finding.metric === undefined ? {} : { properties: { metric: finding.metric } }),
+    ...(finding.metric === undefined && finding.persona === undefined
+      ? {}
+      : { properties: { metric: finding.metric, persona: finding.persona } }),
   };
 }
 

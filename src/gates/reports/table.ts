@@ -1,3 +1,5 @@
+import type { Finding } from '../../shared/verdict.ts';
+import { isAddressed } from '../owners/address-findings.ts';
 import {
   type PhaseReport,
   type ReportRow,
@@ -62,12 +64,26 @@ export function tableReport(report: PhaseReport, colors: Colors): string {
 
 function findingLines({ findings }: PhaseReport, colors: Colors): string[] {
   if (findings.length === 0) return [];
-  const shown = findings.slice(0, MAX_FINDINGS).map((finding) => {
+  const line = (finding: Finding, indent: string): string => {
     const place = placeOf(finding);
-    return `  ${place === '' ? '' : `${visible(place)}: `}${visible(finding.message)} ${colors.dim(visible(finding.rule))}`;
+    return `${indent}${place === '' ? '' : `${visible(place)}: `}${visible(finding.message)} ${colors.dim(visible(finding.rule))}`;
+  };
+  const isFor = isAddressed(findings);
+  const names = [...new Set(findings.map(({ persona }) => persona ?? ''))].toSorted((a, b) =>
+    a === '' || b === '' ? Number(a === '') - Number(b === '') : Number(a > b) - Number(a < b),
+  );
+  const groups = names.map((name) => ({ name, own: findings.filter(({ persona = '' }) => persona === name) }));
+  const shown = groups.flatMap(({ name, own }) => {
+    const most = Math.ceil(MAX_FINDINGS / groups.length);
+    const more = own.length - most;
+    const indent = isFor ? '    ' : '  ';
+    return [
+      ...(isFor ? [`  ${name === '' ? 'for nobody in particular' : `for ${visible(name)}`}`] : []),
+      ...own.slice(0, most).map((finding) => line(finding, indent)),
+      ...(more > 0 ? [`${indent}... and ${more} more`] : []),
+    ];
   });
-  const more = findings.length - shown.length;
-  return ['', colors.bold(`Findings (${findings.length})`), ...shown, ...(more > 0 ? [`  ... and ${more} more`] : [])];
+  return ['', colors.bold(`Findings (${findings.length})`), ...shown];
 }
 
 const paints = (colors: Colors): Record<ReportRow['outcome'] | PhaseReport['verdict']['verdict'], Paint> => ({

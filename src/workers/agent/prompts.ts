@@ -34,6 +34,8 @@ interface PromptInput {
 export interface WorkPromptInput extends PromptInput {
   /** What the gate blocked the last round for; empty in the first round. */
   findings: readonly Finding[];
+  /** The same in files of the other personas of the phase, who are given these first. */
+  findingsOfOthers: readonly Finding[];
   /** The gates the work will be measured by: conditions, thresholds, artifacts with their paths and sections. */
   policyText: string;
   /** Files that two earlier phases changed in different ways. */
@@ -78,8 +80,13 @@ const handoffText = ({ handoff }: AncestorHandoff): string =>
 function findingText(finding: Finding): string {
   const place = [finding.file, finding.line, finding.column].filter((part) => part !== undefined).join(':');
   const text = [place, finding.message].filter(Boolean).join(': ');
-  const { rule, severity, metric } = finding;
-  return taggedBlock('finding', text, { rule, severity, ...(metric === undefined ? {} : { metric }) });
+  const { rule, severity, metric, persona } = finding;
+  return taggedBlock('finding', text, {
+    rule,
+    severity,
+    ...(metric === undefined ? {} : { metric }),
+    ...(persona === undefined ? {} : { for: persona }),
+  });
 }
 
 /** Parts of the first user message, by name, so that a prompt that is too long can say what makes it so. */
@@ -127,7 +134,7 @@ const describe = (phase: PromptInput['phase']): string => (phase.description ===
 
 /** The prompt of a job that writes: nothing of what came before is left out, however long it is. */
 export function workPrompt(input: WorkPromptInput): AgentPrompt {
-  const { persona, phase, findings, conflicts, job } = input;
+  const { persona, phase, findings, findingsOfOthers, conflicts, job } = input;
   const deliverables = Object.entries(persona.deliverables).map(
     ([name, { paths, description }]) =>
       `- ${name}: ${paths.join(', ')}${description === undefined ? '' : ` (${description})`}`,
@@ -147,6 +154,11 @@ export function workPrompt(input: WorkPromptInput): AgentPrompt {
         ? ''
         : `This is round ${job.round + 1}. The gate did not pass the last round, and this is what was found. ` +
           `Your files are as you left them. Mend the causes, then measure again:\n\n${findings.map(findingText).join('\n')}`,
+    findingsOfOthers:
+      findingsOfOthers.length === 0
+        ? ''
+        : 'These are in files of others in this phase, who mend them at the same time. Leave those files to them, and ' +
+          `mend what in your own files causes them:\n\n${findingsOfOthers.map(findingText).join('\n')}`,
   };
   return assemble(input, systemOf(persona, WORK_RULES), parts);
 }

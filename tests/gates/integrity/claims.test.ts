@@ -73,7 +73,7 @@ describe('a job is not done, whatever it says,', () => {
     expect(check.message).toMatch(reason);
     expect(integrityErrors([check])).toHaveLength(1);
     expect(claimFindings(claims)).toEqual([
-      expect.objectContaining({ rule: 'claims/contradicted', severity: 'error' }),
+      expect.objectContaining({ rule: 'claims/contradicted', severity: 'error', persona: 'backend_developer' }),
     ]);
   });
 
