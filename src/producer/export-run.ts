@@ -52,15 +52,14 @@ export async function exportRun(of: {
 async function handedOn(store: RunStore, runId: RunId): Promise<Source[]> {
   const plan = await store.getPlan(runId);
   const records = await store.getPhases(runId);
-  const statusOf = new Map(records.map(({ phase, status }) => [phase, status]));
-  const hasWork = (name: string): boolean => {
-    const status = statusOf.get(name);
-    return status !== undefined && status !== 'skipped' && OPEN_PHASE.includes(status);
-  };
+  const recordOf = new Map(records.map((record) => [record.phase, record]));
+  const isPassedBy = (name: string): boolean =>
+    recordOf.get(name)?.status === 'skipped' && recordOf.get(name)?.bundle === null;
+  const hasWork = (name: string): boolean =>
+    OPEN_PHASE.some((status) => status === recordOf.get(name)?.status) && !isPassedBy(name);
   // What a skipped phase was given is built on by whoever builds on it.
   const needsOf = new Map(plan.phases.map(({ name, needs }) => [name, needs]));
-  const behind = (name: string): string[] =>
-    statusOf.get(name) === 'skipped' ? (needsOf.get(name) ?? []).flatMap(behind) : [name];
+  const behind = (name: string): string[] => (isPassedBy(name) ? (needsOf.get(name) ?? []).flatMap(behind) : [name]);
   const builtOn = new Set(
     plan.phases.filter(({ name }) => hasWork(name)).flatMap(({ needs }) => needs.flatMap(behind)),
   );

@@ -1,5 +1,13 @@
 import { z } from 'zod';
 
+const OutputScalar = z.union([z.string(), z.number(), z.boolean()]);
+/** A value, an object of values, or a list of either. */
+const OutputValue = z.union([
+  OutputScalar,
+  z.record(z.string(), OutputScalar),
+  z.array(z.union([OutputScalar, z.record(z.string(), OutputScalar)])).max(1_000),
+]);
+
 /** What a persona says of its work when it is done. Recorded as a claim; no gate ever reads it. */
 export const Handoff = z.strictObject({
   summary: z.string().min(1).max(200_000),
@@ -9,6 +17,8 @@ export const Handoff = z.strictObject({
   open_questions: z.array(z.string()).default([]),
   /** Free statements such as "all tests pass"; compared with what was measured, never believed. */
   claims: z.array(z.string()).default([]),
+  /** Values by name, for the conditions and lists of later phases; no gate reads them. */
+  outputs: z.record(z.string(), OutputValue).optional(),
 });
 export type Handoff = z.infer<typeof Handoff>;
 

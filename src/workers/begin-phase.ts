@@ -1,26 +1,57 @@
 import { FleetError } from '../shared/errors.ts';
-import type { PersonaJob } from '../shared/jobs.ts';
-import { OPEN_PHASE, type PlannedPhase, TERMINAL_PHASE } from '../shared/run-record.ts';
-import type { Fence, RunStore } from '../shared/run-store.ts';
+import type { GateJob, PersonaJob } from '../shared/jobs.ts';
+import { OPEN_PHASE, type PlannedPhase, type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
+import type { Fence } from '../shared/run-store.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 import { settleEndedPhase } from './control-jobs.ts';
+import { unmetCondition } from './phase-conditions.ts';
+import type { WorkerContext } from './worker-context.ts';
 
-/** Starts the phase, unless a phase it needs has not passed: then it ends here as `not_started`. */
+interface Beginning {
+  data: Pick<PersonaJob | GateJob, 'runId' | 'generation' | 'phase'>;
+  fence: Fence;
+}
+
+/**
+ * Starts the phase, unless a phase it needs has not passed: then it ends here as `not_started`; or a condition of it
+ * does not hold: then it is `skipped`. A condition without a result blocks it. Throws when the phase has ended and
+ * hands nothing on.
+ */
 export async function beginPhase(
-  store: RunStore,
-  { data, fence }: { data: PersonaJob; fence: Fence },
+  ctx: Pick<WorkerContext, 'store' | 'blobs'>,
+  { data, fence }: Beginning,
+  plan: RunPlan,
   phase: PlannedPhase,
-): Promise<void> {
-  const record = await store.getPhase(data.runId, data.phase);
-  if (TERMINAL_PHASE.includes(record.status))
-    throw new FleetError('PHASE_NOT_PASSED', `${record.status}: ${record.reason}`);
-  const needed = await Promise.all(phase.needs.map((need) => settleEndedPhase(store, data.runId, need, fence)));
+): Promise<'begun' | 'skipped'> {
+  const { store } = ctx;
+  const { runId } = data;
+  const record = await store.getPhase(runId, phase.name);
+  if (record.status === 'skipped') return 'skipped';
+  if (TERMINAL_PHASE.includes(record.status)) throw ended(record.status, record.reason);
+  const end = async (status: 'not_started' | 'blocked', reason: string): Promise<never> => {
+    await movePhase(store, runId, phase.name, status, { reason, fence });
+    throw ended(status, reason);
+  };
+  const needed = await Promise.all(phase.needs.map((need) => settleEndedPhase(store, runId, need, fence)));
   const closed = needed.filter((need) => !OPEN_PHASE.includes(need.status));
   if (closed.length > 0) {
-    const reason = closed.map((need) => `${need.phase} is ${need.status.replaceAll('_', ' ')}`).join(', ');
-    await movePhase(store, data.runId, data.phase, 'not_started', { reason, fence });
-    throw new FleetError('PHASE_NOT_PASSED', `not_started: ${reason}`);
+    const reasons = closed.map((need) => `${need.phase} is ${need.status.replaceAll('_', ' ')}`);
+    return end('not_started', reasons.join(', '));
   }
-  if (record.status === 'waiting') await movePhase(store, data.runId, data.phase, 'running', { fence });
-  await moveRun(store, data.runId, 'running', { from: ['queued'], fence });
+  if (record.status === 'waiting') {
+    const unmet = await unmetCondition(ctx, plan, phase).catch((err: unknown) => {
+      if (err instanceof FleetError && err.code === 'BAD_INPUT') return end('blocked', err.message);
+      throw err;
+    });
+    if (unmet !== undefined) {
+      await movePhase(store, runId, phase.name, 'skipped', { reason: `\`if: ${unmet}\` does not hold`, fence });
+      return 'skipped';
+    }
+    await movePhase(store, runId, phase.name, 'running', { fence });
+  }
+  await moveRun(store, runId, 'running', { from: ['queued'], fence });
+  return 'begun';
 }
+
+const ended = (status: string, reason: string): FleetError =>
+  new FleetError('PHASE_NOT_PASSED', `${status}: ${reason}`);

@@ -106,12 +106,20 @@ export function runOutcome(phases: readonly PhaseRecord[]): { status: RunStatus;
   if (blocked.length > 0) return { status: 'blocked', reason: named(blocked) };
   const stranded = having('not_started', 'waiting', 'running', 'awaiting_approval');
   if (stranded.length > 0) return { status: 'failed', reason: named(stranded) };
-  const notGated = having('not_gated');
-  const warned = having('passed_with_warnings');
-  if (warned.length === 0 && notGated.length === 0) return { status: 'passed', reason: '' };
+  const skipped = having('skipped');
   const notes = [
-    ...(warned.length > 0 ? [`warnings in ${warned.map((phase) => phase.phase).join(', ')}`] : []),
-    ...(notGated.length > 0 ? [`not gated: ${notGated.map((phase) => phase.phase).join(', ')}`] : []),
+    ['warnings in', having('passed_with_warnings')],
+    ['not gated:', having('not_gated')],
+    // A run in which nothing ran has proven nothing.
+    ['nothing ran; skipped:', skipped.length === phases.length ? skipped : []],
+  ] as const;
+  const doubts = notes.filter(([, which]) => which.length > 0);
+  const told = [
+    ...doubts,
+    ...(skipped.length > 0 && skipped.length < phases.length ? [['skipped:', skipped] as const] : []),
   ];
-  return { status: 'passed_with_warnings', reason: notes.join('; ') };
+  return {
+    status: doubts.length === 0 ? 'passed' : 'passed_with_warnings',
+    reason: told.map(([words, which]) => `${words} ${which.map((phase) => phase.phase).join(', ')}`).join('; '),
+  };
 }

@@ -16,6 +16,7 @@ import {
   type PlannedPhase,
   type RunPlan,
   TERMINAL_PHASE,
+  inputsOf,
 } from '../shared/run-record.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
@@ -139,7 +140,7 @@ const runContext = (gate: Gate): RunContext => ({
   judgements: [],
   phaseStartedAt: gate.record.startedAt ?? undefined,
   round: gate.round,
-  inputs: gate.plan.inputs,
+  inputs: inputsOf(gate.plan, gate.phase.prefix),
 });
 
 async function measureRound(gate: Gate, results: readonly PersonaResult[]): Promise<Measured> {

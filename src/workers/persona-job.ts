@@ -1,8 +1,6 @@
 import { join } from 'node:path';
 import { describePolicy } from '../gates/describe-policy.ts';
-import { evaluatePhase } from '../gates/evaluate.ts';
 import { judgementMetrics } from '../gates/load-policy.ts';
-import { measurePhase } from '../gates/measure.ts';
 import { findingsFor } from '../gates/owners/address-findings.ts';
 import { getJson, putJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
@@ -13,7 +11,7 @@ import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { priceOf } from '../shared/model-config.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
-import { type PhaseRecord, type PlannedPhase, type RunPlan, addUsage } from '../shared/run-record.ts';
+import { type PhaseRecord, type PlannedPhase, type RunPlan, addUsage, inputsOf } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
@@ -23,8 +21,9 @@ import { type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoin
 import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
 import { createToolBox } from './agent/tools.ts';
 import { beginPhase } from './begin-phase.ts';
-import { JUDGEMENT_COLLECTORS, inScratch } from './gate-measure.ts';
-import { gateText, verdictFindings } from './gate-text.ts';
+import { inScratch } from './gate-measure.ts';
+import { verdictFindings } from './gate-text.ts';
+import { gatesNow } from './gates-now.ts';
 import { RunAccount } from './models/budget.ts';
 import { openProvider } from './models/provider.ts';
 import { neededSources } from './needed-sources.ts';
@@ -64,14 +63,17 @@ interface Job extends PersonaAttempt {
   loaded: LoadedDefinitions;
 }
 
-/** Does the work of one persona in one phase, or a review of it, and hands over a commit or a judgement. */
-export async function doPersonaJob(ctx: WorkerContext, attempt: PersonaAttempt): Promise<PersonaResult> {
+/**
+ * Does the work of one persona in one phase, or a review of it, and hands over a commit or a judgement; null when the
+ * phase is skipped.
+ */
+export async function doPersonaJob(ctx: WorkerContext, attempt: PersonaAttempt): Promise<PersonaResult | null> {
   const { data } = attempt;
   const plan = await ctx.store.getPlan(data.runId);
   const phase = plan.phases.find((planned) => planned.name === data.phase);
   if (phase === undefined)
     throw new FleetError('INTERNAL', `run ${data.runId} has no phase "${data.phase}" in its plan`);
-  await beginPhase(ctx.store, attempt, phase);
+  if ((await beginPhase(ctx, attempt, plan, phase)) === 'skipped') return null;
   const loaded = await ctx.definitions.get(plan.definitions);
   const persona = findPersona(loaded.definitions.personas, data.persona);
   if (persona === undefined)
@@ -98,9 +100,12 @@ async function reportFault(ctx: WorkerContext, { data, fence, attempt }: Persona
   const { phase, persona, round } = data;
   const message = err instanceof FleetError ? `${err.code}: ${err.message}` : String(err);
   const final = attempt.isLast || (err instanceof FleetError && !err.retry);
-  await ctx.store.append(
+  const event = { type: 'persona.fault', phase, persona, round, attempt: attempt.number, message, final } as const;
+  // Faults are counted apart from rework: one is a worker's or a model's bad luck, the other what a gate found.
+  await ctx.store.updatePhase(
     data.runId,
-    [{ type: 'persona.fault', phase, persona, round, attempt: attempt.number, message, final }],
+    phase,
+    (record) => ({ next: { ...record, faults: record.faults + 1 }, events: [event] }),
     fence,
   );
 }
@@ -151,7 +156,7 @@ async function author(
     job: jobLine(job),
     persona,
     phase,
-    plan,
+    plan: { inputs: inputsOf(plan, phase.prefix) },
     ancestors: await ancestorsOf(job),
     ...(await findingsOf(job)),
     conflicts: at.conflicts,
@@ -163,7 +168,18 @@ async function author(
     root: workspace.dir,
     tools: persona.tools,
     finalTool: HAND_OFF,
-    runGates: (signal) => gatesNow(job, workspace, at.scratch, signal),
+    runGates: (signal) =>
+      gatesNow(job.ctx, {
+        plan,
+        phase,
+        loaded,
+        round: data.round,
+        inputs: inputsOf(plan, phase.prefix),
+        workspace,
+        checkpoint: () => checkpoint(job, workspace),
+        scratch: at.scratch,
+        signal,
+      }),
     saved,
   });
   const commit = await workspace.commitAll({
@@ -216,6 +232,10 @@ const signature = (persona: Persona): { author: { name: string; email: string };
   date: new Date().toISOString(),
 });
 
+/** The files as they are now, in a commit of the job's own; the work that is handed off is one commit all the same. */
+const checkpoint = (job: Job, workspace: Workspace): Promise<string | null> =>
+  workspace.commitAll({ message: 'Checkpoint', trailers: {}, ...signature(job.persona) });
+
 /**
  * The conversation as it stood when the last worker was stopped, with the files that belong to it.
  * A worker that is killed costs at most the call that was under way.
@@ -223,7 +243,7 @@ const signature = (persona: Persona): { author: { name: string; email: string };
 async function savedWork(job: Job, workspace: Workspace): Promise<SavedWork> {
   const { ctx, plan } = job;
   const snapshot = async (): Promise<SavedTree> => {
-    await workspace.commitAll({ message: 'Checkpoint', trailers: {}, ...signature(job.persona) });
+    await checkpoint(job, workspace);
     return workspace.bundle();
   };
   const saved = await openSavedWork({
@@ -256,7 +276,7 @@ async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
     job: jobLine(job),
     persona,
     phase,
-    plan,
+    plan: { inputs: inputsOf(plan, phase.prefix) },
     metrics: asked,
     ancestors: await ancestorsOf(job),
   });
@@ -396,40 +416,4 @@ async function findingsOf(job: Job): Promise<Pick<WorkPromptInput, 'findings' | 
   const verdict = record.rounds.find((known) => known.round === data.round - 1)?.verdict;
   const { own, others } = findingsFor(evidence.findings, data.persona, phase.personas);
   return { findings: [...(verdict === undefined ? [] : verdictFindings(verdict)), ...own], findingsOfOthers: others };
-}
-
-/** Measures the work tree as it is now, for the `run_gates` tool. */
-async function gatesNow(job: Job, workspace: Workspace, scratch: string, signal: AbortSignal): Promise<string> {
-  const { ctx, plan, phase, loaded, data } = job;
-  if (phase.policy === null) return 'This phase is not gated.';
-  const record = await ctx.store.getPhase(plan.runId, phase.name);
-  const measured = await measurePhase({
-    root: workspace.dir,
-    scratch,
-    phase: phase.name,
-    policySet: loaded.policySet,
-    policy: phase.policy,
-    sandbox: ctx.sandbox,
-    run: {
-      approvals: [],
-      judgements: [],
-      phaseStartedAt: record.startedAt ?? undefined,
-      round: data.round,
-      inputs: plan.inputs,
-      given: loaded.given,
-    },
-    ...ctx.measuring,
-    skipCollectors: JUDGEMENT_COLLECTORS,
-    signal,
-    logger: ctx.logger,
-  });
-  const verdict = evaluatePhase({
-    policySet: loaded.policySet,
-    policy: phase.policy,
-    phase: phase.name,
-    fallback: phase.policyFallback,
-    measurements: measured.measurements,
-    artifacts: measured.artifacts,
-  });
-  return gateText(verdict, measured.findings);
 }

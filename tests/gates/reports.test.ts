@@ -189,6 +189,7 @@ describe('the report of a run', () => {
     reason: '',
     round: 1,
     firstRound: 0,
+    faults: 0,
     rounds: [round(0, blocked.verdict), round(1, bypassed)],
     commit: null,
     bundle: null,

@@ -75,7 +75,7 @@ export async function startFleetOf(at: TestRedis, work: Work) {
         const plan = await store.getPlan(data.runId);
         const phase = plan.phases.find((planned) => planned.name === data.phase);
         if (phase === undefined) throw new Error('no such phase');
-        await beginPhase(worker.store, attempt, phase);
+        if ((await beginPhase(worker, attempt, plan, phase)) === 'skipped') return null;
         const dir = await tempFolder();
         const sources =
           data.base === null ? await neededSources(store, data.runId, phase) : [{ label: phase.name, ...data.base }];

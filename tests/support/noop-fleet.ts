@@ -1,4 +1,5 @@
 import { onTestFinished } from 'vitest';
+import type { Handoff } from '../../src/shared/handoff.ts';
 import { type Redis, connectRedis } from '../../src/shared/redis.ts';
 import type { PhaseStatus } from '../../src/shared/run-record.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
@@ -26,6 +27,8 @@ interface Behaviour {
   judge?: (phase: string) => void;
   /** Called for each persona job; may throw or take its time. */
   work?: (phase: string, attempt: number, runId: string, persona: string, round: number) => Promise<void> | void;
+  /** The outputs a phase hands over. */
+  outputs?: (phase: string) => Handoff['outputs'];
   personas?: readonly string[];
   concurrency?: number;
 }
@@ -42,6 +45,7 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
       await behaviour.work?.(name, attempt, plan.runId, persona, round);
       log.push(`${name}-`);
     },
+    outputs: ({ phase: { name } }) => behaviour.outputs?.(name),
     verdict: ({ plan, phase: { name }, round }) => {
       behaviour.judge?.(name);
       return behaviour.verdictOf?.(plan.runId, name, round) ?? behaviour.verdicts?.[name] ?? 'passed';

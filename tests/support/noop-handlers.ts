@@ -1,4 +1,6 @@
+import { putJson } from '../../src/shared/blob-store.ts';
 import { FleetError } from '../../src/shared/errors.ts';
+import type { Handoff } from '../../src/shared/handoff.ts';
 import { readConfig } from '../../src/shared/config.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { newRunId } from '../../src/shared/names.ts';
@@ -77,6 +79,8 @@ export interface NoopWork extends NoopStep {
 export interface Behaviour {
   /** Does the work; may throw or take its time. */
   work?: (step: NoopWork) => Promise<void> | void;
+  /** The outputs it hands over. */
+  outputs?: (step: NoopWork) => Handoff['outputs'];
   /** What the gate says; `passed` when absent. May throw. A blocked phase with rework left is reworked. */
   verdict?: (step: NoopStep) => Promise<PhaseStatus> | PhaseStatus;
   /** Called between the reading and the writing of what a fenced step commits. */
@@ -98,15 +102,17 @@ export function noopHandlers(behaviour: Behaviour): FleetHandlers {
       const plan = await ctx.store.getPlan(data.runId);
       const phase = plannedPhase(plan, data.phase);
       const step: NoopWork = { ctx, plan, phase, round, lock: fence, persona, attempt: attempt.attempt.number };
-      await beginPhase(ctx.store, attempt, phase);
+      if ((await beginPhase(ctx, attempt, plan, phase)) === 'skipped') return null;
       await behaviour.work?.(step);
+      const outputs = behaviour.outputs?.(step);
+      const handoff = outputs === undefined ? NO_BLOB : await putJson(ctx.blobs, { summary: 'nothing', outputs });
       await ctx.store.updatePhase(
         plan.runId,
         phase.name,
         (record) => {
           behaviour.inCommit?.(step);
           return {
-            next: { ...record, handoffs: { ...record.handoffs, [persona]: NO_BLOB } },
+            next: { ...record, handoffs: { ...record.handoffs, [persona]: handoff } },
             events: [{ type: 'persona.done', phase: phase.name, persona, kind, round, summary: '', simulated: true }],
           };
         },
@@ -119,7 +125,7 @@ export function noopHandlers(behaviour: Behaviour): FleetHandlers {
         round,
         commit: null,
         bundle: null,
-        handoff: NO_BLOB,
+        handoff,
         transcript: NO_BLOB,
         findings: [],
         usage: NO_USAGE,

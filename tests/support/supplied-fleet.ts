@@ -256,7 +256,7 @@ function personaHandler(of: SuppliedFleetOptions & { policySet: PolicySet; log: 
       const handoff = await putJson(ctx.blobs, { judgements });
       return { ...common, commit: null, bundle: null, handoff, transcript };
     }
-    await beginPhase(ctx.store, attempt, phase);
+    if ((await beginPhase(ctx, attempt, plan, phase)) === 'skipped') return null;
     const parent = join(ctx.config.home, 'persona-work');
     await mkdir(parent, { recursive: true });
     const { base } = data;

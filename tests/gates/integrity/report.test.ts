@@ -30,6 +30,7 @@ test('the report of a run shows each claim beside what was measured, and each ch
     reason: '',
     round: 0,
     firstRound: 0,
+    faults: 0,
     rounds: [{ round: 0, verdict, findings: 0, evidence: blob, at }],
     commit: null,
     bundle: null,
