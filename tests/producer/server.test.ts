@@ -231,48 +231,6 @@ describe('changing runs over HTTP', () => {
   });
 });
 
-describe('a run is controlled over HTTP', () => {
-  it('pauses and resumes it, and says when there was nothing to do', async () => {
-    const plan = planOf(['design']);
-    await store.createRun(plan);
-    const path = `/api/runs/${plan.runId}`;
-    expect(await json(post(`${path}/pause`, { reason: 'lunch' }))).toEqual({
-      runId: plan.runId,
-      status: 'paused',
-      paused: true,
-    });
-    expect(await json(post(`${path}/pause`, {}))).toMatchObject({ paused: false });
-    expect(await json(post(`${path}/resume`, {}))).toEqual({
-      runId: plan.runId,
-      generation: 0,
-      phases: [],
-      changed: true,
-    });
-    expect(await json(post(`${path}/resume`, {}))).toMatchObject({ changed: false });
-    expect((await store.getRun(plan.runId)).status).toBe('queued');
-  });
-
-  it('takes an ended run up again, and refuses what makes no sense with the reason', async () => {
-    const plan = planOf(['design']);
-    await store.createRun(plan);
-    const path = `/api/runs/${plan.runId}`;
-    expect((await problem(await post(`${path}/retry`, { phase: 'design' }))).detail).toMatch(/when the run has ended/);
-    await post(`${path}/cancel`, {});
-    expect((await problem(await post(`${path}/pause`, {}))).status).toBe(409);
-    const again = await post(`${path}/retry`, { phase: 'design' });
-    expect([again.status, await again.json()]).toEqual([
-      202,
-      { runId: plan.runId, generation: 1, phases: ['design'], changed: true },
-    ]);
-    const queue = new Queue('runs', { connection: redis, prefix });
-    const root = await queue.getJob(jobIds.run({ runId: plan.runId, generation: 1 }));
-    expect(await root?.getState()).toBe('waiting-children');
-    await queue.close();
-    for (const body of [{}, { phase: 'design', from: 'design' }, { phase: '../x' }])
-      expect((await post(`${path}/retry`, body)).status).toBe(400);
-  });
-});
-
 describe('what cannot be asked', () => {
   it('answers problem documents for malformed, oversized and misdirected requests', async () => {
     const refused = async (response: Promise<Response>, status: number): Promise<void> => {

@@ -171,6 +171,22 @@ describe('a checkpoint', () => {
     }
   });
 
+  test('is where a pause leaves the conversation: no call is made after it, and none is bought twice', async () => {
+    const server = await playing(turns);
+    const store = memoryStore();
+    let left = 2;
+    const pausePoint = (): void => {
+      left -= 1;
+      if (left < 0) throw new Error('paused');
+    };
+    const root = await tempFolder();
+    await expect(runWith(server.url, { checkpoint: store, pausePoint, root })).rejects.toThrow('paused');
+    expect(server.requests).toBe(2);
+    const resumed = await runWith(server.url, { checkpoint: memoryStore(store.saved.at(-1) ?? null), root });
+    expect(resumed.calls).toHaveLength(3);
+    expect(server.requests).toBe(3);
+  });
+
   test('of another conversation is not gone on with, and its calls stay on the record', async () => {
     const server = await playing(turns);
     const store = memoryStore();
