@@ -3,8 +3,11 @@ import { lstat, mkdir, readFile, readdir, readlink, realpath, writeFile } from '
 import { dirname, join, sep } from 'node:path';
 import { z } from 'zod';
 import { errorMessage } from '../shared/errors.ts';
+import type { Logger } from '../shared/logger.ts';
+import { IntegrityCheck } from '../shared/round-evidence.ts';
 import { Finding, Measurement } from '../shared/verdict.ts';
 import type { CollectContext, Collector } from './collector.ts';
+import type { Report } from './harvest-reports.ts';
 import type { CollectorRun } from './run-collector.ts';
 import type { SealedCache } from './sealed-cache.ts';
 import { type ToolFingerprint, toolFingerprint } from './tool-fingerprint.ts';
@@ -12,13 +15,16 @@ import { type ToolFingerprint, toolFingerprint } from './tool-fingerprint.ts';
 const MAX_REPORT_BYTES = 8 * 1024 ** 2;
 const KEY_VERSION = 1;
 
+const KeptReports = z.array(z.strictObject({ name: z.string(), base64: z.string() }));
+type KeptReports = z.infer<typeof KeptReports>;
 const Kept = z.strictObject({
   /** When it was measured. */
   at: z.string(),
   measurements: z.array(Measurement),
   findings: z.array(Finding),
-  reports: z.array(z.strictObject({ name: z.string(), base64: z.string() })),
+  reports: KeptReports,
 });
+const KeptIntegrity = Kept.omit({ measurements: true }).extend({ checks: z.array(IntegrityCheck) });
 
 export type MeasuredContext = Omit<CollectContext, 'outDir' | 'signal'>;
 
@@ -79,6 +85,16 @@ export async function besideTree(root: string): Promise<string | undefined> {
 
 const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : Number(a.name > b.name));
 
+/** Checks of integrity with their reports; only what no limit cut short is kept. */
+export interface CheckedWork {
+  checks: IntegrityCheck[];
+  findings: Finding[];
+  reports: Report[];
+  isWhole: boolean;
+}
+
+const SAME_WORK = 'the same files were held against the same base with the same tools, settings and sandbox';
+
 /** A result, and how to keep it for the next time once nothing speaks against it. */
 export interface ReusableRun extends CollectorRun {
   keep?: () => Promise<void>;
@@ -116,6 +132,46 @@ export class MeasureCache {
     return isLasting(run) ? { ...run, keep } : run;
   }
 
+  /**
+   * The checks of an earlier comparison of the same work with the same base, or new ones. `about` names everything that
+   * they depend on beside the tools and what lies beside the tree; undefined where they depend on what cannot be named.
+   */
+  async reuseChecks(
+    input: { root: string; reportsDir: string; logger: Logger; about: () => Promise<object | undefined> },
+    check: () => Promise<CheckedWork>,
+  ): Promise<CheckedWork> {
+    const keyOf = async (): Promise<string | undefined> => {
+      const surroundings = await this.#surroundingsOf(input.root);
+      const about = await input.about();
+      if (surroundings === undefined || about === undefined) return undefined;
+      return JSON.stringify({ format: KEY_VERSION, integrity: about, ...surroundings });
+    };
+    const key = await keyOf();
+    if (key === undefined) return check();
+    const kept = KeptIntegrity.safeParse(await this.#sealed.read(key));
+    if (kept.success) {
+      const { at, checks, findings, reports } = kept.data;
+      const note = { kind: 'record' as const, summary: `reused from ${at}, when ${SAME_WORK}` };
+      return {
+        checks: checks.map((each) => ({ ...each, evidence: [...each.evidence, note] })),
+        findings,
+        reports: await writeReports(reports, input.reportsDir),
+        isWhole: true,
+      };
+    }
+    const work = await check();
+    const at = new Date().toISOString();
+    // The work, or what lies beside it, may have changed while it was checked.
+    if (work.isWhole && (await keyOf()) === key)
+      await this.#write(key, work.reports, input.logger, (reports) => ({
+        at,
+        checks: work.checks,
+        findings: work.findings,
+        reports,
+      }));
+    return work;
+  }
+
   async #keyOf({
     collector,
     context,
@@ -126,22 +182,35 @@ export class MeasureCache {
     if (collector.cacheable !== true) return undefined;
     // Advisories age by themselves: what they said yesterday must be judged anew.
     if (context.run.given?.advisories !== undefined) return undefined;
-    const [root, folder] = await Promise.all([realpath(context.root), realpath(this.#sealed.folder)]);
-    if (`${folder}${sep}`.startsWith(`${root}${sep}`)) return undefined;
-    const beside = await besideTree(root);
-    return beside === undefined
-      ? undefined
-      : measurementKey(collector, context, { tools: await toolFingerprint(this.#toolCache), beside });
+    const surroundings = await this.#surroundingsOf(context.root);
+    return surroundings && measurementKey(collector, context, surroundings);
   }
 
-  async #keep(key: string, at: string, run: CollectorRun, { logger }: MeasuredContext): Promise<void> {
-    if (run.reports.reduce((sum, report) => sum + report.bytes, 0) > MAX_REPORT_BYTES) return;
+  /** What a result depends on beside the files of the tree; undefined where that cannot be told. */
+  async #surroundingsOf(measured: string): Promise<{ tools: ToolFingerprint; beside: string } | undefined> {
+    const [root, folder] = await Promise.all([realpath(measured), realpath(this.#sealed.folder)]);
+    if (`${folder}${sep}`.startsWith(`${root}${sep}`)) return undefined;
+    const beside = await besideTree(root);
+    return beside === undefined ? undefined : { tools: await toolFingerprint(this.#toolCache), beside };
+  }
+
+  #keep(key: string, at: string, run: CollectorRun, { logger }: MeasuredContext): Promise<void> {
+    const { measurements, findings } = run;
+    return this.#write(key, run.reports, logger, (reports) => ({ at, measurements, findings, reports }));
+  }
+
+  async #write(
+    key: string,
+    reports: readonly Report[],
+    logger: Logger,
+    keptWith: (reports: KeptReports) => z.infer<typeof Kept> | z.infer<typeof KeptIntegrity>,
+  ): Promise<void> {
+    if (reports.reduce((sum, report) => sum + report.bytes, 0) > MAX_REPORT_BYTES) return;
     try {
-      const reports = await Promise.all(
-        run.reports.map(async ({ name, path }) => ({ name, base64: (await readFile(path)).toString('base64') })),
+      const texts = await Promise.all(
+        reports.map(async ({ name, path }) => ({ name, base64: (await readFile(path)).toString('base64') })),
       );
-      const kept: z.infer<typeof Kept> = { at, measurements: run.measurements, findings: run.findings, reports };
-      await this.#sealed.write(key, kept);
+      await this.#sealed.write(key, keptWith(texts));
     } catch (err) {
       // The measurement stands; only the next one takes longer.
       logger.warn({ reason: errorMessage(err) }, 'a measurement could not be kept for reuse');
@@ -161,15 +230,6 @@ async function revive(
   { at, measurements, findings, reports }: z.infer<typeof Kept>,
   reportsDir: string,
 ): Promise<CollectorRun> {
-  const written = await Promise.all(
-    reports.map(async ({ name, base64 }) => {
-      const bytes = Buffer.from(base64, 'base64');
-      const path = join(reportsDir, name);
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, bytes);
-      return { name, path, sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length };
-    }),
-  );
   const note = {
     kind: 'record' as const,
     summary: `reused from ${at}, when the same files were measured with the same collector, settings, tools and sandbox`,
@@ -180,8 +240,20 @@ async function revive(
       evidence: [...each.evidence, { ...note, tree: treeOf(each) }],
     })),
     findings,
-    reports: written,
+    reports: await writeReports(reports, reportsDir),
   };
+}
+
+function writeReports(reports: KeptReports, reportsDir: string): Promise<Report[]> {
+  return Promise.all(
+    reports.map(async ({ name, base64 }) => {
+      const bytes = Buffer.from(base64, 'base64');
+      const path = join(reportsDir, name);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, bytes);
+      return { name, path, sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length };
+    }),
+  );
 }
 
 const treeOf = (measurement: Measurement): string | undefined =>

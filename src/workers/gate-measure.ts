@@ -99,7 +99,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
     });
     const integrity =
       previous === undefined
-        ? await measureIntegrity(ctx, { ...input, dir, root, workspace, strayLinks: leftOut, tree: measured.tree })
+        ? await measureIntegrity(ctx, { ...input, dir, root, workspace, strayLinks: leftOut })
         : { checks: previous.integrity, findings: [], reports: [] };
     const reports = await Promise.all(
       [...measured.reports, ...integrity.reports].map(async ({ name, path, bytes }) => ({

@@ -27,6 +27,10 @@ export function verdictFindings(verdict: PhaseVerdict): Finding[] {
     ...verdict.targets
       .filter((target) => target.outcome === 'missed')
       .map((target) => finding(`target/${target.metric}`, `missed: ${target.message}`, 'warning')),
+    // What blocks beside the policy: conflicts, a refusal, checks of integrity.
+    ...verdict.errors
+      .filter(({ gate, criterion }) => gate === undefined && criterion === undefined)
+      .map(({ metric, reason }) => finding(`blocked/${metric}`, reason)),
   ];
 }
 

@@ -3,12 +3,15 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { evaluateSupplied, exitCodeOf } from '../../gates/evaluate-supplied.ts';
 import { type EvaluateInput, evaluatePhase } from '../../gates/evaluate.ts';
+import { type IntegrityOptions, integrityOf, readsTests } from '../../gates/integrity/integrity-of.ts';
+import { type Revision, openRevision } from '../../gates/integrity/revision.ts';
+import { withIntegrity } from '../../gates/integrity/verdict.ts';
 import { findPolicy } from '../../gates/load-policy.ts';
 import { measurePhase } from '../../gates/measure.ts';
 import { addressFindings } from '../../gates/owners/address-findings.ts';
 import { projectOwners } from '../../gates/owners/project-owners.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
-import { suppliedReport } from '../../gates/reports/phase-report.ts';
+import { type PhaseReport, suppliedReport } from '../../gates/reports/phase-report.ts';
 import { type ReportFormat, renderPhase } from '../../gates/reports/render.ts';
 import { baselineFromReport } from '../../gates/trend/baselines.ts';
 import { FileBypassLog } from '../../shared/bypass-log.ts';
@@ -74,6 +77,8 @@ export async function gatesCommand(
     measure?: string;
     records?: string;
     advisories?: string;
+    /** A git revision: the code before, and the tests handed down. */
+    against?: string;
   },
 ): Promise<number> {
   const { config, terminal, signal } = context;
@@ -95,9 +100,12 @@ export async function gatesCommand(
   const sandbox = await openSandbox({ mode: config.sandbox, cache: config.cache, logger });
   const scratch = await mkdtemp(join(tmpdir(), 'maestro-gates-'));
   try {
+    const { against: ref } = flags;
+    const base = ref === undefined ? undefined : await openRevision({ root, ref, dir: scratch });
     terminal.err(`measuring ${root} for phase ${phase} (policy ${policy}, sandbox ${sandbox.description})`);
     const announce = (id: string): void => terminal.err(`self-test of ${id}, once for this machine and these tools`);
     const aids = await openMeasuringAids({ cache: config.cache, sandbox, logger, signal, announce });
+    const cache = flags.reuse === false ? undefined : aids.cache;
     const run = { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {}, given };
     const measured = await measurePhase({
       root,
@@ -108,17 +116,40 @@ export async function gatesCommand(
       sandbox,
       run,
       selftest: aids.selftest,
-      cache: flags.reuse === false ? undefined : aids.cache,
+      cache,
       signal,
       logger,
     });
-    const verdict = evaluatePhase({ policySet, policy, phase, fallback, ...measured, ...beside });
-    const findings = addressFindings(measured.findings, await projectOwners(root, logger));
-    terminal.out(renderPhase({ verdict, ...measured, findings }, flags.format, terminal.outColors).trimEnd());
-    return exitCodeOf(verdict);
+    const judged = evaluatePhase({ policySet, policy, phase, fallback, ...measured, ...beside });
+    const report = await heldAgainst(base, { ...measured, verdict: judged }, () => ({
+      context: { root, sandbox, phase, run, signal, logger },
+      dir: scratch,
+      isTested: readsTests(policySet, policy),
+      cache,
+    }));
+    const findings = addressFindings(report.findings, await projectOwners(root, logger));
+    terminal.out(renderPhase({ ...report, findings }, flags.format, terminal.outColors).trimEnd());
+    return exitCodeOf(report.verdict);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** The report with the checks of integrity against a revision, where one was named; they block like gates. */
+async function heldAgainst(
+  base: Revision | undefined,
+  report: PhaseReport,
+  optionsOf: () => Omit<IntegrityOptions, keyof Revision>,
+): Promise<PhaseReport> {
+  if (base === undefined) return report;
+  const { checks, findings, reports } = await integrityOf({ ...base, ...optionsOf() });
+  return {
+    ...report,
+    verdict: withIntegrity(report.verdict, checks),
+    findings: [...report.findings, ...findings],
+    reports: [...report.reports, ...reports],
+    integrity: { against: base.ref, commit: base.commit, checks },
+  };
 }
 
 /** `maestro gates eval`: judges given values; every one of them is marked `supplied`. */

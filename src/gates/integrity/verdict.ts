@@ -6,3 +6,9 @@ export const integrityErrors = (checks: readonly IntegrityCheck[]): PhaseVerdict
   checks
     .filter(({ outcome }) => outcome === 'violated' || outcome === 'error')
     .map(({ check, message }) => ({ metric: check, reason: message }));
+
+/** The verdict with what the checks add to it. No bypass reaches them. */
+export function withIntegrity(verdict: PhaseVerdict, checks: readonly IntegrityCheck[]): PhaseVerdict {
+  const errors = integrityErrors(checks);
+  return errors.length === 0 ? verdict : { ...verdict, verdict: 'blocked', errors: [...verdict.errors, ...errors] };
+}

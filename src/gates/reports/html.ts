@@ -6,9 +6,11 @@ import {
   type PhaseReport,
   type ReportRow,
   SIMULATED,
+  integrityLine,
   placeOf,
   policyLine,
   rowsOf,
+  rowsOfReport,
   verdictWords,
 } from './phase-report.ts';
 
@@ -73,10 +75,12 @@ export const verdictBadge = (verdict: PhaseVerdict['verdict']): string =>
   `<span class="badge ${TONES[verdict]}">${verdictWords[verdict]}</span>`;
 
 /** Gates, criteria, artifacts and targets of a verdict. */
-export const verdictHtml = (verdict: PhaseVerdict): string =>
+export const verdictHtml = (verdict: PhaseVerdict): string => rowsHtml(rowsOf(verdict));
+
+const rowsHtml = (rows: readonly ReportRow[]): string =>
   htmlTable(
     ['', 'name', 'outcome', 'severity', 'measured', 'source'],
-    rowsOf(verdict).map((row) => [
+    rows.map((row) => [
       `<span class="soft">${row.kind}</span>`,
       `<code>${esc(row.name)}</code>`,
       `<span class="badge ${TONES[row.outcome]}">${row.outcome.replace('_', ' ')}</span>`,
@@ -127,11 +131,14 @@ export const measurementsHtml = (measurements: readonly Measurement[]): string =
   );
 
 /** The report of one phase as a page. */
-export function htmlReport({ verdict, measurements, findings, tree }: PhaseReport): string {
+export function htmlReport(report: PhaseReport): string {
+  const { verdict, measurements, findings, tree } = report;
+  const note = integrityLine(report);
   const parts = [
     `<h1>${esc(verdict.phase)}: ${verdictBadge(verdict.verdict)}</h1>`,
     `<p class="soft">${esc(policyLine(verdict))}${tree === undefined ? '' : `<br>files <code>${esc(tree)}</code>`}</p>`,
-    verdictHtml(verdict),
+    note === undefined ? '' : `<p${report.integrity === undefined ? ' class="warn"' : ''}>${esc(note)}</p>`,
+    rowsHtml(rowsOfReport(report)),
     findings.length > 0 ? `<h2>Findings (${findings.length})</h2>${findingsHtml(findings)}` : '',
     measurements.length > 0 ? `<h2>Evidence</h2>${measurementsHtml(measurements)}` : '',
   ];

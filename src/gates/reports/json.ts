@@ -1,8 +1,12 @@
-import type { PhaseReport } from './phase-report.ts';
+import { type PhaseReport, integrityLine } from './phase-report.ts';
 
 /** One JSON document: the verdict, and for measured phases everything it rests on. */
-export function jsonReport({ verdict, measurements, findings, reports, tree }: PhaseReport): string {
+export function jsonReport(report: PhaseReport): string {
+  const { verdict, measurements, findings, reports, tree, integrity = null } = report;
   const supplied = tree === undefined;
   const kept = reports.map(({ name, sha256, bytes }) => ({ name, sha256, bytes }));
-  return `${JSON.stringify(supplied ? verdict : { ...verdict, tree, measurements, findings, reports: kept }, undefined, 2)}\n`;
+  const line = integrityLine(report);
+  const notes = line === undefined ? [] : [line];
+  const whole = { ...verdict, tree, integrity, notes, measurements, findings, reports: kept };
+  return `${JSON.stringify(supplied ? verdict : whole, undefined, 2)}\n`;
 }

@@ -1,5 +1,12 @@
 import { escapeMarkup } from './markup.ts';
-import { type PhaseReport, type ReportRow, SIMULATED, policyLine, rowsOf } from './phase-report.ts';
+import {
+  type PhaseReport,
+  type ReportRow,
+  SIMULATED,
+  integrityLine,
+  policyLine,
+  rowsOfReport,
+} from './phase-report.ts';
 
 function body(row: ReportRow): string {
   const message = escapeMarkup(row.message);
@@ -20,8 +27,10 @@ function body(row: ReportRow): string {
 }
 
 /** JUnit XML: one test case for every gate, criterion, artifact and target. What is not evaluable is an error. */
-export function junitReport({ verdict }: PhaseReport): string {
-  const rows = rowsOf(verdict);
+export function junitReport(report: PhaseReport): string {
+  const { verdict } = report;
+  const rows = rowsOfReport(report);
+  const note = integrityLine(report);
   const count = (outcomes: readonly ReportRow['outcome'][]): number =>
     rows.filter((row) => outcomes.includes(row.outcome)).length;
   const notGated = verdict.verdict === 'not_gated';
@@ -41,6 +50,7 @@ export function junitReport({ verdict }: PhaseReport): string {
     '    <properties>',
     `      <property name="verdict" value="${verdict.verdict}"/>`,
     `      <property name="simulated" value="${verdict.simulated ? escapeMarkup(SIMULATED) : 'false'}"/>`,
+    ...(note === undefined ? [] : [`      <property name="integrity" value="${escapeMarkup(note)}"/>`]),
     '    </properties>',
     ...cases,
     '  </testsuite>',

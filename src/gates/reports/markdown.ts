@@ -1,7 +1,17 @@
 import type { Finding, PhaseVerdict } from '../../shared/verdict.ts';
 import { isAddressed } from '../owners/address-findings.ts';
 import { escapeMarkdown } from './markup.ts';
-import { type PhaseReport, SIMULATED, placeOf, policyLine, rowsOf, verdictWords } from './phase-report.ts';
+import {
+  type PhaseReport,
+  type ReportRow,
+  SIMULATED,
+  integrityLine,
+  placeOf,
+  policyLine,
+  rowsOf,
+  rowsOfReport,
+  verdictWords,
+} from './phase-report.ts';
 
 const MAX_FINDINGS = 200;
 
@@ -14,10 +24,12 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
 }
 
 /** Gates, criteria, artifacts and targets of a verdict. */
-export const verdictTable = (verdict: PhaseVerdict): string[] =>
+export const verdictTable = (verdict: PhaseVerdict): string[] => rowsTable(rowsOf(verdict));
+
+const rowsTable = (rows: readonly ReportRow[]): string[] =>
   markdownTable(
     ['what', 'name', 'outcome', 'severity', 'measured', 'source'],
-    rowsOf(verdict).map((row) => [row.kind, row.name, row.outcome, row.severity, row.message, row.source]),
+    rows.map((row) => [row.kind, row.name, row.outcome, row.severity, row.message, row.source]),
   );
 
 export function findingsTable(findings: readonly Finding[]): string[] {
@@ -40,7 +52,9 @@ export function findingsTable(findings: readonly Finding[]): string[] {
 }
 
 /** The report of one phase, for pull requests and wikis. */
-export function markdownReport({ verdict, findings, tree }: PhaseReport): string {
+export function markdownReport(report: PhaseReport): string {
+  const { verdict, findings, tree } = report;
+  const note = integrityLine(report);
   const banner = verdict.simulated ? [`> **${SIMULATED}**`, ''] : [];
   return [
     `# ${verdictWords[verdict.verdict]}: ${escapeMarkdown(verdict.phase)}`,
@@ -48,7 +62,8 @@ export function markdownReport({ verdict, findings, tree }: PhaseReport): string
     ...banner,
     `${escapeMarkdown(policyLine(verdict))}${tree === undefined ? '' : `, files \`${tree}\``}`,
     '',
-    ...verdictTable(verdict),
+    ...(note === undefined ? [] : [escapeMarkdown(note), '']),
+    ...rowsTable(rowsOfReport(report)),
     ...(findings.length > 0 ? ['## Findings', '', ...findingsTable(findings)] : []),
     ...banner,
   ].join('\n');

@@ -1,3 +1,4 @@
+import type { IntegrityCheck } from '../../shared/round-evidence.ts';
 import type { BypassResult, Finding, GateOutcome, Measurement, PhaseVerdict, Severity } from '../../shared/verdict.ts';
 import type { Report } from '../harvest-reports.ts';
 
@@ -8,6 +9,17 @@ export interface PhaseReport {
   findings: readonly Finding[];
   reports: readonly Report[];
   tree: string | undefined;
+  /** What the files were held against, and how they stood it; absent where they were held against nothing. */
+  integrity?: { against: string; commit: string; checks: readonly IntegrityCheck[] } | undefined;
+}
+
+export const UNPROVEN =
+  'The tests were not proven to mean something: nothing was named to hold the files against (--against REF).';
+
+/** What stands below the verdict: the revision that the files were held against, or that there was none. */
+export function integrityLine({ verdict, tree, integrity }: PhaseReport): string | undefined {
+  if (tree === undefined || verdict.verdict === 'not_gated') return undefined;
+  return integrity === undefined ? UNPROVEN : `held against ${integrity.against} (${integrity.commit.slice(0, 12)})`;
 }
 
 /** The report of supplied values. */
@@ -23,7 +35,7 @@ type RowOutcome = GateOutcome | 'warning' | 'not_supplied';
 
 /** One judged thing, as every kind of report shows it. */
 export interface ReportRow {
-  kind: 'gate' | 'criterion' | 'artifact' | 'target' | 'bypass';
+  kind: 'gate' | 'criterion' | 'artifact' | 'target' | 'bypass' | 'integrity';
   name: string;
   /** `failed` blocks, `warning` does not. */
   outcome: RowOutcome;
@@ -74,6 +86,29 @@ const brokenLogRow = ({ brokenBypassLog }: PhaseVerdict): ReportRow[] =>
           source: '',
         },
       ];
+
+const INTEGRITY_OUTCOMES = {
+  held: 'passed',
+  violated: 'failed',
+  error: 'error',
+  not_applicable: 'not_supplied',
+} as const;
+
+const integrityRow = (check: IntegrityCheck): ReportRow => ({
+  kind: 'integrity',
+  name: check.check,
+  outcome: INTEGRITY_OUTCOMES[check.outcome],
+  severity: 'BLOCKING',
+  message: check.message,
+  required: 'held',
+  source: 'collector',
+});
+
+/** All rows of a report: those of its verdict, and those of the checks of integrity. */
+export const rowsOfReport = ({ verdict, integrity }: PhaseReport): ReportRow[] => [
+  ...rowsOf(verdict),
+  ...(integrity?.checks ?? []).map(integrityRow),
+];
 
 /** All rows of a verdict: gates, criteria, artifacts, targets, bypasses. */
 export function rowsOf(verdict: PhaseVerdict): ReportRow[] {

@@ -1,5 +1,5 @@
 import type { Finding } from '../../shared/verdict.ts';
-import { type PhaseReport, type ReportRow, rowsOf, visible } from './phase-report.ts';
+import { type PhaseReport, type ReportRow, integrityLine, rowsOfReport, visible } from './phase-report.ts';
 
 const LEVELS = { error: 'error', warning: 'warning', info: 'note' } as const;
 
@@ -43,8 +43,10 @@ function rowResult(row: ReportRow): Record<string, unknown> {
 }
 
 /** SARIF 2.1.0: findings with their places, and every gate, criterion, artifact and target as a result of its own. */
-export function sarifReport({ verdict, findings, tree }: PhaseReport): string {
-  const rows = rowsOf(verdict).filter((row) => row.outcome !== 'not_supplied');
+export function sarifReport(report: PhaseReport): string {
+  const { verdict, findings, tree, integrity } = report;
+  const note = integrityLine(report);
+  const rows = rowsOfReport(report).filter((row) => row.outcome !== 'not_supplied');
   const rules = [...new Set([...findings.map((finding) => finding.rule), ...rows.map(ruleOf)])].toSorted();
   const document = {
     $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
@@ -63,6 +65,8 @@ export function sarifReport({ verdict, findings, tree }: PhaseReport): string {
           ...(verdict.baseline === undefined ? {} : { baseline: verdict.baseline }),
           ...(verdict.policyDigest === undefined ? {} : { policyDigest: verdict.policyDigest }),
           ...(tree === undefined ? {} : { tree }),
+          ...(integrity === undefined ? {} : { against: integrity.against, commit: integrity.commit }),
+          ...(note === undefined ? {} : { note }),
         },
       },
     ],

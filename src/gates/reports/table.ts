@@ -4,9 +4,10 @@ import {
   type PhaseReport,
   type ReportRow,
   SIMULATED,
+  integrityLine,
   placeOf,
   policyLine,
-  rowsOf,
+  rowsOfReport,
   verdictWords,
   visible,
 } from './phase-report.ts';
@@ -27,6 +28,7 @@ const HEADINGS: Readonly<Record<ReportRow['kind'], string>> = {
   artifact: 'Artifacts',
   target: 'Metric targets',
   bypass: 'Bypasses',
+  integrity: 'Integrity',
 };
 const MARKS: Readonly<Record<ReportRow['outcome'], string>> = {
   passed: '✓ passed',
@@ -46,9 +48,11 @@ export function tableReport(report: PhaseReport, colors: Colors): string {
     `${paint[verdict.verdict](colors.bold(verdictWords[verdict.verdict]))}  ${visible(policyLine(verdict))}`,
   ];
   if (verdict.simulated) lines.push(colors.yellow(SIMULATED));
-  const rows = rowsOf(verdict);
+  const note = integrityLine(report);
+  if (note !== undefined) lines.push(report.integrity === undefined ? colors.yellow(note) : visible(note));
+  const rows = rowsOfReport(report);
   const width = Math.max(0, ...rows.map((row) => row.name.length));
-  for (const kind of ['gate', 'criterion', 'artifact', 'target', 'bypass'] as const) {
+  for (const kind of ['gate', 'criterion', 'artifact', 'target', 'bypass', 'integrity'] as const) {
     const own = rows.filter((row) => row.kind === kind);
     if (own.length > 0) lines.push('', colors.bold(HEADINGS[kind]));
     for (const row of own) {

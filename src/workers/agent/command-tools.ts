@@ -53,7 +53,8 @@ const shell = defineTool({
 const runGates = defineTool({
   name: 'run_gates',
   description:
-    'Measures the workspace now with the collectors that the gate will use, and returns what it found. ' +
+    'Measures the workspace now with the collectors that the gate will use, holds its tests against the code as it ' +
+    'was before this phase and against planted faults, and returns what it found. Files that git ignores are no part of it. ' +
     'Judgements of reviewers and approvals are not part of it: they are made after you hand off.',
   schema: z.strictObject({}),
   async run(_input, context) {

@@ -93,7 +93,6 @@ async function backendRound(work: Files): ReturnType<typeof measureIntegrity> {
     root,
     workspace,
     strayLinks: leftOut,
-    tree: 'sha256:t',
   });
 }
 

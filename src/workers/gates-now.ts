@@ -1,0 +1,90 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RunContext } from '../gates/collector.ts';
+import { evaluatePhase } from '../gates/evaluate.ts';
+import { withIntegrity } from '../gates/integrity/verdict.ts';
+import { measurePhase } from '../gates/measure.ts';
+import type { IntegrityCheck } from '../shared/round-evidence.ts';
+import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import type { Workspace } from '../shared/workspace.ts';
+import { measureIntegrity } from './gate-integrity.ts';
+import { JUDGEMENT_COLLECTORS } from './gate-measure.ts';
+import { gateText } from './gate-text.ts';
+import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+
+interface Asked {
+  plan: RunPlan;
+  phase: PlannedPhase;
+  loaded: LoadedDefinitions;
+  round: number;
+  inputs: RunContext['inputs'];
+  workspace: Workspace;
+  /** Commits the files as they are: what is measured is what would be handed off. */
+  checkpoint: () => Promise<unknown>;
+  /** A folder for this job's measurements. */
+  scratch: string;
+  signal: AbortSignal;
+}
+
+/** What the gate would measure and check of the work as it is now, for the `run_gates` tool. */
+export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string> {
+  const { plan, phase, loaded, workspace, signal } = asked;
+  if (phase.policy === null) return 'This phase is not gated.';
+  const record = await ctx.store.getPhase(plan.runId, phase.name);
+  await asked.checkpoint();
+  await mkdir(asked.scratch, { recursive: true });
+  const dir = await mkdtemp(join(asked.scratch, 'now-'));
+  try {
+    const root = join(dir, 'root');
+    const { leftOut } = await workspace.exportTo(root);
+    const run: RunContext = {
+      approvals: [],
+      judgements: [],
+      phaseStartedAt: record.startedAt ?? undefined,
+      round: asked.round,
+      inputs: asked.inputs,
+      given: loaded.given,
+    };
+    const measured = await measurePhase({
+      root,
+      scratch: join(dir, 'out'),
+      phase: phase.name,
+      policySet: loaded.policySet,
+      policy: phase.policy,
+      sandbox: ctx.sandbox,
+      run,
+      ...ctx.measuring,
+      skipCollectors: JUDGEMENT_COLLECTORS,
+      signal,
+      logger: ctx.logger,
+    });
+    const integrity = await measureIntegrity(ctx, {
+      plan,
+      phase,
+      run,
+      loaded,
+      signal,
+      dir,
+      root,
+      workspace,
+      strayLinks: leftOut,
+    });
+    const verdict = evaluatePhase({
+      policySet: loaded.policySet,
+      policy: phase.policy,
+      phase: phase.name,
+      fallback: phase.policyFallback,
+      measurements: measured.measurements,
+      artifacts: measured.artifacts,
+    });
+    const findings = [...measured.findings, ...integrity.findings];
+    return [
+      ...integrity.checks.filter(({ outcome }) => outcome === 'held').map(heldLine),
+      gateText(withIntegrity(verdict, integrity.checks), findings),
+    ].join('\n');
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+const heldLine = ({ check, message }: IntegrityCheck): string => `passed integrity/${check}: ${message}`;
