@@ -6,6 +6,7 @@ import { Parked } from './parking.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type PhaseRecord, type RunStatus, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { Fence, RunStore } from '../shared/run-store.ts';
+import { leftOut } from '../shared/start-from.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 
 /** What a control job may do with the queue it lives in. */
@@ -80,7 +81,7 @@ export async function finishRun(store: RunStore, job: RunJob, fence: Fence): Pro
   const phases: PhaseRecord[] = [];
   for (const phase of await store.getPhases(job.runId))
     phases.push(await settleEndedPhase(store, job.runId, phase.phase, fence));
-  const { status, reason } = runOutcome(phases);
+  const { status, reason } = runOutcome(phases, leftOut(await store.getPlan(job.runId)));
   await moveRun(store, job.runId, status, { reason, simulated: phases.some((phase) => phase.simulated), fence });
   const run = await store.getRun(job.runId);
   if (!TERMINAL_RUN.includes(run.status))
@@ -94,8 +95,14 @@ export async function finishRun(store: RunStore, job: RunJob, fence: Fence): Pro
 const named = (list: readonly PhaseRecord[]): string =>
   list.map((phase) => `${phase.phase}: ${phase.reason}`).join('; ');
 
-/** A run's status from the statuses of its phases; every phase that did not pass is named. */
-export function runOutcome(phases: readonly PhaseRecord[]): { status: RunStatus; reason: string } {
+/**
+ * A run's status from the statuses of its phases; every phase that did not pass is named. `notRun`: those that were
+ * left out because the run started from a later one.
+ */
+export function runOutcome(
+  phases: readonly PhaseRecord[],
+  notRun: ReadonlySet<string> = new Set(),
+): { status: RunStatus; reason: string } {
   const having = (...statuses: PhaseRecord['status'][]): PhaseRecord[] =>
     phases.filter((phase) => statuses.includes(phase.status));
   const cancelled = having('cancelled');
@@ -106,10 +113,11 @@ export function runOutcome(phases: readonly PhaseRecord[]): { status: RunStatus;
   if (blocked.length > 0) return { status: 'blocked', reason: named(blocked) };
   const stranded = having('not_started', 'waiting', 'running', 'awaiting_approval');
   if (stranded.length > 0) return { status: 'failed', reason: named(stranded) };
-  const skipped = having('skipped');
+  const skipped = having('skipped').filter((phase) => !notRun.has(phase.phase));
   const notes = [
     ['warnings in', having('passed_with_warnings')],
     ['not gated:', having('not_gated')],
+    ['started later, so that nobody judged:', phases.filter((phase) => notRun.has(phase.phase))],
     // A run in which nothing ran has proven nothing.
     ['nothing ran; skipped:', skipped.length === phases.length ? skipped : []],
   ] as const;

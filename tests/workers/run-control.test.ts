@@ -201,6 +201,19 @@ describe('a run that ended is taken up again under the same id', () => {
   });
 });
 
+test('a run that starts from a later phase runs nothing before it, and says so instead of passing', async () => {
+  const fleet = await start();
+  const plan: RunPlan = { ...noopPlan(DIAMOND), startFrom: { phase: 'd', given: null } };
+  await fleet.run(plan);
+  await fleet.ended(plan);
+  expect(begun(fleet.log)).toEqual(['d+', 'e+']);
+  expect(await fleet.statuses(plan)).toMatchObject({ a: 'skipped', b: 'skipped', c: 'skipped', d: 'passed' });
+  expect(await fleet.store.getRun(plan.runId)).toMatchObject({
+    status: 'passed_with_warnings',
+    reason: 'started later, so that nobody judged: a, b, c',
+  });
+});
+
 describe('a paused run', () => {
   test('starts nothing new, and goes on where it stood', async () => {
     const fleet = await start({ work: () => sleep(300) });
