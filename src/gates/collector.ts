@@ -82,11 +82,5 @@ export interface Collector {
     /** Those that measure this folder. */
     of(root: string): Promise<readonly Collector[]>;
   };
-  /** What it is made of where each stack has a collector of its own: they are self-tested one by one. */
-  readonly parts?: {
-    readonly all: readonly Collector[];
-    /** Those that measure this folder. */
-    of(root: string): Promise<readonly Collector[]>;
-  };
   collect(context: CollectContext): Promise<Collected>;
 }
