@@ -29,6 +29,7 @@ export const ERROR_EXITS = {
   API_UNAVAILABLE: EXIT.unavailable,
   BLOB_UNAVAILABLE: EXIT.unavailable,
   GIT_FAILED: EXIT.internal,
+  UNKNOWN_VERSION: EXIT.unavailable,
   STALE_ATTEMPT: EXIT.internal,
   TIMEOUT: EXIT.internal,
   CANCELLED: EXIT.cancelled,

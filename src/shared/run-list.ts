@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { RunArchive } from './archive.ts';
 import type { ArchiveEntry } from './archive-index.ts';
+import { FleetError } from './errors.ts';
 import type { RunId } from './names.ts';
 import type { RunIndex } from './run-index.ts';
 import { RunRecord, type RunStatus, TERMINAL_RUN } from './run-record.ts';
@@ -34,7 +35,8 @@ export async function listRuns(sources: Sources, options: RunFilter & { limit: n
   for await (const { id, read } of listed(sources, options)) {
     if (runs.length === options.limit) return { runs, next: runs.at(-1)?.runId ?? null, unreadable };
     const run = await read().catch((err: unknown) => {
-      if (!(err instanceof z.ZodError)) throw err;
+      const isForeign = err instanceof FleetError && err.code === 'UNKNOWN_VERSION';
+      if (!(err instanceof z.ZodError || isForeign)) throw err;
       unreadable.push(id);
     });
     if (run !== undefined) runs.push(run);

@@ -18,6 +18,7 @@ import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
 import { leftOut, leftOutRecord } from './start-from.ts';
+import { assertKnownVersion } from './schema-version.ts';
 import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
 
 /** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
@@ -145,7 +146,10 @@ export class RunStore {
 
   async findPlan(runId: string): Promise<RunPlan | undefined> {
     const raw = await this.#field(runId, 'run', 'plan');
-    return raw === null ? undefined : RunPlan.parse(JSON.parse(raw));
+    if (raw === null) return undefined;
+    const plan: unknown = JSON.parse(raw);
+    assertKnownVersion(`run ${runId}`, plan);
+    return RunPlan.parse(plan);
   }
 
   async getPlan(runId: string): Promise<RunPlan> {

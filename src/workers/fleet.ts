@@ -5,6 +5,7 @@ import { ApprovalJob, EdgeJob, GateJob, PersonaJob, RunJob } from '../shared/job
 import { QUEUES, type RunId, personaQueue } from '../shared/names.ts';
 import { type Redis, connectRedis } from '../shared/redis.ts';
 import type { Fence } from '../shared/run-store.ts';
+import { assertKnownVersion } from '../shared/schema-version.ts';
 import { movePhase } from '../shared/transitions.ts';
 import { wakeJob } from '../shared/wake-job.ts';
 import { awaitApproval, finishRun, passEdge } from './control-jobs.ts';
@@ -13,9 +14,11 @@ import { closePhase } from './gate-job.ts';
 import { recordBaselines } from './judged-with.ts';
 import { Parked, park } from './parking.ts';
 import { doPersonaJob } from './persona-job.ts';
+import { putBack, unknownVersion } from './put-back.ts';
 import { toQueueError } from './queue-error.ts';
 import { queueGateHandle } from './queue-gate-handle.ts';
 import { QueuePool } from './queue-pool.ts';
+import { type Sweeper, startSweeper } from './sweeper.ts';
 import { RunWatch, superseded } from './run-watch.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -105,6 +108,7 @@ export async function startFleet(
     });
   }
   if (options.gates) await startControl(ctx, parts, handlers.gate);
+  if (options.gates) parts.sweep();
   return parts.ready();
 }
 
@@ -115,6 +119,7 @@ class FleetParts {
   readonly #ctx: WorkerContext;
   readonly #workers: Worker[] = [];
   readonly #connections: Redis[] = [];
+  #sweeper: Sweeper | undefined;
   #isGivingBack = false;
   #closing: Promise<void> | undefined;
 
@@ -147,6 +152,7 @@ class FleetParts {
   async #run<T extends JobData>(role: QueueRole<T>, job: Job, token: string): Promise<unknown> {
     const { store, logger } = this.#ctx;
     try {
+      assertKnownVersion(`job ${job.id}`, job.data);
       const data = role.schema.parse(job.data);
       try {
         await assertCurrent(this.#ctx, data, role.isPausable);
@@ -167,11 +173,18 @@ class FleetParts {
         await job.moveToDelayed(Date.now(), token);
         throw new DelayedError();
       }
+      const foreign = await unknownVersion(store, job, err);
+      if (foreign !== undefined) return putBack(this.#ctx, job, token, foreign);
       const queueError = toQueueError(err);
       if (!(err instanceof DelayedError || err instanceof WaitingChildrenError))
         logger.info({ queue: role.queue, jobId: job.id, reason: queueError.message }, 'job failed');
       throw queueError;
     }
+  }
+
+  /** Looks after the runs of the whole fleet, for as long as no other process does. */
+  sweep(): void {
+    this.#sweeper = startSweeper(this.#ctx, this.queues);
   }
 
   async ready(): Promise<Fleet> {
@@ -191,7 +204,11 @@ class FleetParts {
       await Promise.race([closed, sleep(3_000, undefined, { ref: false })]);
     }
     this.watch.close();
-    await Promise.race([this.queues.close(), sleep(2_000, undefined, { ref: false })]);
+    const shared = (async () => {
+      await this.#sweeper?.close();
+      await this.queues.close();
+    })();
+    await Promise.race([shared, sleep(2_000, undefined, { ref: false })]);
     // A handler that will not end, or a Redis that does not answer, cannot hold this process up.
     for (const connection of this.#connections) connection.disconnect();
   }
@@ -264,7 +281,7 @@ async function failPhaseAtLast(
 ): Promise<void> {
   if (err instanceof WaitingChildrenError || err instanceof DelayedError || err instanceof Parked) return;
   const code = err instanceof FleetError ? err.code : 'INTERNAL';
-  if (code === 'PHASE_NOT_PASSED' || code === 'STALE_ATTEMPT' || code === 'CANCELLED') return;
+  if (['PHASE_NOT_PASSED', 'STALE_ATTEMPT', 'CANCELLED', 'UNKNOWN_VERSION'].includes(code)) return;
   const isFinal = attempt.isLast || (err instanceof FleetError && !err.retry);
   if (!isFinal) return;
   const reason = `its gates could not be judged: ${code}: ${errorMessage(err)}`;

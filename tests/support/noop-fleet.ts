@@ -4,6 +4,7 @@ import { type Redis, connectRedis } from '../../src/shared/redis.ts';
 import type { PhaseStatus } from '../../src/shared/run-record.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
 import { type Fleet, startFleet } from '../../src/workers/fleet.ts';
+import type { WorkerContext } from '../../src/workers/worker-context.ts';
 import { noopContext, noopHandlers } from './noop-handlers.ts';
 import { tempFolder } from './temp-folder.ts';
 import type { TestRedis } from './test-redis.ts';
@@ -14,6 +15,7 @@ export interface NoopFleet {
   store: RunStore;
   redis: Redis;
   fleet: Fleet;
+  ctx: WorkerContext;
   /** Phases in the order their personas began and ended. */
   log: string[];
 }
@@ -53,5 +55,5 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
   });
   const options = { personas: behaviour.personas ?? ['noop'], gates: true, concurrency: behaviour.concurrency ?? 10 };
   const fleet = await startFleet(ctx, options, handlers);
-  return { store: ctx.store, redis, fleet, log };
+  return { store: ctx.store, redis, fleet, ctx, log };
 }

@@ -1,4 +1,5 @@
 import { putJson } from '../../src/shared/blob-store.ts';
+import { RunArchive } from '../../src/shared/archive.ts';
 import { FleetError } from '../../src/shared/errors.ts';
 import type { Handoff } from '../../src/shared/handoff.ts';
 import { readConfig } from '../../src/shared/config.ts';
@@ -195,7 +196,7 @@ export function noopContext(at: {
     config,
     redis: at.redis,
     redisUrl: at.redisUrl,
-    store: new RunStore(at.redis, at.prefix),
+    store: new RunStore(at.redis, at.prefix, new RunArchive(at.redis, at.prefix, blobs)),
     blobs,
     sandbox: {
       kind: 'off',
