@@ -2,22 +2,23 @@ import type { FlowJob, JobsOptions } from 'bullmq';
 import { FleetError } from '../shared/errors.ts';
 import type { EdgeJob, GateJob, PersonaJob, PersonaResult, RunJob } from '../shared/jobs.ts';
 import { KEEP, QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
-import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import { type BlobRef, type CommitRef, type PlannedPhase, type RunPlan, priorityOf } from '../shared/run-record.ts';
 import { leftOut } from '../shared/start-from.ts';
 
 /** How long a parked edge waits before it looks for itself, should nobody have woken it. */
 const EDGE_SAFETY_MS = 10 * 60_000;
 
 /** A parent goes on when a child fails: it reads from the run's records what that means for it. */
-const child = (options: JobsOptions): JobsOptions => ({
+const child = (plan: RunPlan, options: JobsOptions): JobsOptions => ({
   ...options,
+  ...priorityOf(plan),
   ignoreDependencyOnFailure: true,
   removeOnComplete: KEEP,
   removeOnFail: KEEP,
 });
 
 /** Gate jobs say why when they cannot be judged; a run, a fan or an edge must get through, however long it takes. */
-const GATE_ATTEMPTS = { attempts: 6, backoff: { type: 'exponential', delay: 200 } };
+const GATE_ATTEMPTS = { attempts: 6, backoff: { type: 'exponential', delay: 200, jitter: 0.5 } };
 const CONTROL_ATTEMPTS = { attempts: 1_000_000, backoff: { type: 'fixed', delay: 2_000 } };
 
 interface Consumer {
@@ -89,8 +90,18 @@ class FlowBuilder {
     return {
       name: `${this.#plan.workflow} run${this.#mark}`,
       queueName: QUEUES.runs,
-      data: { ...this.#common, workflow: this.#plan.workflow } satisfies RunJob,
-      opts: { jobId: jobIds.run(this.#of), removeOnComplete: KEEP, removeOnFail: KEEP, ...CONTROL_ATTEMPTS },
+      data: {
+        ...this.#common,
+        workflow: this.#plan.workflow,
+        ...(this.#plan.concurrency === undefined ? {} : { places: true }),
+      } satisfies RunJob,
+      opts: {
+        jobId: jobIds.run(this.#of),
+        removeOnComplete: KEEP,
+        removeOnFail: KEEP,
+        ...priorityOf(this.#plan),
+        ...CONTROL_ATTEMPTS,
+      },
       children: roots.map((phase) => this.#gate(phase)),
     };
   }
@@ -104,8 +115,15 @@ class FlowBuilder {
     return {
       name: `${phase.name} gate${this.#mark}`,
       queueName: QUEUES.gates,
-      data: { ...this.#common, phase: phase.name, given, done: [...done], measured: null } satisfies GateJob,
-      opts: child({ jobId: jobIds.gate(this.#of, phase.name), ...GATE_ATTEMPTS }),
+      data: {
+        ...this.#common,
+        phase: phase.name,
+        ...(phase.concurrency === undefined ? {} : { places: true }),
+        given,
+        done: [...done],
+        measured: null,
+      } satisfies GateJob,
+      opts: child(this.#plan, { jobId: jobIds.gate(this.#of, phase.name), ...GATE_ATTEMPTS }),
       children: workersOf(phase, this.#take).map((persona) => this.#work(phase, persona)),
     };
   }
@@ -126,7 +144,7 @@ class FlowBuilder {
         base,
         evidence,
       } satisfies PersonaJob,
-      opts: child({
+      opts: child(this.#plan, {
         jobId: jobIds.work(this.#of, name, persona, round),
         attempts,
         backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
@@ -151,7 +169,7 @@ class FlowBuilder {
       name: `${from} done, wake ${others.length} more${this.#mark}`,
       queueName: QUEUES.edges,
       data: { ...this.#common, kind: 'fan', from, edges } satisfies EdgeJob,
-      opts: child({ jobId: jobIds.fan(this.#of, from), ...CONTROL_ATTEMPTS }),
+      opts: child(this.#plan, { jobId: jobIds.fan(this.#of, from), ...CONTROL_ATTEMPTS }),
       children: [this.#gate(source)],
     };
   }
@@ -161,7 +179,7 @@ class FlowBuilder {
       name: `${from} -> ${to.phase.name}${this.#mark}`,
       queueName: QUEUES.edges,
       data: { ...this.#common, kind: 'edge', from, to: to.phase.name, persona: to.persona } satisfies EdgeJob,
-      opts: child({
+      opts: child(this.#plan, {
         jobId: jobIds.edge(this.#of, from, to.phase.name, to.persona),
         delay: EDGE_SAFETY_MS,
         ...CONTROL_ATTEMPTS,

@@ -10,6 +10,8 @@ const common = {
   generation: z.number().int().nonnegative().default(0),
   simulated: z.boolean(),
 };
+/** Whether it may hold places in groups, which are given back when it ends. */
+const places = z.boolean().optional();
 
 /** Job data of a persona queue: author a phase's work, or review it. Everything else is in the run's plan. */
 export const PersonaJob = z.strictObject({
@@ -50,6 +52,7 @@ export type PersonaResult = z.infer<typeof PersonaResult>;
 export const GateJob = z.strictObject({
   ...common,
   phase: Name,
+  places,
   /** Work that is judged as it is, without a persona doing anything first: what a resumed run goes on from. */
   given: CommitRef.nullable().default(null),
   /** Personas whose work of this round was done before the run was resumed. */
@@ -84,6 +87,6 @@ export const ApprovalJob = z.strictObject({ ...common, phase: Name, role: Name, 
 export type ApprovalJob = z.infer<typeof ApprovalJob>;
 
 /** Job data of the `runs` queue: the root of a run's flow. */
-export const RunJob = z.strictObject({ ...common, workflow: Name });
+export const RunJob = z.strictObject({ ...common, workflow: Name, places });
 export type RunJob = z.infer<typeof RunJob>;
 export const RunJobResult = z.strictObject({ status: RunStatus, reason: z.string() });

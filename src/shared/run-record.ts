@@ -88,6 +88,10 @@ export type RunPlan = z.infer<typeof RunPlan>;
 export const inputsOf = (plan: Pick<RunPlan, 'inputs' | 'parts'>, prefix = ''): InputValues =>
   prefix === '' ? plan.inputs : (plan.parts?.[prefix] ?? {});
 
+/** The priority that every job of a run has in its queue; none is the most urgent, and the cheapest. */
+export const priorityOf = ({ priority }: Pick<RunPlan, 'priority'>): { priority?: number } =>
+  priority === undefined ? {} : { priority };
+
 /** The name a phase is written with in its workflow file. */
 export const writtenName = (phase: Pick<PlannedPhase, 'name' | 'prefix' | 'instance'>): string =>
   (phase.instance?.of ?? phase.name).slice((phase.prefix ?? '').length);

@@ -1,24 +1,26 @@
 import { FleetError } from '../shared/errors.ts';
 import type { GateJob, PersonaJob } from '../shared/jobs.ts';
 import { OPEN_PHASE, type PlannedPhase, type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
-import type { Fence } from '../shared/run-store.ts';
+import { QUEUES, jobIds, personaQueue } from '../shared/names.ts';
+import type { Fence, ParkedJob } from '../shared/run-store.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 import { settleEndedPhase } from './control-jobs.ts';
 import { unmetCondition } from './phase-conditions.ts';
+import { takePlaces } from './places.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 interface Beginning {
-  data: Pick<PersonaJob | GateJob, 'runId' | 'generation' | 'phase'>;
+  data: PersonaJob | GateJob;
   fence: Fence;
 }
 
 /**
  * Starts the phase, unless a phase it needs has not passed: then it ends here as `not_started`; or a condition of it
  * does not hold: then it is `skipped`. A condition without a result blocks it. Throws when the phase has ended and
- * hands nothing on.
+ * hands nothing on, and parks while its groups have no place for it.
  */
 export async function beginPhase(
-  ctx: Pick<WorkerContext, 'store' | 'blobs'>,
+  ctx: Pick<WorkerContext, 'store' | 'blobs' | 'redis' | 'config'>,
   { data, fence }: Beginning,
   plan: RunPlan,
   phase: PlannedPhase,
@@ -47,10 +49,18 @@ export async function beginPhase(
       await movePhase(store, runId, phase.name, 'skipped', { reason: `\`if: ${unmet}\` does not hold`, fence });
       return 'skipped';
     }
+    await takePlaces(ctx, { plan, phase, take: data, job: queueJobOf(data) });
     await movePhase(store, runId, phase.name, 'running', { fence });
   }
   await moveRun(store, runId, 'running', { from: ['queued'], fence });
   return 'begun';
+}
+
+/** The job in its queue. */
+function queueJobOf(data: PersonaJob | GateJob): ParkedJob {
+  if (!('persona' in data)) return { queue: QUEUES.gates, jobId: jobIds.gate(data, data.phase) };
+  const { kind, phase, persona, round } = data;
+  return { queue: personaQueue(persona), jobId: jobIds[kind](data, phase, persona, round) };
 }
 
 const ended = (status: string, reason: string): FleetError =>

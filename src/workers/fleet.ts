@@ -2,7 +2,7 @@ import { DelayedError, type Job, WaitingChildrenError, Worker } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { ApprovalJob, EdgeJob, GateJob, PersonaJob, RunJob } from '../shared/jobs.ts';
-import { QUEUES, type RunId, personaQueue } from '../shared/names.ts';
+import { QUEUES, type RunId, type RunTake, personaQueue } from '../shared/names.ts';
 import { type Redis, connectRedis } from '../shared/redis.ts';
 import type { Fence } from '../shared/run-store.ts';
 import { assertKnownVersion } from '../shared/schema-version.ts';
@@ -13,6 +13,7 @@ import type { GateHandle } from './gate-handle.ts';
 import { closePhase } from './gate-job.ts';
 import { recordBaselines } from './judged-with.ts';
 import { Parked, park } from './parking.ts';
+import { leavePlaces } from './places.ts';
 import { doPersonaJob } from './persona-job.ts';
 import { putBack, unknownVersion } from './put-back.ts';
 import { toQueueError } from './queue-error.ts';
@@ -228,6 +229,9 @@ async function assertCurrent(ctx: WorkerContext, data: JobData, isPausable: bool
 async function startControl(ctx: WorkerContext, parts: FleetParts, gate: FleetHandlers['gate']): Promise<void> {
   const { watch, queues } = parts;
   const { store } = ctx;
+  const leave = async (take: RunTake & { phase?: string }): Promise<void> => {
+    for (const { queue, jobId } of await leavePlaces(ctx, take)) await wakeJob(queues.get(queue), jobId);
+  };
   await parts.start({
     queue: QUEUES.gates,
     concurrency: 1,
@@ -241,6 +245,8 @@ async function startControl(ctx: WorkerContext, parts: FleetParts, gate: FleetHa
         } catch (err) {
           if (!signal.aborted) await failPhaseAtLast(ctx, handle, attemptOf(job), err);
           throw err;
+        } finally {
+          if (data.places === true) await leave(data);
         }
       }),
   });
@@ -265,9 +271,13 @@ async function startControl(ctx: WorkerContext, parts: FleetParts, gate: FleetHa
     schema: RunJob,
     isPausable: false,
     handle: async ({ data, fence }) => {
-      const result = await finishRun(store, data, fence);
-      await recordBaselines(ctx, data.runId);
-      return result;
+      try {
+        const result = await finishRun(store, data, fence);
+        await recordBaselines(ctx, data.runId);
+        return result;
+      } finally {
+        if (data.places === true) await leave({ runId: data.runId, generation: data.generation });
+      }
     },
   });
 }

@@ -1,7 +1,7 @@
 import type { judgementMetrics } from '../gates/load-policy.ts';
 import type { GateJob } from '../shared/jobs.ts';
 import { QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
-import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import { type BlobRef, type CommitRef, type PlannedPhase, type RunPlan, priorityOf } from '../shared/run-record.ts';
 import type { ChildSpec } from './gate-handle.ts';
 
 type Judgements = ReturnType<typeof judgementMetrics>;
@@ -38,6 +38,7 @@ export const reworkChildren = (of: Of, base: CommitRef | null, evidence: BlobRef
       evidence,
     },
     attempts: of.phase.attempts,
+    ...priorityOf(of.plan),
   }));
 
 /** One review job per reviewer persona, with all the metrics it is asked about. */
@@ -58,6 +59,7 @@ export function reviewChildren(of: Of, reviews: Judgements['reviews'], base: Com
       evidence: null,
     },
     attempts: of.phase.attempts,
+    ...priorityOf(of.plan),
   }));
 }
 
@@ -69,4 +71,5 @@ export const approvalChildren = (of: Of, roles: readonly string[]): ChildSpec[] 
     jobId: jobIds.approval(takeOf(of), of.phase.name, role, of.round),
     data: { ...common(of), phase: of.phase.name, role, round: of.round },
     attempts: 10,
+    ...priorityOf(of.plan),
   }));

@@ -9,6 +9,7 @@ export interface ChildSpec {
   jobId: string;
   data: PersonaJob | ApprovalJob;
   attempts: number;
+  priority?: number;
 }
 
 /** What a gate job may do with its own BullMQ job. */

@@ -7,7 +7,7 @@ import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type Approval, Review } from '../shared/handoff.ts';
 import type { GateJob, GateJobResult, PersonaResult } from '../shared/jobs.ts';
-import { jobIds } from '../shared/names.ts';
+import { QUEUES, jobIds } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import {
   type CommitRef,
@@ -27,6 +27,7 @@ import { NO_CLAIMS, claimsOf } from './gate-claims.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { measureCandidate, mergeWork, storeEvidence, workSources } from './gate-measure.ts';
 import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
+import { takePlaces } from './places.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 interface Gate {
@@ -68,6 +69,8 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   if (TERMINAL_PHASE.includes(record.status)) return endedPhase(record);
   if (record.status === 'waiting') {
     // Work that is given needs no persona to begin with.
+    const job = { queue: QUEUES.gates, jobId: jobIds.gate(handle.data, name) };
+    await takePlaces(ctx, { plan, phase, take: handle.data, job });
     await movePhase(ctx.store, runId, name, 'running', { fence: handle.fence });
     await moveRun(ctx.store, runId, 'running', { from: ['queued'], fence: handle.fence });
   }

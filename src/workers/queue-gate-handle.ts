@@ -1,6 +1,7 @@
 import { DelayedError, type Job, WaitingChildrenError } from 'bullmq';
 import type { GateJob } from '../shared/jobs.ts';
 import { KEEP } from '../shared/names.ts';
+import { priorityOf } from '../shared/run-record.ts';
 import { type ChildOutcomes, jobIdOfKey } from './gate-children.ts';
 import type { ChildSpec, GateHandle } from './gate-handle.ts';
 import type { QueuePool } from './queue-pool.ts';
@@ -27,6 +28,7 @@ export function queueGateHandle(
     queues.get(spec.queue).add(spec.name, spec.data, {
       jobId: spec.jobId,
       attempts: spec.attempts,
+      ...priorityOf(spec),
       backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
       ignoreDependencyOnFailure: true,
       removeOnComplete: KEEP,

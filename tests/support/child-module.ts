@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { onTestFinished } from 'vitest';
+import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
 
 /**
  * Runs TypeScript in a process of its own, for what only a process can show: being killed, or being two.
@@ -17,6 +18,7 @@ export async function childModule(source: string): Promise<{ child: ChildProcess
     bundle: true,
     platform: 'node',
     target: 'node20',
+    define: { 'import.meta.url': JSON.stringify(`file://${PACKAGE_ROOT}/src/shared/bundled.js`) },
     outfile,
     logLevel: 'silent',
   });
