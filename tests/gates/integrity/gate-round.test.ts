@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { mkdir } from 'node:fs/promises';
 import { beforeEach, expect, test } from 'vitest';
 import type { RunContext } from '../../../src/gates/collector.ts';
+import { MeasureCache } from '../../../src/gates/measure-cache.ts';
+import { SealedCache } from '../../../src/gates/sealed-cache.ts';
 import { readPolicies } from '../../../src/producer/definitions-builder.ts';
 import { putJson } from '../../../src/shared/blob-store.ts';
 import { readConfig } from '../../../src/shared/config.ts';
@@ -12,11 +14,14 @@ import { type PlannedPhase, RunPlan } from '../../../src/shared/run-record.ts';
 import { RunStore } from '../../../src/shared/run-store.ts';
 import { type Workspace, openWorkspace } from '../../../src/shared/workspace.ts';
 import { measureIntegrity } from '../../../src/workers/gate-integrity.ts';
+import { gatesNow } from '../../../src/workers/gates-now.ts';
 import { DefinitionsCache, type WorkerContext } from '../../../src/workers/worker-context.ts';
 import { noopPlan } from '../../support/noop-fleet.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { testRedis } from '../../support/test-redis.ts';
 import { type Files, put, realSandbox } from './support.ts';
+
+type Asked = Parameters<typeof gatesNow>[1];
 
 const redisAt = testRedis();
 const head = `import assert from 'node:assert/strict';\nimport { test } from 'node:test';\n`;
@@ -47,7 +52,7 @@ async function commit(workspace: Workspace, persona: string, files: Files): Prom
 }
 
 /** A design phase that handed down a test, and the backend phase after it: real commits, Redis, blobs and sandbox. */
-async function backendRound(work: Files): ReturnType<typeof measureIntegrity> {
+async function backendPhase(): Promise<Pick<Asked, 'plan' | 'phase' | 'loaded' | 'workspace'>> {
   const designed = await openWorkspace({ dir: await tempFolder(), blobs: ctx.blobs, sources: [] });
   await commit(designed.workspace, 'solution_architect', {
     'package.json': '{"type":"module"}',
@@ -75,25 +80,24 @@ async function backendRound(work: Files): ReturnType<typeof measureIntegrity> {
 
   const sources = [{ label: 'design', ...design }];
   const { workspace } = await openWorkspace({ dir: await tempFolder(), blobs: ctx.blobs, sources });
-  await commit(workspace, 'backend_developer', work);
+  return { plan, phase, loaded: await ctx.definitions.get(definitions), workspace };
+}
+
+const { signal } = new AbortController();
+
+async function backendRound(work: Files): ReturnType<typeof measureIntegrity> {
+  const phase = await backendPhase();
+  await commit(phase.workspace, 'backend_developer', work);
+  return backendGate(phase);
+}
+
+async function backendGate(phase: Awaited<ReturnType<typeof backendPhase>>): ReturnType<typeof measureIntegrity> {
   const dir = await tempFolder();
   const root = join(dir, 'root');
   await mkdir(root);
-  const { leftOut } = await workspace.exportTo(root);
+  const { leftOut } = await phase.workspace.exportTo(root);
   const run: RunContext = { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} };
-  const loaded = await ctx.definitions.get(definitions);
-  const signal = new AbortController().signal;
-  return measureIntegrity(ctx, {
-    plan,
-    phase,
-    run,
-    loaded,
-    signal,
-    dir,
-    root,
-    workspace,
-    strayLinks: leftOut,
-  });
+  return measureIntegrity(ctx, { ...phase, run, signal, dir, root, strayLinks: leftOut });
 }
 
 const outcomes = ({ checks }: Awaited<ReturnType<typeof measureIntegrity>>): string[] =>
@@ -133,4 +137,40 @@ test('a test of another persona that became a link is no longer what was handed 
   const bad = await backendRound({ 'tests/unit/one.test.js': '-> ../../src/backend/one.js' });
   expect(bad.checks[0]).toMatchObject({ outcome: 'violated' });
   expect(bad.findings[0]?.message).toContain('replaced by a link');
+});
+
+test('the tool of a persona tells what the gate will, of the files as they would be handed off, and tries nothing twice', async () => {
+  const phase = await backendPhase();
+  const sealed = await SealedCache.open({ folder: join(await tempFolder(), 'sealed'), logger: silentLogger() });
+  // What collectors measure is told elsewhere: here none is installed, which the gate says of each metric.
+  ctx.measuring = { collectors: [], cache: new MeasureCache(sealed) };
+  const asked: Asked = {
+    ...phase,
+    round: 0,
+    inputs: {},
+    checkpoint: () => commit(phase.workspace, 'backend_developer', {}),
+    scratch: join(await tempFolder(), 'gates'),
+    signal,
+  };
+  await put(phase.workspace.dir, {
+    '.gitignore': 'leavings/\n',
+    'leavings/x.test.js': '',
+    'src/backend/two.js': 'export function two(n) {\n  return n > 1 ? 2 : 0;\n}\n',
+    'tests/unit/one.test.js': HANDED_DOWN.replace('one(), 1', 'one(), one()'),
+    'tests/unit/two.test.js': `${head}import { two } from '../../src/backend/two.js';\ntest('two', () => { two(2); two(1); assert.ok(true); });\n`,
+  });
+  const text = await gatesNow(ctx, asked);
+  expect(text).toContain('passed integrity/measurement_untouched');
+  expect(text).toMatch(/error blocked\/handed_down_tests: .*tests\/unit\/one\.test\.js \(changed\)/);
+  expect(text).toMatch(/error blocked\/tests_mean_something: .*0 of \d+ faults planted/);
+  expect(text).toContain('src/backend/two.js:2 error tests/surviving-mutant');
+  expect(text).not.toContain('leavings');
+
+  const gate = await backendGate(phase);
+  expect(outcomes(gate)).toEqual([
+    'handed_down_tests violated',
+    'measurement_untouched held',
+    'tests_mean_something violated',
+  ]);
+  expect(gate.checks[2]?.evidence.at(-1)?.summary).toMatch(/^reused from/);
 });
