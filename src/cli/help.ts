@@ -69,6 +69,7 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
   plan: examples('maestro plan url-shortener', 'maestro plan my-workflow.yaml --mermaid > plan.mmd'),
   gates: examples(
     'maestro gates . --phase backend',
+    'maestro gates . --phase backend --against origin/main       hold its tests against a revision',
     'maestro gates . --phase testing --format junit > gates.xml',
     'maestro gates eval --phase backend --metrics metrics.json --json',
     'maestro gates selftest --collector tests',
