@@ -3,10 +3,11 @@ import { type Check, type Reading, allOf, finding, measured, notEvaluable, share
 import {
   type MarkdownFile,
   hasRealText,
-  headingChecks,
   isPlaceholder,
+  headingChecks,
   listItems,
   parseMarkdown,
+  realItems,
   sectionOf,
 } from './markdown.ts';
 import { operationsOf, readOpenApi } from './openapi-document.ts';
@@ -15,7 +16,6 @@ import { requiredHeadings } from './requirement-metrics.ts';
 
 const RETROSPECTIVE = 'docs/review/retrospective.md';
 const LESSONS = 'docs/review/lessons-learned.md';
-const ROLLBACK = 'docs/deployment/rollback-plan.md';
 const MIN_ACTIONS = 3;
 
 async function readMarkdown(
@@ -29,13 +29,6 @@ async function readMarkdown(
 
 const missing = (metric: string, file: string, what: string): Reading =>
   notEvaluable(metric, 'document/missing', `${file} does not exist: ${what}`, { file });
-
-const realItems = (file: MarkdownFile, title: string): { text: string; line: number }[] => {
-  const section = sectionOf(file, title);
-  return section === undefined
-    ? []
-    : listItems(section).filter((item) => item.text !== '' && !isPlaceholder(item.text));
-};
 
 const RETROSPECTIVE_ASK =
   'write the headings What went well, What went badly and Actions, with three actions as list items';
@@ -78,23 +71,6 @@ export async function lessonsDocumented(context: CollectContext, metric: string)
     }),
   };
   return allOf([check], `lessons (${lessons.length} found)`);
-}
-
-/** The rollback plan says when, how and how it is checked. */
-export async function rollbackPlanReady(context: CollectContext, metric: string): Promise<Reading> {
-  const file = await readMarkdown(context, 'rollback_plan', ROLLBACK);
-  if (file === undefined) {
-    return missing(metric, ROLLBACK, 'write the headings Triggers, Steps and Verification, with the steps as a list');
-  }
-  const titles = requiredHeadings(context, 'rollback_plan', ['Triggers', 'Steps', 'Verification']);
-  const steps: Check = {
-    ok: realItems(file, 'Steps').length >= 2,
-    finding: finding(metric, 'document/rollback-steps', 'list at least two steps under "Steps"', {
-      file: file.path,
-      line: sectionOf(file, 'Steps')?.line ?? 1,
-    }),
-  };
-  return allOf([...headingChecks(metric, file, titles), steps], 'parts of the rollback plan');
 }
 
 /** The share of README and API operations that are documented. */

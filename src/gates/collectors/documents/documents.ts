@@ -4,9 +4,9 @@ import {
   improvementActions,
   lessonsDocumented,
   retrospectiveCompleted,
-  rollbackPlanReady,
   technicalDebtItems,
 } from './closing-metrics.ts';
+import { rollbackPlanReady } from './rollback-plan.ts';
 import { adrCount, architectureDocumentation, scalability } from './design-metrics.ts';
 import { clarityScore, documentationCompleteness, requirementsCount, userStoriesCount } from './requirement-metrics.ts';
 

@@ -103,6 +103,44 @@ function itemsIn(nodes: readonly RootContent[]): Item[] {
 /** The list items of a section, or of the whole file, nested ones included. */
 export const listItems = (of: Section | MarkdownFile): Item[] => itemsIn('nodes' in of ? of.nodes : of.root.children);
 
+/** List items of a section that say something. */
+export const realItems = (file: MarkdownFile, title: string): Item[] => {
+  const section = sectionOf(file, title);
+  return section === undefined
+    ? []
+    : listItems(section).filter((item) => item.text !== '' && !isPlaceholder(item.text));
+};
+
+/** A block of shell commands. */
+export interface ScriptBlock {
+  text: string;
+  /** Of its first command. */
+  line: number;
+}
+
+const SHELLS = new Set(['sh', 'bash', 'shell', 'zsh']);
+const SESSIONS = new Set(['console', 'shell-session', 'shellsession', 'sh-session', 'terminal']);
+
+/** What was typed on a line of a session; nothing where it was printed. */
+const typed = (line: string): string => /^\s*[$>#]\s(.*)$/.exec(line)?.[1] ?? '';
+
+/** Every block of shell commands, those in lists and quotes included; of a session only what was typed. */
+export function scriptBlocks(file: MarkdownFile): ScriptBlock[] {
+  const visit = (node: Root | RootContent): ScriptBlock[] => {
+    if (node.type !== 'code') return 'children' in node ? node.children.flatMap(visit) : [];
+    const language = node.lang?.toLowerCase() ?? '';
+    const isSession = SESSIONS.has(language) || /^\s*\$ /.test(node.value);
+    if (!isSession && language !== '' && !SHELLS.has(language)) return [];
+    // The line of the fence; an indented block has none.
+    const isFenced =
+      node.position !== undefined && node.position.end.line - node.position.start.line >= node.value.split('\n').length;
+    const line = lineOf(node) + (isFenced ? 1 : 0);
+    const text = isSession ? node.value.split('\n').map(typed).join('\n') : node.value;
+    return [{ text, line }];
+  };
+  return visit(file.root);
+}
+
 /** The source of every fenced block in this language. */
 export const codeBlocks = (file: MarkdownFile, language: string): { text: string; line: number }[] =>
   file.root.children.flatMap((node) =>

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, realpath } from 'node:fs/promises';
+import { lstat, open, realpath } from 'node:fs/promises';
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { glob } from 'tinyglobby';
 import { FleetError, InvalidInputError } from '../../../shared/errors.ts';
@@ -47,6 +47,14 @@ export async function readProjectText(root: string, path: string): Promise<Proje
     if (err instanceof FleetError) throw err;
     throw refuse(path, `cannot be read: ${err instanceof Error ? err.message : String(err)}`);
   }
+}
+
+/** Is there a regular file, or a folder, at this path below `root`? Nothing behind a link counts. */
+export async function projectHas(root: string, path: string, kind: 'file' | 'folder'): Promise<boolean> {
+  const full = join(await realpath(root), normalize(path));
+  const info = await lstat(full).catch(() => undefined);
+  if (info === undefined || (await realpath(full)) !== full.replace(/\/$/, '')) return false;
+  return kind === 'file' ? info.isFile() : info.isDirectory();
 }
 
 /** Paths below `root` that match, sorted; links are not followed. */
