@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -164,22 +165,28 @@ export async function typeErrors(root: string, files: readonly string[]): Promis
   });
 }
 
-/** Functions and classes in the declarations that tsc writes for the exports, and how many have a doc comment. */
+/**
+ * Functions and classes in the declarations that tsc writes for the exports, and how many have a doc comment.
+ * `undeclared`: files for which it can write none.
+ */
 export async function declared(
   root: string,
   files: readonly string[],
-): Promise<{ exported: number; documented: number }> {
+): Promise<{ exported: number; documented: number; undeclared: string[] }> {
   return inTemporary(async (folder) => {
     const flags = ['--allowJs', '--declaration', '--emitDeclarationOnly', '--skipLibCheck', '--target', 'es2023'];
     const modules = ['--module', 'nodenext', '--ignoreConfig', '--rootDir', root, '--outDir', folder];
     const types = ['--types', 'node', '--typeRoots', packagePath('node_modules', '@types')];
     await run([tool('tsc'), ...flags, ...modules, ...types, ...files.map((file) => join(root, file))], root);
-    const texts = await Promise.all(
-      files.map(async (file) => readFile(join(folder, file.replace(/\.([cm]?)[jt]sx?$/, '.d.$1ts')), 'utf8')),
-    );
+    const written = files.map((file) => join(folder, file.replace(/\.([cm]?)[jt]sx?$/, '.d.$1ts')));
+    const texts = await Promise.all(written.map(async (path) => (existsSync(path) ? readFile(path, 'utf8') : '')));
     const found = texts.flatMap((text) => [
       ...text.matchAll(/(\*\/\s*)?^\s*(?:export |declare |default |abstract )*(?:function|class) (\w+)/gm),
     ]);
-    return { exported: found.length, documented: found.filter(([, comment]) => comment !== undefined).length };
+    return {
+      exported: found.length,
+      documented: found.filter(([, comment]) => comment !== undefined).length,
+      undeclared: files.filter((_, index) => !existsSync(written[index] ?? '')),
+    };
   });
 }
