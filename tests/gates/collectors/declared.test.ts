@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -14,6 +14,7 @@ import { silentLogger } from '../../../src/shared/logger.ts';
 import { packagePath } from '../../../src/shared/package-root.ts';
 import { openSandbox } from '../../../src/shared/sandbox/open-sandbox.ts';
 import type { Finding } from '../../../src/shared/verdict.ts';
+import { shippedPolicies } from '../support.ts';
 
 const made: string[] = [];
 afterAll(async () => {
@@ -407,4 +408,11 @@ test('declared readings are believed only where the readers are proven, and the 
   const proof = await provenWithDeclared(unproven, alone.replaced, 'here').resultOf(collector, signal);
   expect(proof?.checks.length).toBe(10);
   expect(faultOfProof(collector, proof)).toBeUndefined();
+});
+
+test('the documented example can be used as it stands', async () => {
+  const page = await readFile(packagePath('docs', 'declared-commands.md'), 'utf8');
+  const text = /```yaml\n(commands:[^]*?)```/.exec(page)?.[1] ?? '';
+  const { commands } = parseMeasureFile({ file: 'docs/declared-commands.md', text }, shippedPolicies.metrics);
+  expect(commands.map(({ id }) => id)).toEqual(['unit-tests', 'size']);
 });
