@@ -1,8 +1,9 @@
 import { FlowProducer, type FlowJob, QueueEvents, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { buildFlow, firstTake } from '../../src/producer/flow.ts';
 import { QUEUES, personaQueue } from '../../src/shared/names.ts';
-import { type Redis, connectRedis } from '../../src/shared/redis.ts';
+import { connectRedis } from '../../src/shared/redis.ts';
 import type { RunPlan } from '../../src/shared/run-record.ts';
 import { startFleet } from '../../src/workers/fleet.ts';
 import { noopContext, noopHandlers } from '../../tests/support/noop-handlers.ts';
@@ -117,7 +118,8 @@ function bare(job: FlowJob, children: Map<string, string[]>): FlowJob {
 
 /** BullMQ's own FlowProducer and Worker, with handlers that do nothing. */
 export async function openRaw(url: string, prefix: string): Promise<Contender> {
-  const connection: Redis = await connectRedis(url, 'worker');
+  const dial = (): Redis => new Redis(url, { maxRetriesPerRequest: null });
+  const connection = dial();
   const flows = new FlowProducer({ connection, prefix });
   const handOffs = new HandOffs();
   const counted = await countRuns(url, prefix);
@@ -130,7 +132,7 @@ export async function openRaw(url: string, prefix: string): Promise<Contender> {
     enqueue: async (plan) => void (await flows.add(bare(buildFlow(plan, firstTake(plan)), children))),
     start: async () => {
       for (const [queue, concurrency] of Object.entries(CONCURRENCY)) {
-        const own = await connectRedis(url, 'worker');
+        const own = dial();
         connections.push(own);
         const isMeasured = queue !== QUEUES.edges && queue !== QUEUES.runs;
         const worker = new Worker(

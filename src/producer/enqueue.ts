@@ -41,7 +41,7 @@ export async function addTake(target: EnqueueTarget, plan: RunPlan, take: FlowTa
 }
 
 async function addFlow({ redis, prefix }: Omit<EnqueueTarget, 'store'>, plan: RunPlan, take: FlowTake): Promise<void> {
-  const flows = new FlowProducer({ connection: redis, prefix });
+  const flows = new FlowProducer({ connection: redis, prefix, skipVersionCheck: true });
   try {
     await flows.add(buildFlow(plan, take));
   } finally {

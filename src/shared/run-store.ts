@@ -3,7 +3,9 @@ import type { ArchivedRun, RunArchive } from './archive.ts';
 import { FleetError } from './errors.ts';
 import { Approval } from './handoff.ts';
 import type { RunId } from './names.ts';
+import { Recent } from './recent.ts';
 import type { Redis } from './redis.ts';
+import { RedisScript } from './redis-script.ts';
 import {
   NO_USAGE,
   type NewRunEvent,
@@ -18,7 +20,6 @@ import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
 import { leftOut, leftOutRecord } from './start-from.ts';
-import { assertKnownVersion } from './schema-version.ts';
 import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
 
 /** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
@@ -35,6 +36,12 @@ export interface Fence {
   token: string;
   generation: number;
 }
+
+const SCRIPTS = { create: new RedisScript(CREATE), apply: new RedisScript(APPLY), reopen: new RedisScript(REOPEN) };
+
+/** How many plans and records a process remembers. */
+const PLANS = 200;
+const RECORDS = 500;
 
 interface Change<T> {
   /** Null leaves everything as it is and appends nothing. */
@@ -60,6 +67,10 @@ export interface RunStanding {
 export class RunStore {
   readonly #redis: Redis;
   readonly #prefix: string;
+  /** Plans never change, so each is read and checked once. */
+  readonly #plans = new Recent<RunPlan>(PLANS);
+  /** Records as this process saw them last, in full: a write begins from there, and is refused when they have changed. */
+  readonly #seen = new Recent<string>(RECORDS);
   readonly index: RunIndex;
   /** Where runs are read that have left Redis; without one they are not found. */
   readonly archive: RunArchive | undefined;
@@ -75,9 +86,16 @@ export class RunStore {
     return runKey(this.#prefix, runId, part);
   }
 
+  /** Run hash, phases hash and events stream, as the scripts take them. */
+  #runKeys(runId: string): string[] {
+    return [this.#key(runId), this.#key(runId, 'phases'), this.#key(runId, 'events')];
+  }
+
   /** One field of a run's hashes, wherever the run is. */
   async #field(runId: string, part: 'run' | 'phases', field: string): Promise<string | null> {
-    const raw = await this.#redis.hget(this.#key(runId, part === 'run' ? undefined : part), field);
+    const key = this.#key(runId, part === 'run' ? undefined : part);
+    const raw = await this.#redis.hget(key, field);
+    if (raw !== null && part === 'phases') this.#seen.set(`${key} ${field}`, raw);
     return raw ?? (await this.archive?.find(runId))?.hashes[part][field] ?? null;
   }
 
@@ -129,38 +147,34 @@ export class RunStore {
     });
     const event: NewRunEvent = { type: 'run.queued', workflow: plan.workflow, simulated };
     if ((await this.archive?.find(plan.runId)) !== undefined) return false;
-    const created = await this.#redis.eval(
-      CREATE,
-      3,
-      this.#key(plan.runId),
-      this.#key(plan.runId, 'phases'),
-      this.#key(plan.runId, 'events'),
+    const created = await SCRIPTS.create.run(this.#redis, this.#runKeys(plan.runId), [
       JSON.stringify(plan),
       JSON.stringify(run),
       indexArgument(this.index.ofRun(null, run)),
       JSON.stringify({ ...event, at: plan.createdAt }),
       ...phases,
-    );
+    ]);
     return created === 1;
   }
 
   async findPlan(runId: string): Promise<RunPlan | undefined> {
     const raw = await this.#field(runId, 'run', 'plan');
-    if (raw === null) return undefined;
-    const plan: unknown = JSON.parse(raw);
-    assertKnownVersion(`run ${runId}`, plan);
-    return RunPlan.parse(plan);
+    return raw === null ? undefined : RunPlan.parse(JSON.parse(raw));
   }
 
   async getPlan(runId: string): Promise<RunPlan> {
+    const known = this.#plans.get(runId);
+    if (known !== undefined) return known;
     const plan = await this.findPlan(runId);
     if (plan === undefined) throw noSuchRun(runId);
+    this.#plans.set(runId, plan);
     return plan;
   }
 
   async getPhases(runId: string): Promise<PhaseRecord[]> {
     const plan = await this.getPlan(runId);
     const raw = await this.#fields(runId, 'phases');
+    if (Object.keys(raw).length === 0) throw noSuchRun(runId);
     return plan.phases.map((phase) => PhaseRecord.parse(JSON.parse(raw[phase.name] ?? 'null')));
   }
 
@@ -226,16 +240,29 @@ export class RunStore {
     indexed: (before: T, after: T) => IndexChange[],
   ): Promise<boolean> {
     const { part, field, schema } = of;
-    for (;;) {
-      const before = await this.#field(runId, part, field);
+    const key = this.#key(runId, part === 'run' ? undefined : part);
+    const seenAs = `${key} ${field}`;
+    for (let seen = this.#seen.get(seenAs); ; seen = undefined) {
+      const before = seen ?? (await this.#field(runId, part, field));
       if (before === null) throw new FleetError('NOT_FOUND', `run ${runId} has no record of "${field}"`);
       const record = schema.parse(JSON.parse(before));
       const changed = change(record);
-      if (changed === null) return false;
+      if (changed === null) {
+        // What was seen some time ago may have changed since.
+        if (seen !== undefined) continue;
+        return false;
+      }
       const next = schema.parse(changed.next);
-      const key = this.#key(runId, part === 'run' ? undefined : part);
-      const write = { key, field, before, after: JSON.stringify(next), changes: indexed(record, next) };
-      if (await this.#apply(runId, write, changed.events, fence)) return true;
+      const after = JSON.stringify(next);
+      const isDone = await this.#apply(
+        runId,
+        { key, field, before, after, changes: indexed(record, next) },
+        changed.events,
+        fence,
+      );
+      if (isDone && part === 'phases') this.#seen.set(seenAs, after);
+      else this.#seen.delete(seenAs);
+      if (isDone) return true;
     }
   }
 
@@ -262,19 +289,14 @@ export class RunStore {
     ];
     const names = of.phases.map((phase) => phase.phase);
     const event: NewRunEvent = { type: 'run.resumed', generation: from + 1, phases: names, reason: of.reason };
-    const reply = await this.#redis.eval(
-      REOPEN,
-      3,
-      key,
-      this.#key(runId, 'phases'),
-      this.#key(runId, 'events'),
+    const reply = await SCRIPTS.reopen.run(this.#redis, this.#runKeys(runId), [
       before,
       JSON.stringify(after),
       String(from),
       indexArgument(changes),
       JSON.stringify({ ...event, at: new Date().toISOString() }),
       ...of.phases.flatMap((phase) => [phase.phase, JSON.stringify(PhaseRecord.parse(phase))]),
-    );
+    ]);
     return reply === 1;
   }
 
@@ -305,13 +327,8 @@ export class RunStore {
     fence: Fence | undefined,
   ): Promise<boolean> {
     const at = new Date().toISOString();
-    const reply = await this.#redis.eval(
-      APPLY,
-      4,
-      write.key,
-      this.#key(runId),
-      this.#key(runId, 'events'),
-      fence?.lockKey ?? this.#key(runId),
+    const keys = [write.key, this.#key(runId), this.#key(runId, 'events'), fence?.lockKey ?? this.#key(runId)];
+    const reply = await SCRIPTS.apply.run(this.#redis, keys, [
       write.field,
       write.before,
       write.after,
@@ -319,7 +336,7 @@ export class RunStore {
       fence === undefined ? '' : String(fence.generation),
       indexArgument(write.changes),
       ...events.map((event) => JSON.stringify({ ...event, at })),
-    );
+    ]);
     if (reply === 'STALE') {
       throw new FleetError(
         'STALE_ATTEMPT',

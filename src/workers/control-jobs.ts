@@ -79,8 +79,10 @@ export async function awaitApproval(store: RunStore, job: ApprovalJob, fence: Fe
 /** The root of a flow: every phase has ended, so the run ends, with exactly one terminal event. */
 export async function finishRun(store: RunStore, job: RunJob, fence: Fence): Promise<z.infer<typeof RunJobResult>> {
   const phases: PhaseRecord[] = [];
-  for (const phase of await store.getPhases(job.runId))
-    phases.push(await settleEndedPhase(store, job.runId, phase.phase, fence));
+  for (const phase of await store.getPhases(job.runId)) {
+    const hasEnded = TERMINAL_PHASE.includes(phase.status);
+    phases.push(hasEnded ? phase : await settleEndedPhase(store, job.runId, phase.phase, fence));
+  }
   const { status, reason } = runOutcome(phases, leftOut(await store.getPlan(job.runId)));
   await moveRun(store, job.runId, status, { reason, simulated: phases.some((phase) => phase.simulated), fence });
   const run = await store.getRun(job.runId);

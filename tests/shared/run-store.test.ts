@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { RunStore } from '../../src/shared/run-store.ts';
-import { moveRun } from '../../src/shared/transitions.ts';
+import { movePhase, moveRun } from '../../src/shared/transitions.ts';
 import { noopPlan } from '../support/noop-fleet.ts';
 import { testRedis } from '../support/test-redis.ts';
 
@@ -42,4 +42,17 @@ test('events are numbered without gaps, however many write at once', async () =>
   const seqs = (await store.readEvents(plan.runId, 0)).map(({ seq }) => seq);
   expect(seqs).toEqual(Array.from({ length: 101 }, (_, index) => index + 1));
   expect((await store.readEvents(plan.runId, 99)).map(({ seq }) => seq)).toEqual([100, 101]);
+});
+
+test('a record that another process changed is changed from where it stands now', async () => {
+  const [one, other] = [new RunStore(await at.connect(), at.prefix), new RunStore(await at.connect(), at.prefix)];
+  const plan = noopPlan({ a: [] });
+  await one.createRun(plan);
+  await movePhase(one, plan.runId, 'a', 'running');
+  await movePhase(other, plan.runId, 'a', 'running', { change: (record) => ({ ...record, round: 3 }) });
+  await movePhase(one, plan.runId, 'a', 'running', { change: (record) => ({ ...record, commit: 'c0ffee' }) });
+  expect(await one.getPhase(plan.runId, 'a')).toMatchObject({ round: 3, commit: 'c0ffee' });
+  await movePhase(other, plan.runId, 'a', 'passed');
+  expect(await movePhase(one, plan.runId, 'a', 'blocked')).toBe(false);
+  expect(await one.getPhase(plan.runId, 'a')).toMatchObject({ status: 'passed' });
 });
