@@ -17,6 +17,7 @@ import type { Finding } from '../shared/verdict.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
 import { checkHandoff } from './agent/check-handoff.ts';
 import { type AncestorHandoff, type WorkPromptInput, reviewPrompt, workPrompt } from './agent/prompts.ts';
+import { abandonIfHopeless } from './abandoned-talk.ts';
 import { type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
 import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
 import { createToolBox } from './agent/tools.ts';
@@ -134,7 +135,8 @@ async function ancestorsOf(job: Job): Promise<AncestorHandoff[]> {
   const { plan, ctx, phase } = job;
   const wanted = new Set<string>(phase.needs);
   for (const earlier of plan.phases.toReversed())
-    if (wanted.has(earlier.name)) for (const need of earlier.needs) wanted.add(need);
+    if (wanted.has(earlier.name) || wanted.has(earlier.instance?.of ?? ''))
+      for (const name of [earlier.name, ...earlier.needs]) wanted.add(name);
   const ancestors: AncestorHandoff[] = [];
   for (const earlier of plan.phases.filter((planned) => wanted.has(planned.name))) {
     const record: PhaseRecord = await ctx.store.getPhase(plan.runId, earlier.name);
@@ -181,6 +183,9 @@ async function author(
         signal,
       }),
     saved,
+  }).catch(async (err: unknown) => {
+    await abandonIfHopeless(job.ctx, job, saved, err);
+    throw err;
   });
   const commit = await workspace.commitAll({
     onto: before,
@@ -197,7 +202,7 @@ async function author(
     ...signature(persona),
   });
   // A rework round without a change goes back to its gates, which say that nothing was done.
-  if (commit === null && data.round === 0) {
+  if (commit === null && data.base === null) {
     await saved.clear();
     throw new FleetError('AGENT_STUCK', `${persona.name} handed off without changing a file: nothing was done`, {
       retry: true,
@@ -208,7 +213,7 @@ async function author(
     ...(commit === null ? [NOTHING_DONE] : []),
     ...(await checkHandoff({ handoff: result.final, root: workspace.dir })),
   ];
-  await saved.clear();
+  // The conversation stays saved: if this worker dies now, its result is not paid for again.
   return handOver(job, result, { ...bundled, findings, summary: result.final.summary });
 }
 
@@ -366,6 +371,17 @@ async function handOver<F>(job: Job, result: AgentResult<F>, outcome: Outcome): 
   const { transcript: messages, calls, lineage, refusedCalls, resumed } = result;
   const transcript = await putJson(ctx.blobs, { schemaVersion: 1, messages, calls, lineage, refusedCalls, resumed });
   const { persona, kind, round } = data;
+  const talk = `${persona}.${kind}.r${round}`;
+  const { summary } = outcome;
+  const done = {
+    type: 'persona.done',
+    phase: phase.name,
+    persona,
+    kind,
+    round,
+    summary,
+    simulated: result.simulated,
+  } as const;
   await ctx.store.updatePhase(
     plan.runId,
     phase.name,
@@ -373,19 +389,10 @@ async function handOver<F>(job: Job, result: AgentResult<F>, outcome: Outcome): 
       next: {
         ...record,
         handoffs: kind === 'work' ? { ...record.handoffs, [persona]: handoff } : record.handoffs,
-        transcripts: { ...record.transcripts, [`${persona}.${kind}.r${round}`]: transcript },
+        transcripts: { ...record.transcripts, [talk]: transcript },
       },
-      events: [
-        {
-          type: 'persona.done',
-          phase: phase.name,
-          persona,
-          kind,
-          round,
-          summary: outcome.summary,
-          simulated: result.simulated,
-        },
-      ],
+      // A worker that died after this has told it already.
+      events: talk in record.transcripts ? [] : [done],
     }),
     job.fence,
   );

@@ -28,8 +28,9 @@ export function logsCommand(
     }
     const { outColors: colors } = terminal;
     for (const talk of read) {
-      const [persona = '', kind = '', round = ''] = talk.name.split('.');
-      terminal.out(colors.bold(`━━ ${talk.phase}: ${persona}, ${kind}, round ${round.replace('r', '')}`));
+      const [persona = '', kind = '', round = '', attempt] = talk.name.split('.');
+      const givenUp = attempt === undefined ? '' : `, attempt ${attempt.slice(1)}, which led nowhere`;
+      terminal.out(colors.bold(`━━ ${talk.phase}: ${persona}, ${kind}, round ${round.replace('r', '')}${givenUp}`));
       terminal.out(`${transcriptLines(talk, { colors, isFull: flags.full === true }).join('\n')}\n`);
     }
     if (read.length === 0)

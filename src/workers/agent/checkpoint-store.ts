@@ -24,7 +24,9 @@ return 'OK'
 export interface SavedWork extends CheckpointStore {
   /** The tree to start from: as it was when the conversation was last saved. Null: as the job begins. */
   readonly tree: SavedTree | null;
-  /** Forgets the conversation, once its result is recorded or when the job is to begin anew. */
+  /** The conversation as it was saved last by this attempt. */
+  latest(): AgentCheckpoint | null;
+  /** Forgets the conversation, when the job is to begin anew. */
   clear(): Promise<void>;
 }
 
@@ -49,10 +51,13 @@ export async function openSavedWork(options: {
   const found = await redis.hget(key, jobId);
   const pointer = found === null ? null : Pointer.parse(JSON.parse(found));
   let tree = pointer?.tree ?? null;
+  let latest: AgentCheckpoint | null = null;
   return {
     tree,
     load: () => (pointer === null ? Promise.resolve(null) : getJson(blobs, pointer.checkpoint, AgentCheckpoint)),
+    latest: () => latest,
     async save(checkpoint) {
+      latest = checkpoint;
       if (checkpoint.stage === 'completed' && checkpoint.turns > 0) tree = await options.snapshot();
       const saved: z.infer<typeof Pointer> = { checkpoint: await putJson(blobs, checkpoint), tree };
       const { lockKey, token, generation } = options.fence;
