@@ -9,7 +9,8 @@ import {
   addUsage,
 } from '../shared/run-record.ts';
 import type { Terminal } from './terminal.ts';
-import { count, cutTo, oneLine, wrapTo } from './text.ts';
+import { wrapTo } from '../gates/reports/columns.ts';
+import { count, cutTo, oneLine } from './text.ts';
 import { cost, elapsed, gateColor, gateText, paintStatus, statusText, tokens, verdictProblems } from './words.ts';
 
 interface Row {

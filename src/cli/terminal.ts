@@ -14,6 +14,8 @@ export interface Terminal {
   outColors: Colors;
   /** The width of the terminal as it is now. */
   columns(): number;
+  /** The same for `out`; nothing where it is no terminal. */
+  outColumns(): number | undefined;
   /** Aborted when nobody reads `out` any more. */
   outClosed: AbortSignal;
 }
@@ -31,6 +33,7 @@ export function processTerminal(env: NodeJS.ProcessEnv): Terminal {
     colors: colorsFor(process.stderr.isTTY),
     outColors: colorsFor(process.stdout.isTTY),
     columns: () => process.stderr.columns ?? 100,
+    outColumns: () => (process.stdout.isTTY ? process.stdout.columns : undefined),
     outClosed,
   };
 }

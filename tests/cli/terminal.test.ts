@@ -2,7 +2,8 @@ import pc from 'picocolors';
 import { describe, expect, test } from 'vitest';
 import { exitOf } from '../../src/cli/commands/run-result.ts';
 import { ProgressView } from '../../src/cli/progress.ts';
-import { count, cutTo, oneLine, wrapTo } from '../../src/cli/text.ts';
+import { count, cutTo, oneLine } from '../../src/cli/text.ts';
+import { wrapTo } from '../../src/gates/reports/columns.ts';
 import { transcriptLines } from '../../src/cli/transcript.ts';
 import { RunId } from '../../src/shared/names.ts';
 import { NO_USAGE, BlobRef, type RunEvent, type RunPlan } from '../../src/shared/run-record.ts';
@@ -114,6 +115,7 @@ test('progress that leads into a file is one plain line for everything worth kee
       out: () => undefined,
       err: (text) => void said.push(text),
       isLive: false,
+      outColumns: () => undefined,
       colors,
       outColors: colors,
       columns: () => 40,

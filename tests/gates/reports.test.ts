@@ -145,10 +145,20 @@ test('SARIF places findings, and carries gates as results', () => {
   expect(run.results.every((result) => rules.has(result.ruleId))).toBe(true);
 });
 
+test('the table keeps to the width of a terminal, and gives each entry one line where there is none', () => {
+  const wide = render(blocked, 'table').split('\n');
+  expect(wide.some((line) => line.length > 80)).toBe(true);
+  for (const columns of [80, 50]) {
+    const lines = renderPhase(blocked, 'table', plain, columns).split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns);
+    expect(lines.join(' ').replaceAll(/\s+/g, ' ')).toBe(wide.join(' ').replaceAll(/\s+/g, ' '));
+  }
+});
+
 test('findings say whose they are, and nothing of it where nobody is named', () => {
   const table = render(blocked, 'table');
   expect(table).toMatch(
-    /Findings \(3\)\n {2}for backend_developer\n {4}src\/c\.js:1: empty stub\/empty\n {2}for nobody in particular\n {4}src\/a b\.js/,
+    /Findings \(3\)\n {2}for backend_developer\n {4}src\/c\.js:1: empty {2}stub\/empty\n {2}for nobody in particular\n {4}src\/a b\.js/,
   );
   expect(render(blocked, 'markdown')).toContain('| error | src/c.js:1 | backend\\_developer | stub/empty | empty |');
   expect(render(blocked, 'html')).toMatch(/<th>for<\/th>[^]*<td>backend_developer<\/td>/);

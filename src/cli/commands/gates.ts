@@ -128,7 +128,9 @@ export async function gatesCommand(
       cache,
     }));
     const findings = addressFindings(report.findings, await projectOwners(root, logger));
-    terminal.out(renderPhase({ ...report, findings }, flags.format, terminal.outColors).trimEnd());
+    terminal.out(
+      renderPhase({ ...report, findings }, flags.format, terminal.outColors, terminal.outColumns()).trimEnd(),
+    );
     return exitCodeOf(report.verdict);
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -163,7 +165,12 @@ export async function gatesEvalCommand(
   const beside = await judgedWith(context, flags, findPolicy(policySet, flags.phase).policy);
   const verdict = evaluateSupplied({ policySet, phase: flags.phase, text, file: flags.metrics, ...beside });
   terminal.out(
-    renderPhase(suppliedReport(verdict), flags.json === true ? 'json' : 'table', terminal.outColors).trimEnd(),
+    renderPhase(
+      suppliedReport(verdict),
+      flags.json === true ? 'json' : 'table',
+      terminal.outColors,
+      terminal.outColumns(),
+    ).trimEnd(),
   );
   return exitCodeOf(verdict);
 }

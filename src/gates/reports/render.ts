@@ -10,9 +10,9 @@ export const REPORT_FORMATS = ['table', 'json', 'junit', 'sarif', 'markdown', 'h
 export type ReportFormat = (typeof REPORT_FORMATS)[number];
 
 /** The report of one phase in a format, ending with a line break. */
-export function renderPhase(report: PhaseReport, format: ReportFormat, colors: Colors): string {
+export function renderPhase(report: PhaseReport, format: ReportFormat, colors: Colors, columns?: number): string {
   const renderers: Record<ReportFormat, () => string> = {
-    table: () => tableReport(report, colors),
+    table: () => tableReport(report, colors, columns),
     json: () => jsonReport(report),
     junit: () => junitReport(report),
     sarif: () => sarifReport(report),

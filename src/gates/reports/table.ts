@@ -1,4 +1,5 @@
 import type { Finding } from '../../shared/verdict.ts';
+import { widthOf, wrapTo } from './columns.ts';
 import { isAddressed } from '../owners/address-findings.ts';
 import {
   type PhaseReport,
@@ -40,37 +41,57 @@ const MARKS: Readonly<Record<ReportRow['outcome'], string>> = {
 };
 const MAX_FINDINGS = 25;
 
-/** The report for a terminal. */
-export function tableReport(report: PhaseReport, colors: Colors): string {
+/** Where less than this is left beside a name, a message stands below it. */
+const LEAST_COLUMNS = 30;
+
+/** The report for a terminal. Lines are broken only where its width is known: in a file, each entry is one line. */
+export function tableReport(report: PhaseReport, colors: Colors, columns = Number.POSITIVE_INFINITY): string {
   const { verdict } = report;
   const paint = paints(colors);
-  const lines: string[] = [
-    `${paint[verdict.verdict](colors.bold(verdictWords[verdict.verdict]))}  ${visible(policyLine(verdict))}`,
-  ];
-  if (verdict.simulated) lines.push(colors.yellow(SIMULATED));
-  const note = integrityLine(report);
-  if (note !== undefined) lines.push(report.integrity === undefined ? colors.yellow(note) : visible(note));
+  const words = verdictWords[verdict.verdict];
+  const simulated = verdict.simulated ? wrapTo(SIMULATED, columns).map((line) => colors.yellow(line)) : [];
+  const [first = '', ...more] = wrapTo(`${words}  ${visible(policyLine(verdict))}`, columns);
+  const lines = [`${paint[verdict.verdict](colors.bold(words))}${first.slice(words.length)}`, ...more, ...simulated];
+  const note = wrapTo(visible(integrityLine(report) ?? ''), columns).filter((line) => line !== '');
+  lines.push(...note.map((line) => (report.integrity === undefined ? colors.yellow(line) : line)));
   const rows = rowsOfReport(report);
   const width = Math.max(0, ...rows.map((row) => row.name.length));
   for (const kind of ['gate', 'criterion', 'artifact', 'target', 'bypass', 'integrity'] as const) {
     const own = rows.filter((row) => row.kind === kind);
     if (own.length > 0) lines.push('', colors.bold(HEADINGS[kind]));
     for (const row of own) {
-      const source = row.source === '' ? '' : colors.dim(`  [${visible(row.source)}]`);
       const mark = paint[row.outcome](MARKS[row.outcome].padEnd(10));
-      lines.push(`  ${mark} ${row.name.padEnd(width)}  ${visible(row.message)}${source}`);
+      const source = row.source === '' ? '' : `[${visible(row.source)}]`;
+      const isBelow = columns - width - 15 < LEAST_COLUMNS;
+      const indent = isBelow ? 6 : width + 15;
+      const [beside = '', ...below] = broken(visible(row.message), source, columns - indent, colors.dim);
+      lines.push(
+        ...(isBelow ? [`  ${mark} ${row.name}`] : [`  ${mark} ${row.name.padEnd(width)}  ${beside}`]),
+        ...(isBelow ? [beside, ...below] : below).map((line) => `${' '.repeat(indent)}${line}`),
+      );
     }
   }
-  lines.push(...findingLines(report, colors));
-  if (verdict.simulated) lines.push('', colors.yellow(SIMULATED));
+  lines.push(...findingLines(report, colors, columns));
+  if (verdict.simulated) lines.push('', ...simulated);
   return `${lines.join('\n')}\n`;
 }
 
-function findingLines({ findings }: PhaseReport, colors: Colors): string[] {
+/** A message with what stands after it in another colour, in lines of at most so many columns. */
+function broken(message: string, after: string, columns: number, paint: Paint): string[] {
+  const lines = wrapTo(message, columns);
+  if (after === '') return lines;
+  const last = lines.at(-1) ?? '';
+  if (widthOf(last) + 2 + widthOf(after) <= columns) return [...lines.slice(0, -1), `${last}  ${paint(after)}`];
+  return [...lines, ...wrapTo(after, columns).map(paint)];
+}
+
+function findingLines({ findings }: PhaseReport, colors: Colors, columns: number): string[] {
   if (findings.length === 0) return [];
   const line = (finding: Finding, indent: string): string => {
     const place = placeOf(finding);
-    return `${indent}${place === '' ? '' : `${visible(place)}: `}${visible(finding.message)} ${colors.dim(visible(finding.rule))}`;
+    const text = `${place === '' ? '' : `${visible(place)}: `}${visible(finding.message)}`;
+    const lines = broken(text, visible(finding.rule), columns - indent.length - 2, colors.dim);
+    return lines.map((each, index) => `${indent}${index === 0 ? '' : '  '}${each}`).join('\n');
   };
   const isFor = isAddressed(findings);
   const names = [...new Set(findings.map(({ persona }) => persona ?? ''))].toSorted((a, b) =>
