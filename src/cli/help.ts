@@ -13,7 +13,7 @@ Exit codes:
   4 Redis, model or sandbox unavailable    5 cancelled    6 verification failed
 
 Settings come from the environment: REDIS_URL, MAESTRO_HOME, MAESTRO_BLOBS, MAESTRO_PREFIX, MAESTRO_SANDBOX,
-MAESTRO_LOG_LEVEL, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
+MAESTRO_LOG_LEVEL, MAESTRO_KEEP_RUNS_DAYS, MAESTRO_KEEP_RUNS_COUNT, MAESTRO_STUCK_AFTER, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
 
 export const COMMAND_HELP: Readonly<Record<string, string>> = {
   demo: examples(
@@ -26,6 +26,7 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro run url-shortener --input requirement="A service that shortens links for a team"',
     'maestro run my-workflow.yaml --input-file inputs.yaml --json',
     'maestro run linear --input-file inputs.yaml --detach        prints the run id and returns',
+    'maestro run linear --input-file inputs.yaml --delay 1h30m --idempotency-key release-7',
     'maestro run my-workflow.yaml --from backend --files ./my-design --input-file inputs.yaml',
     'maestro run my-workflow.yaml --overlay maestro.policies.yaml --records records.yaml --advisories advisories.json',
   ),
@@ -39,6 +40,16 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro worker                                         every persona, and the gates',
     'maestro worker --personas backend_developer,qa_engineer --concurrency 4',
     'maestro worker --gates                                 only gates and control queues',
+  ),
+  schedule: examples(
+    'maestro schedule add linear --input-file inputs.yaml --cron "0 6 * * 1-5" --tz Europe/Berlin --name mornings',
+    'maestro schedule list',
+    'maestro schedule remove mornings',
+  ),
+  dead: examples(
+    'maestro dead --json',
+    'maestro dead --redrive 01M84FY4S1VC88BJ5H9YZEP0XW',
+    'maestro dead --all                                     every run that ended with a failed phase goes on',
   ),
   runs: examples('maestro runs', 'maestro runs --status running,awaiting_approval --json'),
   status: examples('maestro status 01M84FY4S1VC88BJ5H9YZEP0XW'),

@@ -15,6 +15,7 @@ import {
   bypassRequestCommand,
   bypassRevokeCommand,
 } from './commands/bypass.ts';
+import { deadCommand } from './commands/dead.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { gatesCommand, gatesEvalCommand } from './commands/gates.ts';
@@ -23,6 +24,7 @@ import { planCommand, validateCommand } from './commands/plan.ts';
 import { runCommand } from './commands/run.ts';
 import { cancelCommand, pauseCommand, resumeCommand, retryCommand } from './commands/run-control.ts';
 import { selfTestCommand } from './commands/selftest.ts';
+import { scheduleAddCommand, scheduleListCommand, scheduleRemoveCommand } from './commands/schedule.ts';
 import { SCHEMA_KINDS, schemaCommand } from './commands/schema.ts';
 import { serveCommand, upCommand } from './commands/serve.ts';
 import { workerCommand } from './commands/worker.ts';
@@ -167,8 +169,12 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
     .option('--advisories <FILE>', 'a snapshot of known vulnerabilities of packages, for its gates')
     .option('--from <P>', 'start from this phase; those before it are not run')
     .option('--files <DIR>', 'with --from: the files that stand for the work of the phases before it')
+    .option('--delay <TIME>', 'start it after a while, such as 10m')
+    .option('--at <TIME>', 'start it at a time with its zone, such as 2027-01-31T18:00:00Z')
+    .option('--idempotency-key <KEY>', 'asking again with this key, within a day, gives the same run')
     .option('--detach', 'print the run id and return')
     .action((name: string, flags) => set(runCommand(context(), name, flags)));
+  addSchedules(program, context, set);
   const serving = (command: Command): Command =>
     withPolicies(command)
       .option('--host <HOST>', 'address to listen on', '127.0.0.1')
@@ -199,6 +205,22 @@ function addRunning(program: Command, context: MakeContext, set: SetExit): void 
     )
     .addOption(new Option('--exit-with-parent').hideHelp())
     .action((flags) => set(workerCommand(context(), flags)));
+}
+
+function addSchedules(program: Command, context: MakeContext, set: SetExit): void {
+  const schedule = program.command('schedule').description('start runs of a workflow at their times');
+  withPolicies(withRunFlags(schedule.command('add <WORKFLOW>'), 'anthropic'))
+    .description('add a schedule, or change the one of the same name')
+    .requiredOption('--cron <EXPR>', 'minute, hour, day, month and weekday, such as "0 6 * * 1-5"')
+    .option('--tz <ZONE>', 'the time zone of the expression', 'UTC')
+    .option('--name <NAME>', "what it is called (default: the workflow's name)")
+    .action((workflow: string, flags) => set(scheduleAddCommand(context(), workflow, flags)));
+  json(schedule.command('list'))
+    .description('all schedules, the next one first')
+    .action((flags) => set(scheduleListCommand(context(), flags)));
+  json(schedule.command('remove <NAME>'))
+    .description('remove a schedule; its runs go on')
+    .action((name: string, flags) => set(scheduleRemoveCommand(context(), name, flags)));
 }
 
 /** Which policies count: those of the repository are laid over the shipped ones. */
@@ -265,6 +287,10 @@ function addControl(program: Command, context: MakeContext, set: SetExit): void 
       .command('resume <RUN>')
       .description('let a run go on: a paused one, or what did not pass of one that ended'),
   ).action((id: string, flags) => set(resumeCommand(context(), id, flags)));
+  json(program.command('dead').description('the phases that failed for good, over all runs'))
+    .option('--redrive <RUN>', 'let this run go on with what did not pass')
+    .option('--all', 'let every run that ended with one go on')
+    .action((flags) => set(deadCommand(context(), flags)));
   takingUp(program.command('retry <RUN>').description('run one phase again, or all from a phase onward'))
     .option('--from <P>', 'this phase and all after it, whether they passed or not')
     .action((id: string, flags) => set(retryCommand(context(), id, flags)));

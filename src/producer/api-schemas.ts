@@ -38,6 +38,8 @@ export const ExecuteRequest = z.strictObject({
   records: GivenFile.optional(),
   /** A snapshot of known vulnerabilities of packages. */
   advisories: GivenFile.optional(),
+  /** When the run is to start, with a time zone; at once, when left out. */
+  startAt: z.iso.datetime({ offset: true }).optional(),
 });
 export type ExecuteRequest = z.input<typeof ExecuteRequest>;
 
@@ -77,6 +79,24 @@ export const RunList = z.strictObject({
 });
 export type RunList = z.infer<typeof RunList>;
 
+/** A phase that failed for good: its attempts are used up, or its work was lost or stuck. */
+export const DeadLetter = z.strictObject({
+  runId: RunId,
+  workflow: Name,
+  runStatus: RunStatus,
+  simulated: z.boolean(),
+  phase: Name,
+  /** Whose last attempt failed; null when no persona's did. */
+  persona: Name.nullable(),
+  attempts: z.number().int().nullable(),
+  /** What the last attempt broke off with. */
+  error: z.string(),
+  /** Why the phase failed. */
+  reason: z.string(),
+  at: z.string(),
+});
+export const DeadLetters = z.strictObject({ dead: z.array(DeadLetter) });
+
 export const RunDetail = z.strictObject({
   run: RunRecord,
   inputs: InputValues,
@@ -85,6 +105,8 @@ export const RunDetail = z.strictObject({
   plan: z.array(PlannedPhase),
   phases: z.array(PhaseRecord),
   approvals: z.array(Approval),
+  /** When a run that waits for its time is to start. */
+  startAt: z.string().nullable(),
   links: RunLinks,
 });
 export type RunDetail = z.infer<typeof RunDetail>;

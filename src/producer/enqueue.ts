@@ -8,21 +8,36 @@ import { moveRun } from '../shared/transitions.ts';
 import { wakeJob } from '../shared/wake-job.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
 import { type FlowTake, buildFlow, firstTake } from './flow.ts';
+import { type Once, claimKey } from './idempotency.ts';
 import { withQueue } from './with-queue.ts';
 
 /** How long a second try waits: a connection that broke is back by then, if it comes back at all. */
 const SECOND_TRY_MS = 500;
 
+interface EnqueueOptions {
+  /** The caller can ask again: a run whose jobs could not be added waits for that instead of having failed. */
+  repeatable?: boolean;
+  /** With a key, asking again gives the run that the first time made. */
+  once?: Once;
+}
+
 /**
  * Stores a run and adds its whole flow in one atomic call. Job ids are made from the run id,
- * so doing it again for the same plan adds nothing.
- * A run whose flow cannot be added has failed, unless `repeatable` says that the caller can ask for it again.
+ * so doing it again for the same plan adds nothing. Returns the run's id: with a key, that of the first request.
+ * A run whose flow cannot be added has failed, unless `repeatable` or a key says that the caller can ask for it again.
  */
 export async function enqueueRun(
   target: EnqueueTarget,
   plan: RunPlan,
-  { repeatable = false }: { repeatable?: boolean } = {},
+  { repeatable = false, once }: EnqueueOptions = {},
 ): Promise<RunId> {
+  if (once !== undefined) {
+    const claimed = await claimKey(target, plan, once);
+    // Whoever died after claiming the key leaves a claim without a run, or a run without jobs: this request adds what is
+    // missing, by the plan that was stored first.
+    const known = await target.store.findPlan(claimed);
+    return enqueueRun(target, known ?? { ...plan, runId: claimed }, { repeatable: true });
+  }
   const isNew = await target.store.createRun(plan);
   // BullMQ forgets the ids of removed jobs, so a run that has begun is guarded by its own record.
   if (!isNew && (await target.store.getRun(plan.runId)).status !== 'queued') return plan.runId;

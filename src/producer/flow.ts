@@ -59,7 +59,16 @@ export function firstTake(plan: RunPlan): FlowTake {
  * there are more consumers; each further consumer holds a parked `edge` job, which the fan job wakes.
  */
 export function buildFlow(plan: RunPlan, take: FlowTake): FlowJob {
-  return new FlowBuilder(plan, take).run();
+  const flow = new FlowBuilder(plan, take).run();
+  const delay = take.generation > 0 || plan.startAt === undefined ? 0 : Date.parse(plan.startAt) - Date.now();
+  return delay > 0 ? delayed(flow, delay) : flow;
+}
+
+/** What waits for nothing else waits for its time; links between phases only tell what has happened. */
+function delayed(job: FlowJob, delay: number): FlowJob {
+  const { children = [] } = job;
+  if (children.length > 0) return { ...job, children: children.map((next) => delayed(next, delay)) };
+  return job.queueName === QUEUES.edges ? job : { ...job, opts: { ...job.opts, delay } };
 }
 
 class FlowBuilder {

@@ -6,6 +6,7 @@ import {
   ApprovalRequest,
   CancelRequest,
   CancelResponse,
+  DeadLetters,
   ExecuteRequest,
   ExecuteResponse,
   Health,
@@ -79,6 +80,13 @@ const OPERATIONS: readonly Operation[] = [
     summary: 'Runs, newest first',
     query: RunListQuery,
     answers: [json(200, 'One page', 'RunList', RunList)],
+  },
+  {
+    method: 'get',
+    path: '/api/dead',
+    id: 'listDead',
+    summary: 'Phases that failed for good, over all runs; resuming a run redrives it',
+    answers: [json(200, 'All of them', 'DeadLetters', DeadLetters)],
   },
   {
     method: 'get',

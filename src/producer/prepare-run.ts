@@ -21,6 +21,8 @@ export interface RunRequest {
   given?: GivenFiles;
   /** A later phase to start from, with the files that stand for the work of those before it. */
   startFrom?: RunPlan['startFrom'];
+  /** When it is to start; at once, when not given. */
+  startAt?: string;
 }
 
 /** From a workflow file to a plan whose definitions are in the blob store. Nothing is enqueued yet. */
@@ -28,7 +30,7 @@ export async function prepareRun(
   blobs: BlobStore,
   sources: RunSources,
   loaded: LoadedWorkflow,
-  { given = {}, ...request }: RunRequest,
+  { given = {}, startAt, ...request }: RunRequest,
 ): Promise<RunPlan> {
   checkGivenFiles(given);
   const definitions = { ...buildDefinitions(loaded, sources), ...(await storeGivenFiles(blobs, given)) };
@@ -40,7 +42,7 @@ export async function prepareRun(
     digest: loaded.digest,
   });
   assertAffordable(plan, sources);
-  return plan;
+  return startAt === undefined ? plan : { ...plan, startAt };
 }
 
 /** A budget in dollars is a promise; with an unknown price nobody could keep it. */

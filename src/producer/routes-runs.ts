@@ -51,8 +51,9 @@ function addReading(router: Router, context: ServerContext): void {
         store.getPhases(id),
         store.getApprovals(id),
       ]);
-      const { inputs, budget, workflowDigest } = plan;
-      res.json({ run, inputs, budget, workflowDigest, plan: plan.phases, phases, approvals, links: runLinks(id) });
+      const { inputs, budget, workflowDigest, startAt = null } = plan;
+      const planned = { inputs, budget, workflowDigest, startAt, plan: plan.phases };
+      res.json({ run, ...planned, phases, approvals, links: runLinks(id) });
     })
     .all(methodNotAllowed(['GET']));
   router

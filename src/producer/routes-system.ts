@@ -1,6 +1,7 @@
 import { type Response, Router } from 'express';
 import { errorMessage } from '../shared/errors.ts';
 import { BlobRef, RunStatus, TERMINAL_RUN } from '../shared/run-record.ts';
+import { listDead } from './dead-letters.ts';
 import type { FleetQueues } from './bull-board.ts';
 import { openApiDocument } from './openapi.ts';
 import { methodNotAllowed } from './problem.ts';
@@ -33,6 +34,12 @@ export function healthRoutes({ redis, blobs }: ServerContext): Router {
 /** What other programs read about the service itself. */
 export function systemRoutes(context: ServerContext, queues: FleetQueues): Router {
   const router = Router();
+  router
+    .route('/api/dead')
+    .get(async (_req, res) => {
+      res.json({ dead: await listDead(context.store) });
+    })
+    .all(methodNotAllowed(['GET']));
   router
     .route('/metrics')
     .get(async (_req, res) => sendMetrics(context, queues, res))

@@ -20,6 +20,7 @@ import { runRoutes } from './routes-runs.ts';
 import { healthRoutes, systemRoutes } from './routes-system.ts';
 import { workflowRoutes } from './routes-workflows.ts';
 import { RunSignals } from './run-signals.ts';
+import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
 
 export interface ServerOptions {
@@ -72,6 +73,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ends.splice(1, 0, () => signals.close());
     const queues = openQueues(redis, options.prefix, Object.keys(sources.personas));
     ends.splice(1, 0, () => queues.close());
+    const scheduler = await startScheduler({ ...options, store });
+    ends.splice(1, 0, () => scheduler.close());
     const context: ServerContext = { ...options, sources, redis, store, signals, closing: closing.signal };
     answer = createApp(context, queues, options);
   } catch (err) {

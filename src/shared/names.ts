@@ -16,7 +16,13 @@ export const Name = z
   .string()
   .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'use lower-case letters, digits, "_" and "-", starting with a letter');
 
-export const QUEUES = { runs: 'runs', gates: 'gates', edges: 'edges', approvals: 'approvals' } as const;
+export const QUEUES = {
+  runs: 'runs',
+  gates: 'gates',
+  edges: 'edges',
+  approvals: 'approvals',
+  schedules: 'schedules',
+} as const;
 
 /** How long and how many ended jobs stay to be looked at; seconds. */
 export const KEEP = { age: 7 * 24 * 3600, count: 10_000 };

@@ -81,6 +81,8 @@ export const RunPlan = z.strictObject({
   startFrom: z.strictObject({ phase: Name, given: CommitRef.nullable() }).optional(),
   phases: z.array(PlannedPhase).min(1),
   createdAt: z.string(),
+  /** When it is to start, for a run that waits for its time. */
+  startAt: z.iso.datetime().optional(),
 });
 export type RunPlan = z.infer<typeof RunPlan>;
 

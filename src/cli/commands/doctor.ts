@@ -1,14 +1,19 @@
 import { statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { errorMessage, EXIT, FleetError } from '../../shared/errors.ts';
+import { unservedQueues } from '../../producer/queue-workers.ts';
 import { openBlobStore } from '../../shared/open-blob-store.ts';
+import { packagePath } from '../../shared/package-root.ts';
+import { loadPersonas } from '../../shared/persona-files.ts';
 import { portOwner } from '../../shared/ports.ts';
 import { runProcess } from '../../shared/process.ts';
+import { PutBackLog } from '../../shared/put-back.ts';
 import { checkRedis, findRedis } from '../../shared/redis-server.ts';
 import { connectRedis } from '../../shared/redis.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { createLogger } from '../../shared/logger.ts';
 import type { CommandContext } from '../session.ts';
+import { count } from '../text.ts';
 
 interface Check {
   name: string;
@@ -75,6 +80,31 @@ const CHECKS: readonly [string, (context: CommandContext) => Promise<string>][] 
         const before = performance.now();
         await redis.ping();
         return `${server.description}, answers in ${(performance.now() - before).toFixed(1)} ms`;
+      } finally {
+        redis.disconnect();
+      }
+    },
+  ],
+  [
+    'queues',
+    async ({ config }) => {
+      const server = await findRedis({
+        config,
+        logger: createLogger({ level: 'silent', name: 'doctor' }),
+        start: 'never',
+      });
+      const redis = await connectRedis(server.url, 'producer');
+      try {
+        const personas = Object.keys(await loadPersonas(packagePath('personas')));
+        const unserved = await unservedQueues({ redis, config }, personas);
+        const putBack = await new PutBackLog(redis, config.prefix).recent();
+        const problems = [
+          ...unserved.map(({ queue, jobs }) => `no worker consumes ${queue} (${count(jobs, 'job')} waiting)`),
+          ...putBack.map(({ jobId, reason }) => `${jobId} was put back: ${reason}`),
+        ];
+        return problems.length === 0
+          ? 'a worker consumes every queue that holds work'
+          : fail(problems.join('; '), 'Start one with `maestro worker`, of the version that made the work.');
       } finally {
         redis.disconnect();
       }

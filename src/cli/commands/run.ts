@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { enqueueRun } from '../../producer/enqueue.ts';
 import { type RunRequest, prepareRun } from '../../producer/prepare-run.ts';
+import { startTime } from '../../producer/start-time.ts';
 import { loadWorkflow } from '../../producer/workflow-file.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import { commitFolder } from '../../shared/folder-commit.ts';
@@ -27,6 +28,9 @@ export interface RunFlags extends PolicyFlags, GivenFlags {
   budgetTokens?: number;
   from?: string;
   files?: string;
+  delay?: string;
+  at?: string;
+  idempotencyKey?: string;
   detach?: boolean;
   json?: boolean;
 }
@@ -58,7 +62,15 @@ export async function planFromFlags(
     budget,
     given: await readGivenFiles(context.cwd, flags),
     ...(await startOf(context, session, flags)),
+    ...timeOf(flags),
   });
+}
+
+function timeOf({ delay, at }: Pick<RunFlags, 'delay' | 'at'>): Pick<RunRequest, 'startAt'> {
+  if (delay !== undefined && at !== undefined)
+    throw new FleetError('BAD_USAGE', '--delay and --at both say when to start', { remedy: 'Use one of them.' });
+  if (delay !== undefined) return { startAt: startTime({ delay }) };
+  return at === undefined ? {} : { startAt: startTime({ at }) };
 }
 
 /** `--from P --files DIR`: the files become a commit that the phases before P would have handed on. */
@@ -110,25 +122,33 @@ async function readInputFile(file: string): Promise<InputValues> {
 export function runCommand(context: CommandContext, name: string, flags: RunFlags): Promise<number> {
   const { terminal, signal } = context;
   return withSession(context, { startRedis: false }, async (session) => {
-    const plan = await planFromFlags(context, session, name, flags);
-    if (plan.provider === 'scripted') terminal.err(SIMULATED);
-    await enqueueRun({ ...session, prefix: session.config.prefix }, plan);
-    terminal.err(`run ${plan.runId} of ${plan.workflow} is queued (${plan.phases.length} phases)`);
+    const planned = await planFromFlags(context, session, name, flags);
+    if (planned.provider === 'scripted') terminal.err(SIMULATED);
+    const { idempotencyKey: key } = flags;
+    const given = await readGivenFiles(context.cwd, flags);
+    const once = key === undefined ? {} : { once: { key, given } };
+    const runId = await enqueueRun({ ...session, prefix: session.config.prefix }, planned, once);
+    const isNew = runId === planned.runId;
+    const plan = isNew ? planned : await session.store.getPlan(runId);
+    const { startAt } = plan;
+    const phases = `${plan.phases.length} phases`;
+    if (!isNew) terminal.err(`run ${runId} of ${plan.workflow} was started before with this key`);
+    else if (startAt === undefined) terminal.err(`run ${runId} of ${plan.workflow} is queued (${phases})`);
+    else terminal.err(`run ${runId} of ${plan.workflow} starts at ${startAt} (${phases})`);
     if (flags.detach === true) {
-      if (flags.json === true)
-        terminal.out(
-          JSON.stringify(
-            { runId: plan.runId, workflow: plan.workflow, status: 'queued', simulated: plan.provider === 'scripted' },
-            null,
-            2,
-          ),
-        );
-      else terminal.out(plan.runId);
+      const { status, simulated } = await session.store.getRun(runId);
+      const found = {
+        runId,
+        workflow: plan.workflow,
+        status,
+        simulated,
+        ...(startAt === undefined ? {} : { startAt }),
+      };
+      terminal.out(flags.json === true ? JSON.stringify(found, null, 2) : runId);
       return EXIT.passed;
     }
     const hasEnded = await followRun(session, plan, terminal, signal);
     if (!hasEnded) {
-      const { runId } = plan;
       terminal.err(`the run goes on without this command: maestro status ${runId}; maestro cancel ${runId} ends it`);
       const { status, simulated } = await session.store.getRun(runId);
       if (flags.json === true)

@@ -1,8 +1,17 @@
 import { resolve } from 'node:path';
 import { approvePhase } from '../../producer/enqueue.ts';
+import { idleQueues } from '../../producer/queue-workers.ts';
 import { watchRun } from '../../producer/watch.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
-import { type PhaseRecord, type RunEvent, RunStatus, TERMINAL_RUN } from '../../shared/run-record.ts';
+import {
+  type PhaseRecord,
+  type RunEvent,
+  RunStatus,
+  TERMINAL_PHASE,
+  TERMINAL_RUN,
+  type RunRecord,
+} from '../../shared/run-record.ts';
+import { PutBackLog } from '../../shared/put-back.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
 import { oneLine } from '../text.ts';
@@ -54,11 +63,13 @@ export function runsCommand(
 export function statusCommand(context: CommandContext, id: string, flags: JsonFlag): Promise<number> {
   const { terminal } = context;
   const runId = parseRunId(id);
-  return attach(context, async ({ store }) => {
+  return attach(context, async (session) => {
+    const { store } = session;
     const run = await store.getRun(runId);
     const phases = await store.getPhases(runId);
+    const waits = await waitsFor(session, run, phases);
     if (flags.json === true) {
-      terminal.out(JSON.stringify({ ...run, phases }, null, 2));
+      terminal.out(JSON.stringify({ ...run, phases, ...waits }, null, 2));
       return TERMINAL_RUN.includes(run.status) ? exitOf(run) : EXIT.passed;
     }
     const { outColors: colors } = terminal;
@@ -67,8 +78,29 @@ export function statusCommand(context: CommandContext, id: string, flags: JsonFl
       `${run.runId} ${run.workflow} ${paintStatus(colors, run.status)}${run.simulated ? ' [simulated]' : ''}${reason}`,
     );
     for (const phase of phases) for (const line of phaseLines(colors, phase)) terminal.out(line);
+    if (waits.startAt !== undefined) terminal.out(`  starts at ${waits.startAt}`);
+    for (const queue of waits.idleQueues) terminal.out(colors.yellow(`  no worker consumes ${queue}`));
+    for (const put of waits.putBack) terminal.out(colors.yellow(`  ${put.jobId} was put back: ${put.reason}`));
     return TERMINAL_RUN.includes(run.status) ? exitOf(run) : EXIT.passed;
   });
+}
+
+/** Why a run that has not ended may stand still: its time has not come, or nobody takes its jobs. */
+async function waitsFor(
+  session: Session,
+  run: RunRecord,
+  phases: readonly PhaseRecord[],
+): Promise<{ startAt?: string; idleQueues: string[]; putBack: { jobId: string; reason: string }[] }> {
+  if (TERMINAL_RUN.includes(run.status)) return { idleQueues: [], putBack: [] };
+  const { phases: planned, startAt } = await session.store.getPlan(run.runId);
+  const open = new Set(phases.filter(({ status }) => !TERMINAL_PHASE.includes(status)).map(({ phase }) => phase));
+  const personas = new Set(planned.filter(({ name }) => open.has(name)).flatMap((phase) => phase.personas));
+  const putBack = await new PutBackLog(session.redis, session.config.prefix).recent();
+  return {
+    ...(startAt === undefined || Date.parse(startAt) < Date.now() ? {} : { startAt }),
+    idleQueues: await idleQueues(session, [...personas]),
+    putBack: putBack.filter(({ jobId }) => jobId.startsWith(run.runId)),
+  };
 }
 
 function phaseLines(colors: Terminal['colors'], phase: PhaseRecord): string[] {
