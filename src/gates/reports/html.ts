@@ -28,6 +28,7 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap } td:last-child {
 pre { white-space: pre-wrap; background: var(--card); padding: .8rem; border-radius: .4rem; margin: .4rem 0 }
 .banner { border: 2px solid var(--warn); color: var(--warn); border-radius: .4rem; padding: .6rem .9rem; font-weight: 600 }
 .badge { font-weight: 700 } .good { color: var(--good) } .bad { color: var(--bad) } .warn { color: var(--warn) }
+p code, summary code { overflow-wrap: anywhere } @media (max-width: 60rem) { .scroll table { min-width: 54rem } }
 .wide { min-width: 21rem } details { margin: .5rem 0 } summary { cursor: pointer }
 `;
 
