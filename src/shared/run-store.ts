@@ -21,6 +21,7 @@ import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
 import { leftOut, leftOutRecord } from './start-from.ts';
 import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
+import { assertKnownVersion } from './schema-version.ts';
 
 /** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
 /** The same without the generation, which the scripts compare. */
@@ -67,7 +68,7 @@ export interface RunStanding {
 export class RunStore {
   readonly #redis: Redis;
   readonly #prefix: string;
-  /** Plans never change, so each is read and checked once. */
+  /** A plan that cannot grow never changes, so it is read and checked once. */
   readonly #plans = new Recent<RunPlan>(PLANS);
   /** Records as this process saw them last, in full: a write begins from there, and is refused when they have changed. */
   readonly #seen = new Recent<string>(RECORDS);
@@ -159,7 +160,10 @@ export class RunStore {
 
   async findPlan(runId: string): Promise<RunPlan | undefined> {
     const raw = await this.#field(runId, 'run', 'plan');
-    return raw === null ? undefined : RunPlan.parse(JSON.parse(raw));
+    if (raw === null) return undefined;
+    const plan: unknown = JSON.parse(raw);
+    assertKnownVersion(`run ${runId}`, plan);
+    return RunPlan.parse(plan);
   }
 
   async getPlan(runId: string): Promise<RunPlan> {
@@ -167,7 +171,9 @@ export class RunStore {
     if (known !== undefined) return known;
     const plan = await this.findPlan(runId);
     if (plan === undefined) throw noSuchRun(runId);
-    this.#plans.set(runId, plan);
+    // The instances of a repeated phase are added when its list is known.
+    const mayGrow = plan.phases.some((phase) => phase.repeat !== undefined);
+    if (!mayGrow) this.#plans.set(runId, plan);
     return plan;
   }
 
@@ -264,6 +270,22 @@ export class RunStore {
       else this.#seen.delete(seenAs);
       if (isDone) return true;
     }
+  }
+
+  /** Adds phases to a plan, with their records; `grow` returns null when there is nothing to add. */
+  async growPlan(runId: RunId, grow: (plan: RunPlan) => RunPlan | null, fence: Fence): Promise<void> {
+    const grown = grow(await this.getPlan(runId));
+    if (grown === null) return;
+    // Records first: one without a phase in the plan is read by nobody, a phase without a record would be missed.
+    const simulated = grown.provider === 'scripted';
+    for (const { name } of grown.phases)
+      await this.#redis.hsetnx(this.#key(runId, 'phases'), name, JSON.stringify(newPhase(name, simulated)));
+    const of = { part: 'run', field: 'plan', schema: RunPlan } as const;
+    const change = (plan: RunPlan): Change<RunPlan> | null => {
+      const next = grow(plan);
+      return next === null ? null : { next, events: [] };
+    };
+    await this.#update(runId, of, change, fence, () => []);
   }
 
   /**
