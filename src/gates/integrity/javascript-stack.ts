@@ -1,4 +1,5 @@
-import { CoverageReport, MutantsReport } from '../collectors/code/probe-reports.ts';
+import { MutantsReport } from '../collectors/code/probe-reports.ts';
+import { readRawCoverage } from '../collectors/code/raw-coverage.ts';
 import { type TestRun, runTests } from '../collectors/code/run-tests.ts';
 import { INSIDE, freshFolder, runProbe } from '../collectors/code/run-tool.ts';
 import { type CodeScope, TEST_FILE, readScope } from '../collectors/code/scope.ts';
@@ -44,16 +45,9 @@ async function coveredLines(
   run: TestRun,
   raw: string,
 ): Promise<Lines | string> {
-  const { report } = await runProbe(context, {
-    name: 'code-coverage',
-    project: context.root,
-    input: { sources: scope.sources, ranIn: run.ranIn },
-    report: CoverageReport,
-    args: [INSIDE.raw],
-    mounts: [{ host: raw, inside: INSIDE.raw, writable: false }],
-  });
-  if (report.implausible[0] !== undefined)
-    return `the raw coverage was not written by Node alone: ${report.implausible[0]}`;
+  const read = await readRawCoverage(context, { project: context.root, sources: scope.sources, run, raw });
+  if ('fault' in read) return read.fault;
+  const { report } = read;
   const covered: Lines = new Map();
   for (const file of report.loaded) {
     const counted = report.summary[file];

@@ -1,16 +1,15 @@
 import { BUILDS_NOTHING, CUT_OFF_TESTS, DEPENDENT, ROTTEN, UNBUILDABLE, UNGUARDED, UNPARSABLE } from './code-twins.ts';
+import { rottenCode, scanTwins } from './scan-self-tests.ts';
 import type { Defect, SelfTest } from './self-test.ts';
 
 const phase = 'implementation';
-const rotten = (expect: Defect['expect']): Defect => ({ what: 'rotten code with few tests', edits: ROTTEN, expect });
-const unparsable = (metric: string): Defect => ({
-  what: 'code that cannot be parsed',
-  edits: UNPARSABLE,
-  expect: { [metric]: { notEvaluable: /cannot be parsed/ } },
-});
+const rotten = (expect: Defect['expect']): Defect => rottenCode(ROTTEN, expect);
+
+const scans = Object.entries(scanTwins({ rotten: ROTTEN, unparsable: UNPARSABLE, dependent: DEPENDENT }));
 
 /** Defects in code, tests and manifest, for the collectors that run tools on them. */
 export const codeSelfTests: Readonly<Record<string, SelfTest>> = {
+  ...Object.fromEntries(scans.map(([id, twins]) => [id, { phase, ...twins }])),
   build: {
     phase,
     clean: { expect: { build_success_rate: { atLeast: 1 } } },
@@ -25,14 +24,6 @@ export const codeSelfTests: Readonly<Record<string, SelfTest>> = {
         edits: BUILDS_NOTHING,
         expect: { build_success_rate: { notEvaluable: /made no file/ } },
       },
-    ],
-  },
-  quality: {
-    phase,
-    clean: { expect: { code_quality_score: { atLeast: 8 }, component_complexity: { atMost: 8 } } },
-    defects: [
-      rotten({ code_quality_score: { atMost: 6 }, component_complexity: { atLeast: 12 } }),
-      unparsable('code_quality_score'),
     ],
   },
   tests: {
@@ -70,38 +61,6 @@ export const codeSelfTests: Readonly<Record<string, SelfTest>> = {
         expect: { regression_test_coverage: { atMost: 0.5 } },
       },
     ],
-  },
-  stubs: {
-    phase,
-    clean: { expect: { stub_rate: { atMost: 0 } } },
-    defects: [rotten({ stub_rate: { atLeast: 0.05 } }), unparsable('stub_rate')],
-  },
-  security: {
-    phase,
-    clean: {
-      expect: {
-        security_vulnerabilities: { atMost: 0 },
-        security_scan_complete: { atLeast: 1 },
-        security_testing_complete: { atLeast: 1 },
-      },
-    },
-    defects: [
-      // A secret in the code, and the evaluation of text.
-      rotten({ security_vulnerabilities: { atLeast: 2 }, security_testing_complete: { atMost: 0 } }),
-      {
-        what: 'a dependency that no advisory was consulted for',
-        edits: DEPENDENT,
-        expect: {
-          security_vulnerabilities: { notEvaluable: /depend/i },
-          security_scan_complete: { notEvaluable: /depend/i },
-        },
-      },
-    ],
-  },
-  'docs-coverage': {
-    phase,
-    clean: { expect: { documentation_coverage: { atLeast: 1 } } },
-    defects: [rotten({ documentation_coverage: { atMost: 0.6 } })],
   },
   bundle: {
     phase,

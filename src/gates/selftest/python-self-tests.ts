@@ -10,22 +10,13 @@ import {
   UNGUARDED_PYTHON,
   UNPARSABLE_PYTHON,
 } from './python-twins.ts';
+import { type Twins, rottenCode, scanTwins } from './scan-self-tests.ts';
 import type { Defect, SelfTest } from './self-test.ts';
 
-type Twins = Pick<SelfTest, 'clean' | 'defects'>;
-
-const rotten = (expect: Defect['expect']): Defect => ({
-  what: 'rotten code with few tests',
-  edits: ROTTEN_PYTHON,
-  expect,
-});
-const unparsable = (metric: string): Defect => ({
-  what: 'code that cannot be parsed',
-  edits: UNPARSABLE_PYTHON,
-  expect: { [metric]: { notEvaluable: /cannot be parsed/ } },
-});
+const rotten = (expect: Defect['expect']): Defect => rottenCode(ROTTEN_PYTHON, expect);
 
 const TWINS: Readonly<Record<string, Twins>> = {
+  ...scanTwins({ rotten: ROTTEN_PYTHON, unparsable: UNPARSABLE_PYTHON, dependent: DEPENDENT_PYTHON }),
   build: {
     clean: { expect: { build_success_rate: { atLeast: 1 } } },
     defects: [
@@ -35,13 +26,6 @@ const TWINS: Readonly<Record<string, Twins>> = {
         edits: UNPARSABLE_PYTHON,
         expect: { build_success_rate: { atMost: 0 } },
       },
-    ],
-  },
-  quality: {
-    clean: { expect: { code_quality_score: { atLeast: 8 }, component_complexity: { atMost: 8 } } },
-    defects: [
-      rotten({ code_quality_score: { atMost: 6 }, component_complexity: { atLeast: 12 } }),
-      unparsable('code_quality_score'),
     ],
   },
   tests: {
@@ -82,35 +66,6 @@ const TWINS: Readonly<Record<string, Twins>> = {
         expect: { regression_test_coverage: { atMost: 0.4 } },
       },
     ],
-  },
-  stubs: {
-    clean: { expect: { stub_rate: { atMost: 0 } } },
-    defects: [rotten({ stub_rate: { atLeast: 0.05 } }), unparsable('stub_rate')],
-  },
-  security: {
-    clean: {
-      expect: {
-        security_vulnerabilities: { atMost: 0 },
-        security_scan_complete: { atLeast: 1 },
-        security_testing_complete: { atLeast: 1 },
-      },
-    },
-    defects: [
-      // A secret in the code, and the evaluation of text.
-      rotten({ security_vulnerabilities: { atLeast: 2 }, security_testing_complete: { atMost: 0 } }),
-      {
-        what: 'a dependency that no advisory was consulted for',
-        edits: DEPENDENT_PYTHON,
-        expect: {
-          security_vulnerabilities: { notEvaluable: /depend/i },
-          security_scan_complete: { notEvaluable: /depend/i },
-        },
-      },
-    ],
-  },
-  'docs-coverage': {
-    clean: { expect: { documentation_coverage: { atLeast: 1 } } },
-    defects: [rotten({ documentation_coverage: { atMost: 0.6 } })],
   },
   size: {
     clean: {

@@ -1,8 +1,8 @@
 import type { CollectContext } from '../../collector.ts';
 import { codeCollector, defusedCopy, directivesOf } from './measurement.ts';
-import { CoverageReport } from './probe-reports.ts';
+import { readRawCoverage } from './raw-coverage.ts';
 import { type TestRun, runTests } from './run-tests.ts';
-import { INSIDE, freshFolder, notEvaluable, runProbe, toolVersion } from './run-tool.ts';
+import { INSIDE, freshFolder, notEvaluable, toolVersion } from './run-tool.ts';
 import type { CodeScope } from './scope.ts';
 import { type CoverageReading, TEST_METRICS, testReadings } from './test-metrics.ts';
 
@@ -36,17 +36,11 @@ async function coverageOf(
   rawFolder: string,
 ): Promise<CoverageReading> {
   const copy = await defusedCopy(context, scope);
-  const { report, evidence: command } = await runProbe(context, {
-    name: 'code-coverage',
-    project: copy.folder,
-    input: { sources: scope.sources, ranIn: run.ranIn },
-    report: CoverageReport,
-    args: [INSIDE.raw],
-    mounts: [{ host: rawFolder, inside: INSIDE.raw, writable: false }],
-  });
-  const evidence = { ...command, tool: 'c8', toolVersion: toolVersion('c8') };
-  if (report.implausible[0] !== undefined)
-    return { evidence, fault: `The raw coverage was not written by Node alone: ${report.implausible[0]}` };
+  const { sources } = scope;
+  const read = await readRawCoverage(context, { project: copy.folder, sources, run, raw: rawFolder });
+  const evidence = { ...read.evidence, tool: 'c8', toolVersion: toolVersion('c8') };
+  if ('fault' in read) return { evidence, fault: read.fault };
+  const { report } = read;
   if (report.rawFiles === 0) return { evidence, fault: 'The test processes left no coverage record' };
   return {
     evidence,
@@ -54,6 +48,6 @@ async function coverageOf(
     summary: report.summary,
     loaded: report.loaded.length,
     lcov: report.lcov,
-    directives: directivesOf(copy, scope.sources, ['tamper/coverage-ignore', 'tamper/source-map', 'tamper/source-url']),
+    directives: directivesOf(copy, sources, ['tamper/coverage-ignore', 'tamper/source-map', 'tamper/source-url']),
   };
 }
