@@ -6,10 +6,13 @@ import { ProvenCollectors, partsOf } from '../../src/gates/selftest/proven-colle
 import { pythonSelfTests } from '../../src/gates/selftest/python-self-tests.ts';
 import { runSelfTest } from '../../src/gates/selftest/run-self-test.ts';
 import { type SelfTest, type SelfTestResult, faultOfProof } from '../../src/gates/selftest/self-test.ts';
+import { measurePhase } from '../../src/gates/measure.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { project } from './collectors/code-support.ts';
 import { pythonProject } from './collectors/python-support.ts';
 import { realSandbox } from './integrity/support.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+import { shippedPolicies } from './support.ts';
 
 const logger = silentLogger();
 const { signal } = new AbortController();
@@ -75,6 +78,29 @@ describe('what is believed of a project', () => {
     expect(await faultIn(javascript)).toBeUndefined();
     expect(await faultIn(python)).toMatch(/the self-test of collector `stubs.python` did not pass on this machine/);
     expect(await faultIn(both)).toMatch(/`stubs.python` did not pass/);
+  });
+
+  test('is what a measurement asks for: a project of the other stack is measured, this one is in error', async () => {
+    const proven = await proving(failing);
+    const readingIn = async (root: string): Promise<string> => {
+      const { measurements } = await measurePhase({
+        root,
+        scratch: await tempFolder(),
+        phase: 'implementation',
+        policySet: shippedPolicies,
+        policy: 'implementation',
+        sandbox: await realSandbox(),
+        run: { approvals: [], judgements: [], phaseStartedAt: undefined, round: 0, inputs: {} },
+        collectors: [stubs],
+        selftest: proven,
+        signal,
+        logger,
+      });
+      const found = measurements.find(({ metric }) => metric === 'stub_rate');
+      return found?.status === 'measured' ? `measured ${found.value}` : (found?.reason ?? 'left out');
+    };
+    expect(await readingIn(await project())).toBe('measured 0');
+    expect(await readingIn(await pythonProject())).toMatch(/self-test of collector `stubs.python` did not pass/);
   });
 
   test('is an error where there is no Python toolchain, which the line of a worker says in words', async () => {
