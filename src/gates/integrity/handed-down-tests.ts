@@ -5,6 +5,8 @@ import { isTestCode } from './test-files.ts';
 import { type TestShape, readTestShapes } from './test-shapes.ts';
 
 const RULE = 'tamper/handed-down-test';
+/** How many changed tests a message names. */
+const NAMED = 5;
 
 /**
  * Tests handed down by another persona are locked: whoever must pass a test may not change it. A change that the
@@ -30,8 +32,8 @@ export async function checkHandedDownTests(input: IntegrityInput): Promise<Check
   });
   const held = findings.length === 0;
   const summary = held
-    ? `${locked.length} test files of other personas are as they were handed down`
-    : `${findings.length} of ${locked.length} test files of other personas were changed: ${touched.map((change) => `${change.file} (${whatHappened(change, shapes)})`).join(', ')}`;
+    ? `${locked.length} test files are as they were handed down`
+    : `${findings.length} of ${locked.length} test files that were handed down were changed: ${named(touched, shapes)}`;
   return {
     check: {
       check: 'handed_down_tests',
@@ -56,6 +58,12 @@ async function shapesOf(input: IntegrityInput, touched: readonly ChangedFile[]):
     if (is !== undefined) pairs.set(file, { before: was, after: is });
   }
   return pairs;
+}
+
+/** The first of them by name; the findings name them all. */
+function named(touched: readonly ChangedFile[], shapes: Shapes): string {
+  const first = touched.slice(0, NAMED).map((change) => `${change.file} (${whatHappened(change, shapes)})`);
+  return [...first, ...(touched.length > NAMED ? [`and ${touched.length - NAMED} more`] : [])].join(', ');
 }
 
 /** What became of a test, in words: the gravest things first. */

@@ -55,6 +55,23 @@ describe('new tests', () => {
     expect(report).toMatchObject({ onOldCode: { notLoaded: [T] }, mutation: { survived: [], untried: 0 } });
   });
 
+  test('find the packages that the project has installed', async () => {
+    const done = await check({
+      base: {
+        'src/other.js': 'export const one = 1;\n',
+        'node_modules/installed/package.json':
+          '{"name":"installed","version":"1.0.0","type":"module","main":"index.js"}',
+        'node_modules/installed/index.js': 'export const low = 1;\n',
+      },
+      work: {
+        'src/range.js': `import { low as least } from 'installed';\n${RANGE.replace('value < low', 'value < low || value < least')}`,
+        [T]: GOOD,
+      },
+    });
+    expect(done.of('tests_mean_something').outcome).toBe('held');
+    expect(done.of('tests_mean_something').message).toMatch(/faults planted in the lines they run were noticed/);
+  });
+
   test('of new code that assert nothing are violated, and every fault they let pass is named with its line', async () => {
     const done = await check({
       base: { 'src/other.js': 'export const one = 1;\n' },
