@@ -9,6 +9,7 @@ import {
 } from './run-record.ts';
 import type { Fence, RunStore } from './run-store.ts';
 import type { RunId } from './names.ts';
+import { PHASE_MOVES, RUN_MOVES, assertMove } from './run-states.ts';
 
 /** Moves a phase to a status; a phase that has ended stays as it ended. Returns whether it moved. */
 export function movePhase(
@@ -28,6 +29,7 @@ export function movePhase(
     phase,
     (before) => {
       if (TERMINAL_PHASE.includes(before.status)) return null;
+      assertMove(PHASE_MOVES, `phase "${phase}" of run ${runId}`, before.status, status);
       const changed = options.change?.(before) ?? before;
       const now = new Date().toISOString();
       const reason = options.reason ?? '';
@@ -60,6 +62,7 @@ export function moveRun(
     (before: StoredRun) => {
       if (TERMINAL_RUN.includes(before.status) || before.status === status) return null;
       if (options.from !== undefined && !options.from.includes(before.status)) return null;
+      assertMove(RUN_MOVES, `run ${runId}`, before.status, status);
       const now = new Date().toISOString();
       const reason = options.reason ?? '';
       const hasEnded = TERMINAL_RUN.includes(status);
