@@ -21,6 +21,9 @@ const child = (plan: RunPlan, options: JobsOptions): JobsOptions => ({
 const GATE_ATTEMPTS = { attempts: 6, backoff: { type: 'exponential', delay: 200, jitter: 0.5 } };
 const CONTROL_ATTEMPTS = { attempts: 1_000_000, backoff: { type: 'fixed', delay: 2_000 } };
 
+/** The levels of jobs that Bull Board shows at once; a longer chain is hung up again below the run job. */
+const MOST_LEVELS = 19;
+
 interface Consumer {
   phase: PlannedPhase;
   persona: string;
@@ -77,6 +80,8 @@ class FlowBuilder {
   readonly #of: RunTake;
   readonly #phases: ReadonlyMap<string, PlannedPhase>;
   readonly #consumers: ReadonlyMap<string, readonly Consumer[]>;
+  /** Phases whose gate job hangs directly below the run job: below its consumers the tree would become too deep. */
+  readonly #apart: ReadonlySet<string>;
   readonly #common: Omit<RunJob, 'workflow'>;
   readonly #mark: string;
 
@@ -89,6 +94,7 @@ class FlowBuilder {
     const phases = plan.phases.filter((phase) => take.phases.has(phase.name));
     this.#phases = new Map(phases.map((phase) => [phase.name, phase]));
     this.#consumers = consumersOf(phases, take);
+    this.#apart = tooDeep(phases, this.#consumers);
     const simulated = plan.provider === 'scripted';
     this.#common = { schemaVersion: 1, runId, generation, simulated };
     this.#mark = simulated ? ' [simulated]' : '';
@@ -111,7 +117,10 @@ class FlowBuilder {
         ...priorityOf(this.#plan),
         ...CONTROL_ATTEMPTS,
       },
-      children: roots.map((phase) => this.#gate(phase)),
+      children: [
+        ...roots.map((phase) => this.#gate(phase)),
+        ...[...this.#apart].map((name) => this.#fan(name, this.#consumers.get(name) ?? [])),
+      ],
     };
   }
 
@@ -167,19 +176,25 @@ class FlowBuilder {
 
   /** What a consumer waits for: the first one holds the gate job itself, the others an edge. */
   #link(from: string, to: Consumer): FlowJob {
-    const source = this.#phases.get(from);
     const [first, ...others] = this.#consumers.get(from) ?? [];
-    if (source === undefined || first === undefined)
-      throw new FleetError('INTERNAL', `phase "${from}" is not in the plan`);
-    if (first.phase !== to.phase || first.persona !== to.persona) return this.#edge(from, to);
-    if (others.length === 0) return this.#gate(source);
+    if (this.#apart.has(from) || first?.phase !== to.phase || first.persona !== to.persona) return this.#edge(from, to);
+    return others.length === 0 ? this.#gate(this.#planned(from)) : this.#fan(from, others);
+  }
+
+  #planned(name: string): PlannedPhase {
+    const phase = this.#phases.get(name);
+    if (phase === undefined) throw new FleetError('INTERNAL', `phase "${name}" is not in the plan`);
+    return phase;
+  }
+
+  #fan(from: string, others: readonly Consumer[]): FlowJob {
     const edges = others.map((other) => jobIds.edge(this.#of, from, other.phase.name, other.persona));
     return {
       name: `${from} done, wake ${others.length} more${this.#mark}`,
       queueName: QUEUES.edges,
       data: { ...this.#common, kind: 'fan', from, edges } satisfies EdgeJob,
       opts: child(this.#plan, { jobId: jobIds.fan(this.#of, from), ...CONTROL_ATTEMPTS }),
-      children: [this.#gate(source)],
+      children: [this.#gate(this.#planned(from))],
     };
   }
 
@@ -216,6 +231,31 @@ function consumersOf(phases: readonly PlannedPhase[], take: FlowTake): Map<strin
     }
   }
   return consumers;
+}
+
+/**
+ * The phases that are to hang apart. A gate job and the work below it take two levels, a fan job one more.
+ * Phases come after what they need, so the heights below are known.
+ */
+function tooDeep(
+  phases: readonly PlannedPhase[],
+  consumers: ReadonlyMap<string, readonly Consumer[]>,
+): ReadonlySet<string> {
+  const heights = new Map<string, number>();
+  const apart = new Set<string>();
+  for (const phase of phases) {
+    let height = 2;
+    for (const need of phase.needs) {
+      const [first, ...others] = consumers.get(need) ?? [];
+      if (first?.phase !== phase) continue;
+      const below = (heights.get(need) ?? 0) + (others.length > 0 ? 1 : 0);
+      // Above the phase there are its own fan job and the run job.
+      if (below + 2 > MOST_LEVELS - 2) apart.add(need);
+      else height = Math.max(height, below + 2);
+    }
+    heights.set(phase.name, height);
+  }
+  return apart;
 }
 
 /** How many jobs the flow adds. */
