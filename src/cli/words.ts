@@ -96,6 +96,12 @@ export function verdictProblems(verdict: PhaseVerdict): string[] {
         (criterion) =>
           `criterion ${criterion.criterion} ${criterion.outcome} (${criterion.severity}): ${criterion.message}`,
       ),
+    ...(verdict.contracts ?? [])
+      .filter(({ outcome }) => outcome !== 'passed')
+      .map(
+        ({ persona, kind, name, outcome, severity, message }) =>
+          `contract of ${persona}, ${kind} ${name} ${outcome} (${severity}): ${message}`,
+      ),
     ...verdict.artifacts
       .filter((artifact) => artifact.required && artifact.outcome === 'missing')
       .map((artifact) => `artifact ${artifact.artifact} missing: ${artifact.message}`),
@@ -109,7 +115,7 @@ export function verdictProblems(verdict: PhaseVerdict): string[] {
       ? []
       : [`no bypass counts: the log of bypasses is broken: ${verdict.brokenBypassLog}`]),
     ...verdict.errors
-      .filter((error) => error.gate === undefined && error.criterion === undefined)
+      .filter((error) => error.gate === undefined && error.criterion === undefined && error.persona === undefined)
       .map((error) => `${error.metric}: ${error.reason}`),
   ].map(oneLine);
 }

@@ -13,7 +13,7 @@ const MAX_DOCUMENT_BYTES = 4 * 1024 ** 2;
 const NEVER_AN_ARTIFACT = ['**/node_modules/**', '.git/**'];
 
 /** Regular files below a folder that match; a link is none, wherever it points. */
-async function matchingFiles(root: string, patterns: readonly string[]): Promise<string[]> {
+export async function matchingFiles(root: string, patterns: readonly string[]): Promise<string[]> {
   if (patterns.length === 0) return [];
   const found = await glob([...patterns], {
     cwd: root,
@@ -47,14 +47,17 @@ export function checkArtifacts(options: {
   root: string;
   phase: string;
   policy: LoadedPolicy;
+  /** What the contracts of the personas ask for beside the policy. */
+  alsoRequired: readonly string[];
   artifacts: Readonly<Record<string, ArtifactFiles>>;
   run: RunContext;
   /** A folder with the reports of all collectors, by `collector/file`. */
   reportsDir: string;
 }): Promise<ArtifactResult[]> {
   const { required_artifacts, optional_artifacts } = options.policy.policy;
+  const more = options.alsoRequired.filter((name) => ![...required_artifacts, ...optional_artifacts].includes(name));
   return Promise.all([
-    ...required_artifacts.map((name) => check(name, true, options)),
+    ...[...required_artifacts, ...more].map((name) => check(name, true, options)),
     ...optional_artifacts.map((name) => check(name, false, options)),
   ]);
 }

@@ -1,6 +1,7 @@
 import type { Baseline } from '../shared/baseline.ts';
 import type {
   ArtifactResult,
+  ContractResult,
   CriterionResult,
   GateResult,
   Measurement,
@@ -8,10 +9,13 @@ import type {
   TargetResult,
   VerdictWord,
 } from '../shared/verdict.ts';
+import type { PersonaWork } from '../shared/round-evidence.ts';
 import { type KnownBypasses, judgeBypasses, withBypass } from './bypass/apply-bypasses.ts';
-import { neverBypassed } from './bypass/never-bypassed.ts';
+import { isNeverBypassed, neverBypassed } from './bypass/never-bypassed.ts';
 import type { Condition } from './conditions.ts';
-import { NO_POLICY, type PolicySet, policyOf, requiredMetrics } from './load-policy.ts';
+import { metricsOf } from './contracts/contract-of.ts';
+import { judgeContracts, judgeGatesPassed } from './contracts/judge-contracts.ts';
+import { NO_POLICY, type PolicySet, policyOf } from './load-policy.ts';
 import type { LoadedPolicy } from './loaded-policy.ts';
 import type { Criterion } from './policy-schema.ts';
 import { type Reading, readMeasurements } from './readings.ts';
@@ -32,6 +36,8 @@ export interface EvaluateInput {
   bypasses?: KnownBypasses;
   /** What relative criteria are compared with; without it they do what the policy declares. */
   baseline?: Baseline | null;
+  /** Whose work it is: without it no persona's contract is judged. */
+  work?: PersonaWork | undefined;
 }
 
 interface Context {
@@ -42,6 +48,8 @@ interface Context {
   mode: PolicySet['settings']['enforcement_mode'];
   /** Gates and criteria that block in every mode. */
   firm: ReadonlySet<string>;
+  /** The same for a metric alone. */
+  isFirm: (metric: string) => boolean;
 }
 
 type VerdictError = PhaseVerdict['errors'][number];
@@ -63,6 +71,7 @@ export function evaluatePhase(input: EvaluateInput): PhaseVerdict {
     };
   }
   const loaded = policyOf(policySet, policy);
+  const listed = policySet.file.bypass_rules.non_bypassable_gates;
   const suppliedOnly = input.suppliedOnly ?? false;
   const context: Context = {
     loaded,
@@ -70,25 +79,32 @@ export function evaluatePhase(input: EvaluateInput): PhaseVerdict {
     suppliedOnly,
     baseline: input.baseline ?? null,
     mode: policySet.settings.enforcement_mode,
-    firm: neverBypassed(loaded, policySet.file.bypass_rules.non_bypassable_gates, policySet.metrics),
+    firm: neverBypassed(loaded, listed, policySet.metrics),
+    isFirm: (metric) => isNeverBypassed(metric, listed, policySet.metrics),
   };
   const judgedGates = loaded.gates.map((gate) => judgeGate(context, gate.gate, gate.condition, gate.severity));
   const judgedCriteria = Object.entries(loaded.policy.success_criteria).map(([name, spec]) =>
     judgeCriterion(context, name, spec),
   );
+  const held = judgeContracts({ ...input, read: context.read });
   const bypasses = judgeBypasses({ policySet, policy, phase, bypasses: input.bypasses }, [
     ...judgedGates.map(({ result }) => ({ name: result.gate, outcome: result.outcome })),
     ...judgedCriteria.map(({ result }) => ({ name: result.criterion, outcome: result.outcome })),
+    ...held.results.map(({ metric, outcome }) => ({ name: metric ?? '', outcome })),
   ]);
   const gates = judgedGates.map(({ result }) => withBypass(result, result.gate, bypasses));
   const criteria = judgedCriteria.map(({ result }) => withBypass(result, result.criterion, bypasses));
   const artifacts = judgeArtifacts(context, input.artifacts);
+  const contracts = [
+    ...held.results.map((result) => withBypass(result, result.metric ?? '', bypasses)),
+    ...(input.work === undefined ? [] : judgeGatesPassed(policySet, gates)),
+  ];
   const targets = loaded.targets.map((target) => judgeTarget(context, target.metric, target.condition));
-  const errors = [...judgedGates, ...judgedCriteria].flatMap((judged) => judged.errors);
+  const errors = [...judgedGates, ...judgedCriteria, held].flatMap((judged) => judged.errors);
   const comparison = comparedWith(context);
   return {
     ...head,
-    verdict: verdictOf(context, gates, criteria, artifacts, targets, errors),
+    verdict: verdictOf(context, { gates, criteria, artifacts, targets, contracts, errors }),
     gates,
     criteria,
     artifacts,
@@ -96,10 +112,11 @@ export function evaluatePhase(input: EvaluateInput): PhaseVerdict {
     errors,
     simulated:
       (comparison.baseline !== undefined && context.baseline?.simulated === true) ||
-      requiredMetrics(policySet, policy).some((metric) => {
+      metricsOf(policySet, policy, input.work?.personas ?? []).some((metric) => {
         const reading = context.read(metric);
         return reading.ok && reading.simulated;
       }),
+    ...(contracts.length === 0 ? {} : { contracts }),
     ...(bypasses.length === 0 ? {} : { bypasses }),
     ...(input.bypasses?.broken === undefined ? {} : { brokenBypassLog: input.bypasses.broken }),
     ...comparison,
@@ -235,22 +252,30 @@ function isLenient(context: Context, name: string, kind: 'gate' | 'criterion'): 
 const leniency = (context: Context, name: string, kind: 'gate' | 'criterion'): string =>
   isLenient(context, name, kind) ? ` (enforcement mode ${context.mode}: warns only)` : '';
 
-function verdictOf(
-  context: Context,
-  gates: readonly GateResult[],
-  criteria: readonly CriterionResult[],
-  artifacts: readonly ArtifactResult[],
-  targets: readonly TargetResult[],
-  errors: readonly VerdictError[],
-): VerdictWord {
+/** A contract is judged like the criteria; what may never be bypassed and what is missing blocks in every mode. */
+const contractBlocks = (context: Context, { kind, metric, severity }: ContractResult): boolean =>
+  severity === 'BLOCKING' &&
+  (kind !== 'gate' || (metric !== null && context.isFirm(metric)) || context.mode === 'blocking');
+
+type Results = Pick<PhaseVerdict, 'gates' | 'criteria' | 'artifacts' | 'targets' | 'errors'> & {
+  contracts: readonly ContractResult[];
+};
+
+function verdictOf(context: Context, { gates, criteria, artifacts, targets, contracts, errors }: Results): VerdictWord {
   const failed = [
     ...gates.map((result) => ({ name: result.gate, kind: 'gate', ...result }) as const),
     ...criteria.map((result) => ({ name: result.criterion, kind: 'criterion', ...result }) as const),
   ].filter((result) => result.outcome === 'failed');
-  const blocks = failed.some((each) => each.severity === 'BLOCKING' && !isLenient(context, each.name, each.kind));
+  const broken = contracts.filter((result) => result.outcome === 'failed');
+  const blocks =
+    failed.some((each) => each.severity === 'BLOCKING' && !isLenient(context, each.name, each.kind)) ||
+    broken.some((each) => contractBlocks(context, each));
   const missing = artifacts.some((artifact) => artifact.required && artifact.outcome === 'missing');
   if (errors.length > 0 || blocks || missing || gates.length === 0) return 'blocked';
-  const warns = targets.some((target) => target.outcome === 'missed' || target.outcome === 'not_measured');
-  const bypassed = [...gates, ...criteria].some((result) => result.outcome === 'bypassed');
-  return failed.length > 0 || bypassed || warns ? 'passed_with_warnings' : 'passed';
+  const warns =
+    failed.length > 0 ||
+    broken.length > 0 ||
+    targets.some((target) => target.outcome === 'missed' || target.outcome === 'not_measured');
+  const bypassed = [...gates, ...criteria, ...contracts].some((result) => result.outcome === 'bypassed');
+  return warns || bypassed ? 'passed_with_warnings' : 'passed';
 }

@@ -9,6 +9,7 @@ import type { LoadedPolicy } from './loaded-policy.ts';
 import { loosenableProblems } from './loosenable.ts';
 import { OverlayFile } from './overlay-schema.ts';
 import { applyOverlay } from './overlay.ts';
+import { contractProblems } from './contracts/check-contracts.ts';
 import { PersonaContracts } from './persona-contracts-schema.ts';
 import { type ArtifactSpec, type MetricSpec, PolicyFile } from './policy-schema.ts';
 
@@ -70,6 +71,7 @@ export function loadPolicySet(sources: readonly PolicySource[]): PolicySet {
       problems.push(...judged.problems);
     }
   }
+  if (judged && contracts) problems.push(...contractProblems(contracts, judged.file));
   if (!judged || problems.length > 0) throw new InvalidInputError(problems[0]?.file ?? source.file, problems);
   const digest = createHash('sha256');
   for (const each of sources) digest.update(`${each.text.length}:`).update(each.text);
@@ -78,7 +80,7 @@ export function loadPolicySet(sources: readonly PolicySource[]): PolicySet {
     file,
     settings: file.global_settings,
     metrics: file.metrics,
-    artifacts: file.artifacts,
+    artifacts: { ...file.artifacts, ...contracts?.value.artifacts },
     policies,
     contracts: contracts?.value,
     declared,
@@ -125,6 +127,8 @@ function propertyNames(schema: unknown): string[] {
 
 /** JSON Schema of a policy file, for editors. */
 export const policyJsonSchema = (): Record<string, unknown> => z.toJSONSchema(PolicyFile, { io: 'input' });
+/** JSON Schema of the persona contracts, for editors. */
+export const contractsJsonSchema = (): Record<string, unknown> => z.toJSONSchema(PersonaContracts, { io: 'input' });
 /** JSON Schema of an overlay, for editors. */
 export const overlayJsonSchema = (): Record<string, unknown> => z.toJSONSchema(OverlayFile, { io: 'input' });
 

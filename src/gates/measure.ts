@@ -7,13 +7,14 @@ import type { ArtifactResult, Finding, Measurement } from '../shared/verdict.ts'
 import { checkArtifacts, resolveArtifacts } from './artifacts.ts';
 import type { Collector, RunContext } from './collector.ts';
 import { provenWithDeclared } from './collectors/code/declared/prove-readers.ts';
+import { contractArtifacts, metricsOf } from './contracts/contract-of.ts';
 import { withDeclared } from './collectors/code/declared/with-declared.ts';
 import { allCollectors } from './collectors/registry.ts';
 import type { Report } from './harvest-reports.ts';
 import type { MeasureCache, ReusableRun } from './measure-cache.ts';
 import { hashTree } from './hostile-files.ts';
 import { inParallel } from './in-parallel.ts';
-import { NO_POLICY, type PolicySet, policyOf, requiredMetrics } from './load-policy.ts';
+import { NO_POLICY, type PolicySet, policyOf } from './load-policy.ts';
 import type { MetricSpec } from './policy-schema.ts';
 import { notEvaluable, runCollector } from './run-collector.ts';
 import { type SelfTestResults, describeProof, faultOfProof } from './selftest/self-test.ts';
@@ -25,6 +26,8 @@ export interface MeasureOptions {
   phase: string;
   policySet: PolicySet;
   policy: string;
+  /** Whose contracts are measured beside the policy. */
+  personas?: readonly string[];
   sandbox: Sandbox;
   run: RunContext;
   /** An empty folder of this measurement's own. Reports stay in it. */
@@ -55,7 +58,7 @@ export interface PhaseMeasurement {
 /** Measures everything that a policy reads. Never decides anything. */
 export async function measurePhase(given: MeasureOptions): Promise<PhaseMeasurement> {
   const options = { ...given, ...declaredBy(given) };
-  const { root, policySet, policy, scratch } = options;
+  const { root, policySet, policy, scratch, personas = [] } = options;
   const tree = await hashTree(root);
   if (policy === NO_POLICY) return { measurements: [], findings: [], artifacts: [], reports: [], tree };
   const previous = options.only?.previous;
@@ -67,7 +70,7 @@ export async function measurePhase(given: MeasureOptions): Promise<PhaseMeasurem
   const reportsDir = join(scratch, 'reports');
   await mkdir(reportsDir, { recursive: true });
   const artifacts = await resolveArtifacts(root, policySet.artifacts);
-  const groups = groupByCollector(policySet, requiredMetrics(policySet, policy));
+  const groups = groupByCollector(policySet, metricsOf(policySet, policy, personas));
   const runs = await inParallel([...groups], PARALLEL_COLLECTORS, ([id, metrics]) =>
     measureGroup(options, id, metrics, { artifacts, tree, reportsDir }),
   );
@@ -83,6 +86,7 @@ export async function measurePhase(given: MeasureOptions): Promise<PhaseMeasurem
       root,
       phase: options.phase,
       policy: policyOf(policySet, policy),
+      alsoRequired: contractArtifacts(policySet, policy, personas),
       artifacts,
       run: options.run,
       reportsDir,

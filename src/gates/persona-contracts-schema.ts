@@ -1,52 +1,35 @@
 import { z } from 'zod';
 import { Name } from '../shared/names.ts';
 import { Direction, Severity } from '../shared/verdict.ts';
+import { ArtifactSpec } from './policy-schema.ts';
 
-const ContractGate = z.strictObject({ threshold: z.number(), direction: Direction, severity: Severity });
+const ContractGate = z.strictObject({
+  /** A metric of the catalogue of the phase policies. */
+  metric: Name,
+  threshold: z.number(),
+  direction: Direction,
+  severity: Severity,
+});
+export type ContractGate = z.infer<typeof ContractGate>;
 
 /** What one persona's work must reach, beside the policy of its phase. */
 const PersonaContract = z.strictObject({
   quality_gates: z.record(Name, ContractGate),
+  /** Artifacts of this file's catalogue, or of the phase policies'. One that is missing blocks. */
   required_artifacts: z.array(Name),
 });
+export type PersonaContract = z.infer<typeof PersonaContract>;
 
-/** The contracts of personas, as data. */
+/** The contracts of personas. Everything in it is evaluated for every gated phase of a run. */
 export const PersonaContracts = z.strictObject({
   version: z.string(),
+  /** How it counts when something is missing that a persona's own file says it hands on. */
+  deliverables: z.strictObject({ severity: Severity }),
+  /** The share of a phase's gates that must have passed, or been bypassed. */
+  gates_passed_ratio: z.strictObject({ threshold: z.number().min(0).max(1), severity: Severity }),
+  artifacts: z.record(Name, ArtifactSpec),
+  /** For personas without a contract of their own: a floor under what the policy of their phase judges. */
   default_quality_gates: z.record(Name, ContractGate),
   personas: z.record(Name, PersonaContract),
-  build_policies: z.record(Name, ContractGate),
-  security_policies: z.strictObject({
-    max_vulnerabilities: z.number().int().nonnegative(),
-    blocking_severities: z.array(z.enum(['critical', 'high', 'medium', 'low'])),
-    warning_severities: z.array(z.enum(['critical', 'high', 'medium', 'low'])),
-    scans: z.array(z.enum(['dependency', 'static', 'secret'])),
-  }),
-  traceability_policies: z.record(Name, z.strictObject({ threshold: z.number().optional(), severity: Severity })),
-  deployment_policies: z.strictObject({
-    required_artifacts: z.array(Name),
-    checks: z.array(Name),
-    rollback_plan: Severity,
-  }),
-  quality_slo: z.strictObject({
-    overall_quality_score: z.strictObject({ minimum: z.number(), target: z.number(), severity: Severity }),
-    gates_passed_ratio: ContractGate,
-  }),
-  override_policies: z.strictObject({
-    adr_required: z.literal(true),
-    approval_required: z.literal(true),
-    audit_trail: z.literal(true),
-    max_bypass_rate: z.number().min(0).max(1),
-    allowed: z.array(z.strictObject({ gate: Name, approval: z.array(Name).min(1), only_for: z.string().optional() })),
-    prohibited: z.array(Name),
-  }),
-  monitoring_alerts: z.array(
-    z.strictObject({
-      metric: Name,
-      condition: z.string(),
-      severity: z.enum(['critical', 'warning']),
-      action: z.string().optional(),
-    }),
-  ),
 });
 export type PersonaContracts = z.infer<typeof PersonaContracts>;

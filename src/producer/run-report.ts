@@ -51,12 +51,14 @@ const isBad = ({ outcome }: { outcome: GateOutcome }): boolean => outcome === 'f
 
 function verdictBlockers(phase: string, verdict: PhaseVerdict): Report['blockers'] {
   return [
-    ...[...verdict.gates, ...verdict.criteria].filter(isBad).map(({ outcome, severity, message }) => ({
-      phase,
-      // What could not be evaluated blocks, whatever its severity.
-      severity: outcome === 'error' ? ('BLOCKING' as const) : severity,
-      message,
-    })),
+    ...[...verdict.gates, ...verdict.criteria, ...(verdict.contracts ?? [])]
+      .filter(isBad)
+      .map(({ outcome, severity, message }) => ({
+        phase,
+        // What could not be evaluated blocks, whatever its severity.
+        severity: outcome === 'error' ? ('BLOCKING' as const) : severity,
+        message,
+      })),
     ...verdict.artifacts
       .filter(({ required, outcome }) => required && outcome === 'missing')
       .map(({ message }) => ({ phase, severity: 'BLOCKING' as const, message })),

@@ -32,6 +32,21 @@ export const IntegrityCheck = z.strictObject({
 });
 export type IntegrityCheck = z.infer<typeof IntegrityCheck>;
 
+/** Who worked in a phase, and what is there of the things that their persona files say they hand on. */
+export const PersonaWork = z.strictObject({
+  personas: z.array(z.string()),
+  deliverables: z.array(
+    z.strictObject({
+      persona: z.string(),
+      deliverable: z.string(),
+      paths: z.array(z.string()),
+      /** How many files match. */
+      files: z.number().int().nonnegative(),
+    }),
+  ),
+});
+export type PersonaWork = z.infer<typeof PersonaWork>;
+
 /** Everything one round of gating a phase rests on, kept as one blob. */
 export const RoundEvidence = z.strictObject({
   schemaVersion: z.literal(1),
@@ -51,6 +66,8 @@ export const RoundEvidence = z.strictObject({
   approvals: z.array(Approval),
   integrity: z.array(IntegrityCheck).default([]),
   claims: z.array(Claim).default([]),
+  /** Only for gated phases. */
+  work: PersonaWork.optional(),
   /** What else the verdict rests on, as it was at that moment: with it the same verdict can be reached again. */
   judgedWith: z
     .strictObject({

@@ -130,6 +130,24 @@ export const BypassResult = z.strictObject({
 });
 export type BypassResult = z.infer<typeof BypassResult>;
 
+/** One line of a persona's contract, held against what was measured of the phase. */
+export const ContractResult = z.strictObject({
+  /** Whose contract; `all` for what holds for every phase. */
+  persona: Name,
+  kind: z.enum(['gate', 'artifact', 'deliverable']),
+  name: Name,
+  metric: Name.nullable(),
+  /** What was asked for. */
+  required: z.string(),
+  severity: Severity,
+  outcome: GateOutcome,
+  value: z.number().nullable(),
+  source: SourcedValue.shape.source,
+  simulated: z.boolean(),
+  message: z.string(),
+});
+export type ContractResult = z.infer<typeof ContractResult>;
+
 /** The one record that decides whether a phase may hand on its work. */
 export const PhaseVerdict = z.strictObject({
   phase: z.string(),
@@ -142,10 +160,19 @@ export const PhaseVerdict = z.strictObject({
   artifacts: z.array(ArtifactResult),
   targets: z.array(TargetResult),
   errors: z.array(
-    z.strictObject({ gate: Name.optional(), criterion: Name.optional(), metric: z.string(), reason: z.string() }),
+    z.strictObject({
+      gate: Name.optional(),
+      criterion: Name.optional(),
+      /** The persona whose contract it is an error of. */
+      persona: Name.optional(),
+      metric: z.string(),
+      reason: z.string(),
+    }),
   ),
   /** True when a simulated model had a part in what was judged. */
   simulated: z.boolean(),
+  /** The contracts of the personas that worked in the phase; absent where nobody is known to have. */
+  contracts: z.array(ContractResult).optional(),
   /** Only where bypasses were asked for. */
   bypasses: z.array(BypassResult).optional(),
   /** What is wrong with the log of bypasses, where somebody touched it: then none counts. */

@@ -17,10 +17,13 @@ export function isBlockedByMeasurement(
       criterion.outcome === 'failed' && criterion.severity === 'BLOCKING' && isMeasured(criterion.criterion),
   );
   const notEvaluable = verdict.errors.some((error) => isMeasured(error.metric));
+  const brokenContract = (verdict.contracts ?? []).some(
+    ({ name, outcome, severity }) => outcome === 'failed' && severity === 'BLOCKING' && !judged.artifacts.has(name),
+  );
   const missing = verdict.artifacts.some(
     (artifact) => artifact.required && artifact.outcome === 'missing' && !judged.artifacts.has(artifact.artifact),
   );
-  return failedGate || failedCriterion || notEvaluable || missing;
+  return failedGate || failedCriterion || notEvaluable || brokenContract || missing;
 }
 
 /**
@@ -34,7 +37,7 @@ export function blockedReason(verdict: PhaseVerdict): string {
   const reasons = [
     ...told('failed'),
     ...verdict.errors
-      .filter((error) => error.gate === undefined && error.criterion === undefined)
+      .filter((error) => error.gate === undefined && error.criterion === undefined && error.persona === undefined)
       .map((error) => `${error.metric}: ${error.reason}`),
     ...told('error'),
     ...verdict.criteria
@@ -44,6 +47,10 @@ export function blockedReason(verdict: PhaseVerdict): string {
       )
       .filter((criterion) => !gates.some((gate) => criterion.criterion in gate.values))
       .map((criterion) => `${criterion.criterion}: ${criterion.message}`),
+    ...(verdict.contracts ?? [])
+      .filter(({ outcome, severity }) => outcome === 'error' || (outcome === 'failed' && severity === 'BLOCKING'))
+      .filter(({ metric }) => metric === null || !gates.some((gate) => metric in gate.values))
+      .map(({ persona, kind, name, message }) => `contract of ${persona}, ${kind} ${name}: ${message}`),
     ...verdict.artifacts
       .filter((artifact) => artifact.required && artifact.outcome === 'missing')
       .map((artifact) => `${artifact.artifact}: ${artifact.message}`),

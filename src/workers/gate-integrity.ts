@@ -39,7 +39,7 @@ export async function measureIntegrity(ctx: WorkerContext, work: Work): Promise<
     owners: await base.lastPersonas(before),
     personas: phase.personas,
     strayLinks: work.strayLinks,
-    isTested: readsTests(work.loaded.policySet, phase.policy),
+    isTested: readsTests(work.loaded.policySet, phase.policy, phase.personas),
     cache: ctx.measuring?.cache,
   });
 }

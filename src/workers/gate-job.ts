@@ -215,6 +215,7 @@ async function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly st
     artifacts: evidence.artifacts,
     bypasses: { now: judgedWith.now, known: judgedWith.bypasses, broken: judgedWith.brokenBypassLog },
     baseline: judgedWith.baseline,
+    work: evidence.work,
   });
   const role = gate.phase.approvalRole;
   const approval = evidence.approvals.find((decision) => decision.role === role);

@@ -9,6 +9,7 @@ import type { PersonaResult } from '../shared/jobs.ts';
 import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { type Source, openWorkspace } from '../shared/workspace.ts';
+import { lookForWork } from '../gates/contracts/look-for-work.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
@@ -88,6 +89,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       phase: input.phase.name,
       policySet: input.loaded.policySet,
       policy: input.phase.policy ?? NO_POLICY,
+      personas: input.phase.personas,
       sandbox: ctx.sandbox,
       run: { ...input.run, given: input.loaded.given },
       ...ctx.measuring,
@@ -125,6 +127,9 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       approvals: [...input.run.approvals],
       integrity: integrity.checks,
       claims: previous?.claims ?? [],
+      ...(input.phase.policy === null
+        ? {}
+        : { work: await lookForWork(root, input.phase.personas, input.loaded.definitions.personas) }),
     });
   });
 }

@@ -21,6 +21,15 @@ export function verdictFindings(verdict: PhaseVerdict): Finding[] {
           criterion.severity === 'BLOCKING' ? 'error' : 'warning',
         ),
       ),
+    ...(verdict.contracts ?? [])
+      .filter(({ outcome }) => outcome !== 'passed')
+      .map(({ persona, kind, name, outcome, severity, message }) =>
+        finding(
+          `contract/${persona}/${kind}/${name}`,
+          `${outcome}: ${message}`,
+          severity === 'BLOCKING' ? 'error' : 'warning',
+        ),
+      ),
     ...verdict.artifacts
       .filter((artifact) => artifact.required && artifact.outcome === 'missing')
       .map((artifact) => finding(`artifact/${artifact.artifact}`, `missing: ${artifact.message}`)),

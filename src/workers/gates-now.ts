@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
+import { lookForWork } from '../gates/contracts/look-for-work.ts';
 import { evaluatePhase } from '../gates/evaluate.ts';
 import { withIntegrity } from '../gates/integrity/verdict.ts';
 import { measurePhase } from '../gates/measure.ts';
@@ -16,6 +17,8 @@ interface Asked {
   plan: RunPlan;
   phase: PlannedPhase;
   loaded: LoadedDefinitions;
+  /** Who asks: its own contract is judged, and nobody else's. */
+  persona: string;
   round: number;
   inputs: RunContext['inputs'];
   workspace: Workspace;
@@ -29,6 +32,7 @@ interface Asked {
 /** What the gate would measure and check of the work as it is now, for the `run_gates` tool. */
 export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string> {
   const { plan, phase, loaded, workspace, signal } = asked;
+  const personas = [asked.persona];
   if (phase.policy === null) return 'This phase is not gated.';
   const record = await ctx.store.getPhase(plan.runId, phase.name);
   await asked.checkpoint();
@@ -51,6 +55,7 @@ export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string
       phase: phase.name,
       policySet: loaded.policySet,
       policy: phase.policy,
+      personas,
       sandbox: ctx.sandbox,
       run,
       ...ctx.measuring,
@@ -76,6 +81,7 @@ export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string
       fallback: phase.policyFallback,
       measurements: measured.measurements,
       artifacts: measured.artifacts,
+      work: await lookForWork(root, personas, loaded.definitions.personas),
     });
     const findings = [...measured.findings, ...integrity.findings];
     return [

@@ -162,7 +162,7 @@ async function author(
     ancestors: await ancestorsOf(job),
     ...(await findingsOf(job)),
     conflicts: at.conflicts,
-    policyText: describePolicy(loaded.policySet, phase.policy ?? 'none'),
+    policyText: describePolicy(loaded.policySet, phase.policy ?? 'none', persona.name),
   });
   const saved = await savedWork(job, workspace);
   const result = await converse(job, {
@@ -175,6 +175,7 @@ async function author(
         plan,
         phase,
         loaded,
+        persona: persona.name,
         round: data.round,
         inputs: inputsOf(plan, phase.prefix),
         workspace,

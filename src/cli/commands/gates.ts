@@ -124,7 +124,7 @@ export async function gatesCommand(
     const report = await heldAgainst(base, { ...measured, verdict: judged }, () => ({
       context: { root, sandbox, phase, run, signal, logger },
       dir: scratch,
-      isTested: readsTests(policySet, policy),
+      isTested: readsTests(policySet, policy, []),
       cache,
     }));
     const findings = addressFindings(report.findings, await projectOwners(root, logger));

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { CollectContext } from '../collector.ts';
 import { type Report, harvestReports } from '../harvest-reports.ts';
 import { hashTree } from '../hostile-files.ts';
-import { type PolicySet, requiredMetrics } from '../load-policy.ts';
+import { metricsOf } from '../contracts/contract-of.ts';
+import type { PolicySet } from '../load-policy.ts';
 import { type CheckedWork, type MeasureCache, besideTree } from '../measure-cache.ts';
 import { checkIntegrity } from './check-integrity.ts';
 import type { IntegrityInput } from './integrity-context.ts';
@@ -11,9 +12,9 @@ import type { IntegrityInput } from './integrity-context.ts';
 /** Collectors whose readings rest on tests that an author may have written. */
 const TEST_COLLECTORS = new Set(['tests', 'regression']);
 
-/** Does the policy read anything that tests establish? */
-export const readsTests = (set: PolicySet, policy: string): boolean =>
-  requiredMetrics(set, policy).some((metric) => TEST_COLLECTORS.has(set.metrics[metric]?.collector ?? ''));
+/** Does the policy, or the contract of a persona, read anything that tests establish? */
+export const readsTests = (set: PolicySet, policy: string, personas: readonly string[]): boolean =>
+  metricsOf(set, policy, personas).some((metric) => TEST_COLLECTORS.has(set.metrics[metric]?.collector ?? ''));
 
 export interface IntegrityOptions extends Omit<IntegrityInput, 'context'> {
   context: Omit<CollectContext, 'outDir' | 'tree' | 'metrics' | 'artifacts'>;

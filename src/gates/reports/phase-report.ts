@@ -35,7 +35,7 @@ type RowOutcome = GateOutcome | 'warning' | 'not_supplied';
 
 /** One judged thing, as every kind of report shows it. */
 export interface ReportRow {
-  kind: 'gate' | 'criterion' | 'artifact' | 'target' | 'bypass' | 'integrity';
+  kind: 'gate' | 'criterion' | 'artifact' | 'target' | 'contract' | 'bypass' | 'integrity';
   name: string;
   /** `failed` blocks, `warning` does not. */
   outcome: RowOutcome;
@@ -110,7 +110,7 @@ export const rowsOfReport = ({ verdict, integrity }: PhaseReport): ReportRow[] =
   ...(integrity?.checks ?? []).map(integrityRow),
 ];
 
-/** All rows of a verdict: gates, criteria, artifacts, targets, bypasses. */
+/** All rows of a verdict: gates, criteria, artifacts, targets, contracts of personas, bypasses. */
 export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
   const gates = verdict.gates.map((gate): ReportRow => ({
     kind: 'gate',
@@ -163,11 +163,21 @@ export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
       source: '',
     };
   });
+  const contracts = (verdict.contracts ?? []).map((result): ReportRow => ({
+    kind: 'contract',
+    name: `${result.persona}.${result.name}`,
+    outcome: failedAs(result.outcome, result.severity),
+    severity: result.severity,
+    message: result.message,
+    required: result.required,
+    source: sourceOf([result]),
+  }));
   return [
     ...gates,
     ...criteria,
     ...artifacts,
     ...targets,
+    ...contracts,
     ...(verdict.bypasses ?? []).map(bypassRow),
     ...brokenLogRow(verdict),
   ];

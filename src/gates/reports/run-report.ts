@@ -59,6 +59,7 @@ const bypassesOf = (input: RunReportInput): string[][] =>
     const results = [
       ...(last?.gates ?? []).map((gate) => ({ ...gate, name: gate.gate })),
       ...(last?.criteria ?? []).map((criterion) => ({ ...criterion, name: criterion.criterion })),
+      ...(last?.contracts ?? []).map((result) => ({ ...result, name: `${result.persona}.${result.name}` })),
     ];
     const refused = (last?.bypasses ?? []).filter((bypass) => bypass.outcome === 'refused');
     return [

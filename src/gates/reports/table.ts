@@ -28,6 +28,7 @@ const HEADINGS: Readonly<Record<ReportRow['kind'], string>> = {
   criterion: 'Success criteria',
   artifact: 'Artifacts',
   target: 'Metric targets',
+  contract: 'Persona contracts',
   bypass: 'Bypasses',
   integrity: 'Integrity',
 };
@@ -56,7 +57,7 @@ export function tableReport(report: PhaseReport, colors: Colors, columns = Numbe
   lines.push(...note.map((line) => (report.integrity === undefined ? colors.yellow(line) : line)));
   const rows = rowsOfReport(report);
   const width = Math.max(0, ...rows.map((row) => row.name.length));
-  for (const kind of ['gate', 'criterion', 'artifact', 'target', 'bypass', 'integrity'] as const) {
+  for (const kind of ['gate', 'criterion', 'artifact', 'target', 'contract', 'bypass', 'integrity'] as const) {
     const own = rows.filter((row) => row.kind === kind);
     if (own.length > 0) lines.push('', colors.bold(HEADINGS[kind]));
     for (const row of own) {
