@@ -117,8 +117,7 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
   const redis = await at.connect();
   const store = new RunStore(redis, at.prefix);
   const blobs = openBlobStore(config.blobs);
-  const folders = await writeDefinitions(options);
-  const sources = await loadRunSources(folders);
+  const sources = await loadRunSources(await writeDefinitions(options));
   const { policySet } = sources;
   const log: string[] = [];
   const ctx: WorkerContext = {
