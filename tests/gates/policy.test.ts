@@ -198,8 +198,10 @@ describe('the persona contracts', () => {
       'frontend_developer',
       'qa_engineer',
       'project_reviewer',
+      'deployment_specialist',
     ]);
     expect(contracts?.personas['qa_engineer']?.quality_gates['complexity']).toEqual({
+      metric: 'component_complexity',
       threshold: 8,
       direction: 'max',
       severity: 'WARNING',
@@ -207,10 +209,63 @@ describe('the persona contracts', () => {
   });
 
   test('are refused with an unknown key, with the place', () => {
-    const wrong = text.replace('max_bypass_rate', 'max_bypas_rate');
+    const wrong = text.replace('gates_passed_ratio:', 'gates_pased_ratio:');
     expect(problemsOf(() => loadBoth(wrong))).toEqual(
-      expect.arrayContaining([expect.stringMatching(/persona_contracts.yaml:\d+:3: .*did you mean "max_bypass_rate"/)]),
+      expect.arrayContaining([
+        expect.stringMatching(/persona_contracts.yaml:\d+:1: .*did you mean "gates_passed_ratio"/),
+      ]),
     );
+  });
+
+  test.each([
+    ['an unknown metric', 'metric: stub_rate', 'metric: stub_rat', 'stub_rat,', /did you mean "stub_rate"/],
+    [
+      'a threshold that cannot be',
+      'threshold: 0.90, direction',
+      'threshold: 90, direction',
+      '90,',
+      /a ratio: 90 can never/,
+    ],
+    [
+      'the wrong direction',
+      'component_complexity, threshold: 8, direction: max',
+      'component_complexity, threshold: 8, direction: min',
+      'min, severity: WARNING }\n      documentation: { metric: documentation_coverage, threshold: 0.80',
+      /direction of component_complexity is max/,
+    ],
+    [
+      'a judgement',
+      'metric: quality_score, threshold: 70',
+      'metric: requirements_fulfilled, threshold: 1',
+      'requirements_fulfilled',
+      /is a judgement/,
+    ],
+    [
+      'an unknown artifact',
+      '[code_files, test_files, api_documentation]',
+      '[code_files, test_file, api_documentation]',
+      'test_file,',
+      /did you mean "test_files"/,
+    ],
+    [
+      'an artifact listed twice',
+      '[code_files, test_files, api_documentation]',
+      '[code_files, code_files]',
+      'code_files]',
+      /listed twice/,
+    ],
+    [
+      'an artifact that the phase policies have',
+      '  risk_analysis:',
+      '  test_plan:',
+      'test_plan:',
+      /in the catalogue of the phase policies already/,
+    ],
+  ])('are refused with %s, with the place', (_, before, after, piece, message) => {
+    const wrong = text.replace(before, after);
+    const place = placeOf(wrong, piece);
+    const found = problemsOf(() => loadBoth(wrong)).filter((problem) => message.test(problem));
+    expect(found).toEqual([expect.stringContaining(`persona_contracts.yaml:${place}: `)]);
   });
 
   test('change the digest of the policies', () => {

@@ -29,6 +29,7 @@ import { beginPhase } from '../../src/workers/begin-phase.ts';
 import { type Fleet, type FleetHandlers, startFleet } from '../../src/workers/fleet.ts';
 import { closePhase } from '../../src/workers/gate-job.ts';
 import { neededSources } from '../../src/workers/needed-sources.ts';
+import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { DefinitionsCache, type WorkerContext } from '../../src/workers/worker-context.ts';
 import { tempFolder } from './temp-folder.ts';
 import type { TestRedis } from './test-redis.ts';
@@ -56,6 +57,8 @@ export interface SuppliedFleetOptions {
   policies?: (text: string) => string;
   /** Persona files beside the reviewers that ship: name -> the lines that say what it makes. */
   personas?: Readonly<Record<string, string>>;
+  /** The real persona job instead, which asks the model at this address. */
+  model?: string;
   /** Required artifacts that nobody writes. */
   without?: readonly string[];
 }
@@ -113,7 +116,7 @@ const TRANSCRIPT = {
  */
 export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOptions): Promise<SuppliedFleet> {
   const home = await tempFolder();
-  const config = { ...readConfig({ MAESTRO_HOME: home }, '/'), prefix: at.prefix };
+  const config = { ...readConfig({ MAESTRO_HOME: home }, '/'), prefix: at.prefix, scriptedUrl: options.model };
   const redis = await at.connect();
   const store = new RunStore(redis, at.prefix);
   const blobs = openBlobStore(config.blobs);
@@ -141,7 +144,10 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
   const fleet: Fleet = await startFleet(
     ctx,
     { personas, gates: true, concurrency: 10 },
-    { gate: closePhase, persona: personaHandler({ ...options, policySet, log }) },
+    {
+      gate: closePhase,
+      persona: options.model === undefined ? personaHandler({ ...options, policySet, log }) : doPersonaJob,
+    },
   );
   onTestFinished(() => fleet.close(5_000));
 

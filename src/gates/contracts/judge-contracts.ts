@@ -79,8 +79,12 @@ function judgeGate({ metric, threshold, direction, severity }: ContractGate, rea
   return { ...base, outcome, value, source, simulated, message: criterionMessage(metric, value, threshold, direction) };
 }
 
-/** Enough of the phase's own gates must have passed: what only warned counts against it, what was bypassed does not. */
-export function judgeGatesPassed({ contracts }: PolicySet, gates: readonly GateResult[]): ContractResult[] {
+/**
+ * Enough of the phase's own gates must have passed: what only warned counts against it, what was bypassed does not.
+ * What could not be evaluated, such as a judgement that is still waited for, blocks by itself.
+ */
+export function judgeGatesPassed({ contracts }: PolicySet, all: readonly GateResult[]): ContractResult[] {
+  const gates = all.filter((gate) => gate.outcome !== 'error');
   if (contracts === undefined || gates.length === 0) return [];
   const { threshold, severity } = contracts.gates_passed_ratio;
   const good: GateOutcome[] = ['passed', 'bypassed'];
@@ -98,7 +102,7 @@ export function judgeGatesPassed({ contracts }: PolicySet, gates: readonly GateR
       value,
       source: 'collector',
       simulated: false,
-      message: `${passed} of ${gates.length} gates passed or were bypassed, required >= ${threshold}`,
+      message: `${passed} of ${gates.length} evaluated gates passed or were bypassed, required >= ${threshold}`,
     },
   ];
 }

@@ -44,12 +44,10 @@ export function matchRoute(routes, method, pathname) {
 function matchPath(pattern, pathname) {
   const wanted = pattern.split('/');
   const given = pathname.split('/');
-  if (wanted.length !== given.length) return undefined;
-  let code = '';
-  for (const [index, part] of wanted.entries()) {
-    const value = given[index] ?? '';
-    if (part !== PARAMETER && part !== value) return undefined;
-    if (part === PARAMETER) code = value;
-  }
-  return wanted.includes(PARAMETER) && code === '' ? undefined : code;
+  const fits =
+    wanted.length === given.length && wanted.every((part, index) => part === PARAMETER || part === given[index]);
+  if (!fits) return undefined;
+  const place = wanted.indexOf(PARAMETER);
+  if (place < 0) return '';
+  return given[place] === '' ? undefined : given[place];
 }
