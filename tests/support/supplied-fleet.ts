@@ -2,7 +2,7 @@ import { access, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import type { Collector } from '../../src/gates/collector.ts';
-import { type PolicySet, NO_POLICY, findPolicy, policyOf } from '../../src/gates/load-policy.ts';
+import { type PolicySet, policyOf } from '../../src/gates/load-policy.ts';
 import type { ArtifactSpec } from '../../src/gates/policy-schema.ts';
 import { loadRunSources } from '../../src/producer/definitions-builder.ts';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
@@ -313,12 +313,6 @@ async function writeArtifacts(
     await writeFile(path, textFor(artifact, spec));
   }
 }
-
-/** The policy that judges a phase of these fleets; undefined when it is not gated. */
-export const policyNameOf = (policySet: PolicySet, phase: string): string | undefined => {
-  const { policy } = findPolicy(policySet, phase);
-  return policy === NO_POLICY ? undefined : policy;
-};
 
 /** The verdict of a phase's last round. */
 export function lastVerdict({ phases }: EndedRun, phase: string): PhaseVerdict {

@@ -146,6 +146,7 @@ test('the tool of a persona tells what the gate will, of the files as they would
   ctx.measuring = { collectors: [], cache: new MeasureCache(sealed) };
   const asked: Asked = {
     ...phase,
+    persona: 'backend_developer',
     round: 0,
     inputs: {},
     checkpoint: () => commit(phase.workspace, 'backend_developer', {}),
