@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readFile, readlink, realpath, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { lstat, mkdir, readlink, realpath } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import { OFFLINE, borrowRepository, repositoryOf } from '../../shared/borrowed-repository.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type GitPlace, OWN_ATTRIBUTES, git, gitFailure, nulSeparated, tryGit } from '../../shared/git.ts';
+import { type GitPlace, git, gitFailure, nulSeparated, tryGit } from '../../shared/git.ts';
 import type { ChangedFile } from '../../shared/workspace.ts';
 import { type ProjectFiles, listProject } from '../collectors/code/project-files.ts';
 import { readRegularFile } from '../hostile-files.ts';
@@ -11,8 +12,6 @@ import { isTestCode } from './test-files.ts';
 
 const MAX_FILE_BYTES = 256 * 1024 ** 2;
 const LARGE_FILE = /^version https:\/\/git-lfs\.github\.com\/spec\/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n/;
-/** Nothing may be fetched, whatever the repository says of where it came from. */
-const OFFLINE = { env: { GIT_ALLOW_PROTOCOL: 'none', GIT_NO_LAZY_FETCH: '1' } };
 
 /** What a folder was like at a revision of its git repository, and what became of it since. */
 export interface Revision extends Pick<IntegrityInput, 'baseRoot' | 'changed' | 'owners' | 'personas' | 'strayLinks'> {
@@ -27,8 +26,11 @@ export interface Revision extends Pick<IntegrityInput, 'baseRoot' | 'changed' | 
 export async function openRevision(of: { root: string; ref: string; dir: string }): Promise<Revision> {
   const { ref, dir } = of;
   const root = await realpath(of.root);
-  const { gitDir, top } = await repositoryOf(root);
-  const theirs: GitPlace = { gitDir, workTree: top };
+  const theirs = await repositoryOf(root);
+  if (theirs === undefined)
+    throw new FleetError('BAD_USAGE', `--against: ${root} is in no git repository`, {
+      remedy: 'Run it in a clone, or leave --against out: then tests are not proven to mean something.',
+    });
   const found = await tryGit(
     theirs,
     ['rev-parse', '--verify', '--quiet', '--end-of-options', `${ref}^{commit}`],
@@ -39,10 +41,10 @@ export async function openRevision(of: { root: string; ref: string; dir: string 
     throw new FleetError('BAD_USAGE', `--against ${ref}: the repository of ${root} has no such revision`, {
       remedy: 'Name a branch, a tag or a commit; fetch it first where the clone is shallow.',
     });
-  const place = await ownRepository(theirs, top, join(dir, 'git'));
+  const place = await borrowRepository(theirs, join(dir, 'git'));
   const baseRoot = join(dir, 'base-files');
   await mkdir(baseRoot, { recursive: true });
-  await exportFolder(place, commit, relative(top, root), baseRoot);
+  await exportFolder(place, commit, relative(theirs.workTree, root), baseRoot);
   const [before, now] = [await listProject(baseRoot), await listProject(root)];
   const changed = await changesBetween({
     baseRoot,
@@ -61,34 +63,6 @@ export async function openRevision(of: { root: string; ref: string; dir: string 
     personas: [],
     strayLinks: await strayAmong(root, changed, now),
   };
-}
-
-async function repositoryOf(root: string): Promise<{ gitDir: string; top: string }> {
-  for (let top = root; ; top = dirname(top)) {
-    const path = join(top, '.git');
-    const stats = await stat(path).catch(() => undefined);
-    if (stats?.isDirectory() === true) return { gitDir: path, top };
-    // A linked work tree, or a submodule, names its folder in a file.
-    const named = stats?.isFile() === true ? /^gitdir: (.+)$/m.exec(await readFile(path, 'utf8'))?.[1] : undefined;
-    if (named !== undefined) return { gitDir: resolve(top, named), top };
-    if (dirname(top) === top)
-      throw new FleetError('BAD_USAGE', `--against: ${root} is in no git repository`, {
-        remedy: 'Run it in a clone, or leave --against out: then tests are not proven to mean something.',
-      });
-  }
-}
-
-/** A repository of the fleet's own beside theirs, which reads their objects and nothing else of it. */
-async function ownRepository(theirs: GitPlace, top: string, gitDir: string): Promise<GitPlace> {
-  const [format = '', common = ''] = (
-    await git(theirs, ['rev-parse', '--path-format=absolute', '--show-object-format', '--git-common-dir'], OFFLINE)
-  ).split('\n');
-  const place = { gitDir, workTree: top };
-  await git(place, ['init', '--quiet', '--template=', `--object-format=${format}`], OFFLINE);
-  for (const folder of ['info', 'objects/info']) await mkdir(join(gitDir, folder), { recursive: true });
-  await writeFile(join(gitDir, 'info', 'attributes'), OWN_ATTRIBUTES);
-  await writeFile(join(gitDir, 'objects', 'info', 'alternates'), `${join(common, 'objects')}\n`);
-  return place;
 }
 
 /** Writes one folder of a commit; nothing where the commit has no such folder. */

@@ -1,7 +1,8 @@
-import { access, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative, resolve, sep } from 'node:path';
-import { git, tryGit } from '../../shared/git.ts';
+import { join, relative, sep } from 'node:path';
+import { OFFLINE, borrowRepository, repositoryOf } from '../../shared/borrowed-repository.ts';
+import { type GitPlace, git, tryGit } from '../../shared/git.ts';
 import { lastPersonas } from '../../shared/last-personas.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Name } from '../../shared/names.ts';
@@ -20,25 +21,14 @@ const MOST_COMMITS = 10_000;
  */
 export async function projectOwners(root: string, logger: Logger): Promise<OwnerOf> {
   const home = await realpath(root);
-  const top = await repositoryOf(home);
-  const below = top === undefined ? '' : relative(top, home).split(sep).join('/');
-  const personas = top === undefined ? undefined : await personasOf(top, below, logger);
-  const owners = await codeOwnersOf(top ?? home);
+  const repository = await repositoryOf(home);
+  const below = repository === undefined ? '' : relative(repository.workTree, home).split(sep).join('/');
+  const personas = repository === undefined ? undefined : await personasOf(repository, below, logger);
+  const owners = await codeOwnersOf(repository?.workTree ?? home);
   return (file) => {
     const persona = Name.safeParse(personas?.get(file));
     return persona.success ? persona.data : owners?.(below === '' ? file : `${below}/${file}`);
   };
-}
-
-async function repositoryOf(folder: string): Promise<string | undefined> {
-  for (let top = folder; ; top = dirname(top)) {
-    const isTop = await access(join(top, '.git')).then(
-      () => true,
-      () => false,
-    );
-    if (isTop) return top;
-    if (dirname(top) === top) return undefined;
-  }
 }
 
 async function codeOwnersOf(top: string): Promise<OwnerOf | undefined> {
@@ -49,36 +39,26 @@ async function codeOwnersOf(top: string): Promise<OwnerOf | undefined> {
   return undefined;
 }
 
-/**
- * Reads the history through a git folder of our own that borrows the objects: the settings of a repository can make git
- * run programs, and this one may be anybody's.
- */
 async function personasOf(
-  top: string,
+  theirs: GitPlace,
   folder: string,
   logger: Logger,
 ): Promise<ReadonlyMap<string, string> | undefined> {
-  const own = await mkdtemp(join(tmpdir(), 'maestro-owners-'));
+  const scratch = await mkdtemp(join(tmpdir(), 'maestro-owners-'));
   try {
-    const theirs = { gitDir: join(top, '.git'), workTree: top };
-    const head = await tryGit(theirs, ['rev-parse', '--verify', '--quiet', 'HEAD']);
+    const head = await tryGit(theirs, ['rev-parse', '--verify', '--quiet', 'HEAD'], OFFLINE);
     if (head.exitCode !== 0) return undefined;
-    const [objects = '', isShallow] = (
-      await git(theirs, ['rev-parse', '--git-path', 'objects', '--is-shallow-repository'])
-    ).split('\n');
     // The first commit of a shallow history seems to have written every file.
-    if (isShallow === 'true') return undefined;
-    const place = { gitDir: own, workTree: top };
-    await git(place, ['init', '--quiet', '--template=']);
-    return await lastPersonas(place, head.stdout.trim(), {
+    if ((await git(theirs, ['rev-parse', '--is-shallow-repository'], OFFLINE)).trim() === 'true') return undefined;
+    return await lastPersonas(await borrowRepository(theirs, join(scratch, 'git')), head.stdout.trim(), {
       commits: MOST_COMMITS,
       ...(folder === '' ? {} : { folder: `${folder}/` }),
-      env: { GIT_ALTERNATE_OBJECT_DIRECTORIES: resolve(top, objects) },
+      ...OFFLINE,
     });
   } catch (err) {
-    logger.warn({ err, repository: top }, 'who wrote which file is not known: its history cannot be read');
+    logger.warn({ err, repository: theirs.workTree }, 'who wrote which file is not known: its history cannot be read');
     return undefined;
   } finally {
-    await rm(own, { recursive: true, force: true });
+    await rm(scratch, { recursive: true, force: true });
   }
 }
