@@ -148,6 +148,7 @@ function withRunFlags(command: Command, fallback: string): Command {
     .addOption(new Option('--approvals <WHO>', 'scripted provider: who approves').choices(['scripted', 'people']))
     .option('--budget-usd <N>', 'stop before more is spent', amount)
     .option('--budget-tokens <N>', 'stop before more is used', wholeNumber(1, 1e12))
+    .option('--priority <N>', 'from 0, the most urgent, to 100', wholeNumber(0, 100))
     .option('--json', 'one JSON document on stdout');
 }
 

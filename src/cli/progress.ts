@@ -54,20 +54,7 @@ export class ProgressView {
     this.#command = command;
     this.#terminal = terminal;
     this.#plan = plan;
-    this.#rows = new Map(
-      plan.phases.map(({ name, personas }) => [
-        name,
-        {
-          phase: name,
-          status: 'waiting',
-          who: personas.join(', '),
-          doing: '',
-          startedAt: undefined,
-          endedAt: undefined,
-          usage: NO_USAGE,
-        },
-      ]),
-    );
+    this.#rows = new Map(plan.phases.map(({ name, personas }) => [name, newRow(name, personas.join(', '))]));
     if (!terminal.isLive) return;
     this.#redraw = createLogUpdate(process.stderr, { showCursor: true });
     this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
@@ -209,8 +196,10 @@ export class ProgressView {
   }
 
   #change(phase: string, change: (row: Row) => void): void {
-    const row = this.#rows.get(phase);
-    if (row !== undefined) change(row);
+    // An instance of a repeated phase is first heard of when it begins.
+    const row = this.#rows.get(phase) ?? newRow(phase, '');
+    this.#rows.set(phase, row);
+    change(row);
   }
 
   #draw(): void {
@@ -240,6 +229,16 @@ export class ProgressView {
     return this.#plan.provider === 'scripted' ? tokens(usage) : `${tokens(usage)} ${cost(usage, false)}`;
   }
 }
+
+const newRow = (phase: string, who: string): Row => ({
+  phase,
+  status: 'waiting',
+  who,
+  doing: '',
+  startedAt: undefined,
+  endedAt: undefined,
+  usage: NO_USAGE,
+});
 
 function doingOf(row: Row): string {
   if (row.doing === '') return row.who;

@@ -13,7 +13,7 @@ import {
   RunStatus,
 } from '../shared/run-record.ts';
 import { PhaseVerdict } from '../shared/verdict.ts';
-import { Budget, InputSpec, InputValues } from '../shared/workflow-schema.ts';
+import { Budget, InputSpec, InputValues, Priority } from '../shared/workflow-schema.ts';
 
 /** Everything that crosses HTTP. The server, the client and the OpenAPI document read these. */
 
@@ -34,6 +34,7 @@ export const ExecuteRequest = z.strictObject({
   /** Only with the scripted provider: what it plays, and whether a scripted person approves. All of it reads `simulated`. */
   scripted: z.strictObject({ scenario: Name.default('main'), approvals: z.boolean().default(true) }).optional(),
   budget: Budget.optional(),
+  priority: Priority.optional(),
   /** Exported records of the service in operation. */
   records: GivenFile.optional(),
   /** A snapshot of known vulnerabilities of packages. */

@@ -28,6 +28,7 @@ export async function executeWorkflow(
     provider,
     scripted: provider === 'scripted' ? (request.scripted ?? { scenario: 'main', approvals: true }) : null,
     ...(request.budget === undefined ? {} : { budget: request.budget }),
+    ...(request.priority === undefined ? {} : { priority: request.priority }),
     given,
     ...(request.startAt === undefined ? {} : { startAt: startTime({ at: request.startAt }) }),
   });

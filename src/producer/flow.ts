@@ -1,8 +1,8 @@
 import type { FlowJob, JobsOptions } from 'bullmq';
 import { FleetError } from '../shared/errors.ts';
-import type { EdgeJob, GateJob, PersonaJob, PersonaResult, RunJob } from '../shared/jobs.ts';
+import { type EdgeJob, FRESH, type GateJob, type PersonaJob, type PhaseStart, type RunJob } from '../shared/jobs.ts';
 import { KEEP, QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
-import { type BlobRef, type CommitRef, type PlannedPhase, type RunPlan, priorityOf } from '../shared/run-record.ts';
+import { type PlannedPhase, type RunPlan, priorityOf } from '../shared/run-record.ts';
 import { leftOut } from '../shared/start-from.ts';
 
 /** How long a parked edge waits before it looks for itself, should nobody have woken it. */
@@ -28,19 +28,6 @@ interface Consumer {
   phase: PlannedPhase;
   persona: string;
 }
-
-/** Where a phase begins. */
-export interface PhaseStart {
-  round: number;
-  /** The blocked work to go on from, and what was found in it. */
-  base: CommitRef | null;
-  evidence: BlobRef | null;
-  /** Work to judge as it is, before any persona does anything. */
-  given: CommitRef | null;
-  /** Work of this round that was done already. */
-  done: readonly PersonaResult[];
-}
-export const FRESH: PhaseStart = { round: 0, base: null, evidence: null, given: null, done: [] };
 
 /** Which phases are run, and from where: all of them at first, fewer when a run is taken up again. */
 export interface FlowTake {
@@ -91,7 +78,8 @@ class FlowBuilder {
     const { runId } = plan;
     const { generation } = take;
     this.#of = { runId, generation };
-    const phases = plan.phases.filter((phase) => take.phases.has(phase.name));
+    // Instances are added below the gate job of their phase, when its list is known.
+    const phases = plan.phases.filter((phase) => take.phases.has(phase.name) && phase.instance === undefined);
     this.#phases = new Map(phases.map((phase) => [phase.name, phase]));
     this.#consumers = consumersOf(phases, take);
     this.#apart = tooDeep(phases, this.#consumers);
@@ -136,13 +124,17 @@ class FlowBuilder {
       data: {
         ...this.#common,
         phase: phase.name,
-        ...(phase.concurrency === undefined ? {} : { places: true }),
+        ...(phase.concurrency === undefined || phase.repeat !== undefined ? {} : { places: true }),
         given,
         done: [...done],
+        ...this.#startsOfInstances(phase),
         measured: null,
       } satisfies GateJob,
       opts: child(this.#plan, { jobId: jobIds.gate(this.#of, phase.name), ...GATE_ATTEMPTS }),
-      children: workersOf(phase, this.#take).map((persona) => this.#work(phase, persona)),
+      children:
+        phase.repeat === undefined
+          ? workersOf(phase, this.#take).map((persona) => this.#work(phase, persona))
+          : this.#links({ phase, persona: REPEATED }),
     };
   }
 
@@ -167,11 +159,22 @@ class FlowBuilder {
         attempts,
         backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
       }),
-      // What has passed before needs nobody to wait for it: its work is there.
-      children: phase.needs
-        .filter((need) => this.#phases.has(need))
-        .map((need) => this.#link(need, { phase, persona })),
+      children: this.#links({ phase, persona }),
     };
+  }
+
+  #startsOfInstances({ name, repeat }: PlannedPhase): Pick<GateJob, 'starts'> {
+    if (repeat === undefined) return {};
+    const again = this.#plan.phases.flatMap(({ name: instance, instance: made }): [string, PhaseStart][] => {
+      const start = made?.of === name ? this.#take.phases.get(instance) : undefined;
+      return start === undefined ? [] : [[instance, start]];
+    });
+    return again.length === 0 ? {} : { starts: Object.fromEntries(again) };
+  }
+
+  /** What has passed before needs nobody to wait for it: its work is there. */
+  #links(to: Consumer): FlowJob[] {
+    return to.phase.needs.filter((need) => this.#phases.has(need)).map((need) => this.#link(need, to));
   }
 
   /** What a consumer waits for: the first one holds the gate job itself, the others an edge. */
@@ -212,8 +215,12 @@ class FlowBuilder {
   }
 }
 
+/** What stands for the personas of a repeated phase: its gate job waits for what they need, and then adds them. */
+const REPEATED = 'instances';
+
 /** The personas that have something to do when the phase begins. */
 function workersOf(phase: PlannedPhase, take: FlowTake): string[] {
+  if (phase.repeat !== undefined) return [REPEATED];
   const { given, done } = take.phases.get(phase.name) ?? FRESH;
   return given === null ? phase.personas.filter((name) => !done.some((result) => result.persona === name)) : [];
 }

@@ -74,8 +74,6 @@ function checkStart(
 function planPhase(request: PlanRequest, texts: PlannedTexts, expanded: ExpandedPhase): PlannedPhase {
   const { definitions, policySet, provider } = request;
   const { name, written, phase, prefix, conditions, owner } = expanded;
-  const unknown = ['foreach', 'matrix'].find((key) => key in phase);
-  if (unknown !== undefined) throw new FleetError('BAD_INPUT', `phase "${name}": \`${unknown}\` is not available`);
   const personas = writtenPersonas(phase).map((persona) => personaOf(definitions, persona));
   const found = phase.policy === NO_POLICY ? null : findPolicy(policySet, written, phase.policy);
   const { defaults } = owner;

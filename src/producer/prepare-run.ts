@@ -16,6 +16,8 @@ export interface RunRequest {
   provider: ProviderName;
   scripted: RunPlan['scripted'];
   budget?: Budget;
+  /** In the place of the workflow's own: from 0, the most urgent, to 100. */
+  priority?: number;
   runId?: RunId;
   /** Records of operation and advisories. */
   given?: GivenFiles;

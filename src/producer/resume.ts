@@ -1,11 +1,10 @@
 import { FleetError } from '../shared/errors.ts';
-import { PersonaResult } from '../shared/jobs.ts';
+import { PersonaResult, type PhaseStart } from '../shared/jobs.ts';
 import { type RunId, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
 import { type CommitRef, type PlannedPhase, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { Budget } from '../shared/workflow-schema.ts';
 import { addTake, giveUp } from './enqueue.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
-import type { PhaseStart } from './flow.ts';
 import { unpauseRun } from './run-control.ts';
 import { type Restart, type TakeUp, phasesAgain, restart } from './take-up.ts';
 import { withQueue } from './with-queue.ts';

@@ -1,8 +1,8 @@
 import { FleetError } from '../shared/errors.ts';
 import type { Approval } from '../shared/handoff.ts';
+import { FRESH, type PhaseStart } from '../shared/jobs.ts';
 import { type CommitRef, OPEN_PHASE, type PhaseRecord, type RunPlan } from '../shared/run-record.ts';
 import { nearestHint } from '../shared/yaml-file.ts';
-import { FRESH, type PhaseStart } from './flow.ts';
 
 /** What is to be run again. */
 export type TakeUp =
@@ -32,11 +32,16 @@ export function phasesAgain({ plan, records }: Known, takeUp: TakeUp): string[] 
   const statusOf = new Map(records.map((record) => [record.phase, record.status]));
   const isDone = (name: string): boolean => {
     const status = statusOf.get(name);
-    return status !== undefined && (OPEN_PHASE.includes(status) || status === 'skipped');
+    return status !== undefined && OPEN_PHASE.includes(status);
   };
+  const instancesOf = (name: string): string[] =>
+    plan.phases.filter(({ instance }) => instance?.of === name).map((phase) => phase.name);
   const below = (roots: readonly string[]): Set<string> => {
     const reached = new Set(roots);
-    for (const phase of plan.phases) if (phase.needs.some((need) => reached.has(need))) reached.add(phase.name);
+    for (const phase of plan.phases) {
+      const instances = instancesOf(phase.name);
+      if ([...phase.needs, ...instances].some((name) => reached.has(name))) reached.add(phase.name);
+    }
     return reached;
   };
   if (takeUp.kind === 'rest') {
@@ -57,7 +62,7 @@ export function phasesAgain({ plan, records }: Known, takeUp: TakeUp): string[] 
     throw new FleetError('CONFLICT', `phase "${phase}" is ${statusOf.get(phase)}; there is nothing to retry`, {
       remedy: `To run it and all after it again: \`maestro retry RUN --from ${phase}\`.`,
     });
-  const again = below([phase]);
+  const again = below([phase, ...instancesOf(phase)]);
   const closed = (plan.phases.find((planned) => planned.name === phase)?.needs ?? []).filter((need) => !isDone(need));
   if (closed.length > 0)
     throw new FleetError('CONFLICT', `phase "${phase}" needs ${closed.join(', ')}, which did not pass`, {

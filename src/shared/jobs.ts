@@ -48,6 +48,20 @@ export const PersonaResult = z.strictObject({
 });
 export type PersonaResult = z.infer<typeof PersonaResult>;
 
+/** Where a phase begins. */
+export const PhaseStart = z.strictObject({
+  round: z.number().int().nonnegative(),
+  /** The blocked work to go on from, and what was found in it. */
+  base: CommitRef.nullable(),
+  evidence: BlobRef.nullable(),
+  /** Work to judge as it is, before any persona does anything. */
+  given: CommitRef.nullable(),
+  /** Work of this round that was done already. */
+  done: z.array(PersonaResult),
+});
+export type PhaseStart = z.infer<typeof PhaseStart>;
+export const FRESH: PhaseStart = { round: 0, base: null, evidence: null, given: null, done: [] };
+
 /** Job data of the `gates` queue: close one phase. */
 export const GateJob = z.strictObject({
   ...common,
@@ -57,6 +71,8 @@ export const GateJob = z.strictObject({
   given: CommitRef.nullable().default(null),
   /** Personas whose work of this round was done before the run was resumed. */
   done: z.array(PersonaResult).default([]),
+  /** For a repeated phase of a resumed run: where those of its instances begin that are run again. */
+  starts: z.record(Name, PhaseStart).optional(),
   /** What was measured in a round, kept while the job waits for reviews or approvals of that round. */
   measured: z
     .strictObject({ round: z.number().int(), evidence: BlobRef, candidate: CommitRef, conflicts: z.array(z.string()) })

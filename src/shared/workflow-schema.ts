@@ -1,8 +1,14 @@
 import { z } from 'zod';
 import { Name } from './names.ts';
 
+/** What timers can count. */
+const MOST_MS = 480 * 3600 * 1000;
+
 /** `20m`, `90s`, `1h30m`: hours, minutes and seconds, in this order. */
-export const Duration = z.string().regex(/^(?=\d)(\d+h)?(\d+m)?(\d+s)?$/, 'write a duration as 90s, 20m or 1h30m');
+export const Duration = z
+  .string()
+  .regex(/^(?=\d)(\d+h)?(\d+m)?(\d+s)?$/, 'write a duration as 90s, 20m or 1h30m')
+  .refine((text) => durationMs(text) >= 1_000 && durationMs(text) <= MOST_MS, 'a duration is from 1s to 480h');
 
 /** Milliseconds of a `Duration`. */
 export function durationMs(duration: string): number {
@@ -49,9 +55,12 @@ const PhaseName = Name.regex(
 
 const Scalar = z.union([z.string(), z.number(), z.boolean()]);
 /** A CEL expression that gives a list, or the list itself. */
-export const ListSource = z.union([z.string(), z.array(z.union([Scalar, z.record(z.string(), Scalar)])).min(1)], {
-  error: 'write a list, or an expression that gives one',
-});
+export const ListSource = z.union(
+  [z.string(), z.array(z.union([Scalar, z.record(z.string(), Scalar)])).min(1, 'the list is empty')],
+  {
+    error: 'write a list, or an expression that gives one',
+  },
+);
 
 export type ListSource = z.infer<typeof ListSource>;
 

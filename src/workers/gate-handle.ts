@@ -7,9 +7,11 @@ export interface ChildSpec {
   queue: string;
   name: string;
   jobId: string;
-  data: PersonaJob | ApprovalJob;
+  data: PersonaJob | ApprovalJob | GateJob;
   attempts: number;
   priority?: number;
+  /** Jobs below it, added in the same step. */
+  children?: ChildSpec[];
 }
 
 /** What a gate job may do with its own BullMQ job. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
 import { integrityOf, readsTests } from '../gates/integrity/integrity-of.ts';
 import type { CheckedWork } from '../gates/measure-cache.ts';
-import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import { type PlannedPhase, type RunPlan, writtenName } from '../shared/run-record.ts';
 import { type Workspace, openWorkspace } from '../shared/workspace.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 import { neededSources } from './needed-sources.ts';
@@ -32,7 +32,7 @@ export async function measureIntegrity(ctx: WorkerContext, work: Work): Promise<
   const baseRoot = join(dir, 'base-files');
   await base.exportTo(baseRoot);
   return integrityOf({
-    context: { root, sandbox: ctx.sandbox, phase: phase.name, run, signal, logger: ctx.logger },
+    context: { root, sandbox: ctx.sandbox, phase: writtenName(phase), run, signal, logger: ctx.logger },
     dir,
     baseRoot,
     changed: await workspace.changedFiles(before),

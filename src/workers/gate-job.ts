@@ -1,3 +1,4 @@
+import { DelayedError, WaitingChildrenError } from 'bullmq';
 import { evaluatePhase } from '../gates/evaluate.ts';
 import { NO_POLICY, judgementMetrics } from '../gates/load-policy.ts';
 import type { RunContext } from '../gates/collector.ts';
@@ -11,7 +12,6 @@ import { QUEUES, jobIds } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import {
   type CommitRef,
-  OPEN_PHASE,
   type PhaseRecord,
   type PlannedPhase,
   type RunPlan,
@@ -26,8 +26,10 @@ import { personaOutcome, workOutcome } from './gate-children.ts';
 import { NO_CLAIMS, claimsOf } from './gate-claims.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { measureCandidate, mergeWork, storeEvidence, workSources } from './gate-measure.ts';
+import { endedPhase } from './ended-phase.ts';
 import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
 import { takePlaces } from './places.ts';
+import { closeRepeatedPhase } from './repeated-phase.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 interface Gate {
@@ -39,6 +41,8 @@ interface Gate {
   round: number;
   record: PhaseRecord;
   loaded: LoadedDefinitions;
+  /** Aborted when the run ends, and when the phase has used up its time. */
+  signal: AbortSignal;
   judged: {
     metrics: ReadonlySet<string>;
     artifacts: ReadonlySet<string>;
@@ -67,6 +71,7 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   if (phase === undefined) throw new FleetError('INTERNAL', `run ${runId} has no phase "${name}" in its plan`);
   const record = await ctx.store.getPhase(runId, name);
   if (TERMINAL_PHASE.includes(record.status)) return endedPhase(record);
+  if (phase.repeat !== undefined) return closeRepeatedPhase({ ctx, handle, plan, phase });
   if (record.status === 'waiting') {
     // Work that is given needs no persona to begin with.
     const job = { queue: QUEUES.gates, jobId: jobIds.gate(handle.data, name) };
@@ -77,7 +82,10 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   const loaded = await ctx.definitions.get(plan.definitions);
   const { round } = record;
   const { generation, done, given } = handle.data;
-  const gate: Gate = { ctx, handle, plan, generation, phase, round, record, loaded, judged: judgedBy(phase, loaded) };
+  const timeUp = AbortSignal.timeout(phase.timeoutMs);
+  const signal = AbortSignal.any([handle.signal, timeUp]);
+  const judged = judgedBy(phase, loaded);
+  const gate: Gate = { ctx, handle, plan, generation, phase, round, record, loaded, signal, judged };
 
   const isGiven = given !== null && round === record.firstRound;
   const work = isGiven
@@ -93,13 +101,18 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   if (work.state === 'failed')
     return endPhase(gate, work.reason.includes('BUDGET_EXCEEDED') ? 'blocked' : 'failed', work.reason);
   if (work.state === 'absent') return startRework(gate);
+  try {
+    return await closeRound(gate, () => (isGiven ? measureGiven(gate, given) : measureRound(gate, work.results)));
+  } catch (err) {
+    const isWait = err instanceof WaitingChildrenError || err instanceof DelayedError;
+    if (isWait || !timeUp.aborted || handle.signal.aborted) throw err;
+    return endPhase(gate, 'failed', `timed out after ${phase.timeoutMs / 1000} s while its gates were measured`);
+  }
+}
 
-  const measured =
-    handle.data.measured?.round === gate.round
-      ? handle.data.measured
-      : isGiven
-        ? await measureGiven(gate, given)
-        : await measureRound(gate, work.results);
+async function closeRound(gate: Gate, measure: () => Promise<Measured>): Promise<GateJobResult> {
+  const { ctx, handle } = gate;
+  const measured = handle.data.measured?.round === gate.round ? handle.data.measured : await measure();
   const first = await getJson(ctx.blobs, measured.evidence, RoundEvidence);
   const early = await judge(gate, first, measured.conflicts);
   if (early.verdict.verdict === 'blocked' && isBlockedByMeasurement(early.verdict, gate.judged))
@@ -135,7 +148,7 @@ const inputOf = (
   candidate: measured.candidate,
   run,
   loaded: gate.loaded,
-  signal: gate.handle.signal,
+  signal: gate.signal,
 });
 
 const runContext = (gate: Gate): RunContext => ({
@@ -354,11 +367,4 @@ async function startRework(gate: Gate): Promise<GateJobResult> {
 async function endPhase(gate: Gate, status: 'blocked' | 'failed', reason: string): Promise<GateJobResult> {
   await movePhase(gate.ctx.store, gate.plan.runId, gate.phase.name, status, { reason, fence: gate.handle.fence });
   return endedPhase(await gate.ctx.store.getPhase(gate.plan.runId, gate.phase.name));
-}
-
-/** What an ended phase means for its gate job: its result, or a failure that will not be retried. */
-function endedPhase(record: PhaseRecord): GateJobResult {
-  const verdict = record.rounds.at(-1)?.verdict ?? null;
-  if (OPEN_PHASE.includes(record.status)) return { phase: record.phase, status: record.status, verdict };
-  throw new FleetError('PHASE_NOT_PASSED', `${record.status}: ${record.reason}`);
 }

@@ -6,7 +6,7 @@ import { type PhaseMeasurement, measurePhase } from '../gates/measure.ts';
 import { addressFindings } from '../gates/owners/address-findings.ts';
 import { putJson } from '../shared/blob-store.ts';
 import type { PersonaResult } from '../shared/jobs.ts';
-import type { BlobRef, CommitRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import { type BlobRef, type CommitRef, type PlannedPhase, type RunPlan, writtenName } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { type Source, openWorkspace } from '../shared/workspace.ts';
 import { lookForWork } from '../gates/contracts/look-for-work.ts';
@@ -86,7 +86,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
     const measured = await measurePhase({
       root,
       scratch,
-      phase: input.phase.name,
+      phase: writtenName(input.phase),
       policySet: input.loaded.policySet,
       policy: input.phase.policy ?? NO_POLICY,
       personas: input.phase.personas,

@@ -6,7 +6,7 @@ import { evaluatePhase } from '../gates/evaluate.ts';
 import { withIntegrity } from '../gates/integrity/verdict.ts';
 import { measurePhase } from '../gates/measure.ts';
 import type { IntegrityCheck } from '../shared/round-evidence.ts';
-import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import { type PlannedPhase, type RunPlan, writtenName } from '../shared/run-record.ts';
 import type { Workspace } from '../shared/workspace.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import { JUDGEMENT_COLLECTORS } from './gate-measure.ts';
@@ -52,7 +52,7 @@ export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string
     const measured = await measurePhase({
       root,
       scratch: join(dir, 'out'),
-      phase: phase.name,
+      phase: writtenName(phase),
       policySet: loaded.policySet,
       policy: phase.policy,
       personas,

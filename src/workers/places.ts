@@ -28,7 +28,8 @@ function placesOf(plan: RunPlan, phase: PlannedPhase, take: RunTake): Place[] {
   return [
     ...(plan.concurrency === undefined ? [] : [{ ...plan.concurrency, holder: holderOf(take) }]),
     ...(parallel === null ? [] : [{ group: `${holderOf(take)}/${phase.instance?.of}`, limit: parallel, holder }]),
-    ...(phase.concurrency === undefined ? [] : [{ ...phase.concurrency, holder }]),
+    // The places of a repeated phase are taken by its instances.
+    ...(phase.concurrency === undefined || phase.repeat !== undefined ? [] : [{ ...phase.concurrency, holder }]),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { DelayedError, type Job, WaitingChildrenError } from 'bullmq';
+import { DelayedError, type FlowJob, type Job, WaitingChildrenError } from 'bullmq';
 import type { GateJob } from '../shared/jobs.ts';
 import { KEEP } from '../shared/names.ts';
 import { priorityOf } from '../shared/run-record.ts';
@@ -17,6 +17,24 @@ async function childrenOf(job: Job): Promise<ChildOutcomes> {
   };
 }
 
+/** A child, with the jobs below it, as BullMQ adds them. */
+const flowOf = (spec: ChildSpec, parent?: { id: string; queue: string }): FlowJob => ({
+  name: spec.name,
+  queueName: spec.queue,
+  data: spec.data,
+  opts: {
+    jobId: spec.jobId,
+    attempts: spec.attempts,
+    ...priorityOf(spec),
+    backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
+    ignoreDependencyOnFailure: true,
+    removeOnComplete: KEEP,
+    removeOnFail: KEEP,
+    ...(parent === undefined ? {} : { parent }),
+  },
+  children: (spec.children ?? []).map((child) => flowOf(child)),
+});
+
 /** The handle of a gate job that a BullMQ worker holds under `token`. */
 export function queueGateHandle(
   queues: QueuePool,
@@ -24,17 +42,9 @@ export function queueGateHandle(
 ): GateHandle {
   const { job, token, signal, fence } = of;
   let data = of.data;
-  const add = (spec: ChildSpec, parentId: string): Promise<Job> =>
-    queues.get(spec.queue).add(spec.name, spec.data, {
-      jobId: spec.jobId,
-      attempts: spec.attempts,
-      ...priorityOf(spec),
-      backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
-      ignoreDependencyOnFailure: true,
-      removeOnComplete: KEEP,
-      removeOnFail: KEEP,
-      parent: { id: parentId, queue: job.queueQualifiedName },
-    });
+  const add = async (spec: ChildSpec): Promise<void> => {
+    await queues.flows.add(flowOf(spec, { id: String(job.id), queue: job.queueQualifiedName }));
+  };
   return {
     get data() {
       return data;
@@ -51,7 +61,7 @@ export function queueGateHandle(
       // A child that has failed must not be added again: its parent would wait for it for ever.
       const ended = await childrenOf(job);
       const isOpen = ({ jobId }: ChildSpec): boolean => !ended.values.has(jobId) && !ended.failures.has(jobId);
-      for (const spec of children.filter(isOpen)) await add(spec, String(job.id));
+      for (const spec of children.filter(isOpen)) await add(spec);
       if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
       // Every child had ended before the wait began: the job is simply run again.
       await job.moveToDelayed(Date.now() + 50, token);

@@ -1,4 +1,4 @@
-import { Queue } from 'bullmq';
+import { FlowProducer, Queue } from 'bullmq';
 import { errorMessage } from '../shared/errors.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -6,6 +6,7 @@ import type { WorkerContext } from './worker-context.ts';
 export class QueuePool {
   readonly #ctx: WorkerContext;
   readonly #open = new Map<string, Queue>();
+  #flows: FlowProducer | undefined;
 
   constructor(ctx: WorkerContext) {
     this.#ctx = ctx;
@@ -20,7 +21,17 @@ export class QueuePool {
     return queue;
   }
 
+  /** For jobs that are added together with those below them. */
+  get flows(): FlowProducer {
+    if (this.#flows !== undefined) return this.#flows;
+    const flows = new FlowProducer({ connection: this.#ctx.redis, prefix: this.#ctx.config.prefix });
+    flows.on('error', (err) => this.#ctx.logger.warn({ err: errorMessage(err) }, 'flow error'));
+    this.#flows = flows;
+    return flows;
+  }
+
   async close(): Promise<void> {
-    await Promise.allSettled([...this.#open.values()].map((queue) => queue.close()));
+    const all = [...this.#open.values(), ...(this.#flows === undefined ? [] : [this.#flows])];
+    await Promise.allSettled(all.map((one) => one.close()));
   }
 }

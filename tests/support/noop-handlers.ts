@@ -10,8 +10,6 @@ import type { Redis } from '../../src/shared/redis.ts';
 import {
   BlobRef,
   NO_USAGE,
-  OPEN_PHASE,
-  type PhaseRecord,
   type PhaseStatus,
   type PlannedPhase,
   RunPlan,
@@ -21,8 +19,10 @@ import { RunStore } from '../../src/shared/run-store.ts';
 import { movePhase } from '../../src/shared/transitions.ts';
 import { beginPhase } from '../../src/workers/begin-phase.ts';
 import type { FleetHandlers } from '../../src/workers/fleet.ts';
+import { endedPhase } from '../../src/workers/ended-phase.ts';
 import { reworkChildren } from '../../src/workers/gate-child-specs.ts';
 import { workOutcome } from '../../src/workers/gate-children.ts';
+import { closeRepeatedPhase } from '../../src/workers/repeated-phase.ts';
 import { DefinitionsCache, type WorkerContext } from '../../src/workers/worker-context.ts';
 
 const NO_BLOB = BlobRef.parse('0'.repeat(64));
@@ -151,6 +151,10 @@ async function closeNoopPhase(
   const phase = plannedPhase(plan, handle.data.phase);
   const record = await ctx.store.getPhase(runId, phase.name);
   if (TERMINAL_PHASE.includes(record.status)) return endedPhase(record);
+  if (phase.repeat !== undefined) return closeRepeatedPhase({ ctx, handle, plan, phase });
+  // Work that was done before the run was taken up again needs nobody to begin with.
+  if (record.status === 'waiting') await movePhase(ctx.store, runId, phase.name, 'running', { fence: handle.fence });
+  if (record.status === 'waiting') await movePhase(ctx.store, runId, phase.name, 'running', { fence: handle.fence });
   const { round } = record;
   const step: NoopStep = { ctx, plan, phase, round, lock: handle.fence };
   const again = (next: number): Promise<never> =>
@@ -175,11 +179,6 @@ async function closeNoopPhase(
       : [],
   });
   return isReworked ? again(round + 1) : endedPhase(await ctx.store.getPhase(runId, phase.name));
-}
-
-function endedPhase(record: PhaseRecord): GateResult {
-  if (OPEN_PHASE.includes(record.status)) return { phase: record.phase, status: record.status, verdict: null };
-  throw new FleetError('PHASE_NOT_PASSED', `${record.status}: ${record.reason}`);
 }
 
 /** What a worker process needs, for personas that need nothing. */

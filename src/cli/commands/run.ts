@@ -28,6 +28,7 @@ export interface RunFlags extends PolicyFlags, GivenFlags {
   budgetTokens?: number;
   from?: string;
   files?: string;
+  priority?: number;
   delay?: string;
   at?: string;
   idempotencyKey?: string;
@@ -60,6 +61,7 @@ export async function planFromFlags(
     provider: provider.data,
     scripted: isScripted ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' } : null,
     budget,
+    ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     given: await readGivenFiles(context.cwd, flags),
     ...(await startOf(context, session, flags)),
     ...timeOf(flags),

@@ -24,7 +24,7 @@ export interface AncestorHandoff {
 interface PromptInput {
   job: JobLine;
   persona: Persona;
-  phase: Pick<PlannedPhase, 'name' | 'description'>;
+  phase: Pick<PlannedPhase, 'name' | 'description' | 'instance'>;
   plan: Pick<RunPlan, 'inputs'>;
   ancestors: readonly AncestorHandoff[];
   /** What the model can take in, prompt and answer together. */
@@ -74,6 +74,10 @@ const handoffText = ({ handoff }: AncestorHandoff): string =>
     ...listed('Decisions', handoff.decisions),
     ...listed('Files to look at', handoff.files),
     ...listed('Open questions', handoff.open_questions),
+    ...listed(
+      'Outputs',
+      Object.entries(handoff.outputs ?? {}).map(([name, value]) => `${name}: ${JSON.stringify(value)}`),
+    ),
     ...listed('Claims of the author (not measured)', handoff.claims),
   ].join('\n');
 
@@ -130,7 +134,12 @@ function assemble(input: PromptInput, system: string, parts: Parts): AgentPrompt
 const systemOf = (persona: Persona, rules: string): string =>
   [`Your role: ${persona.role}`, persona.prompt.trim(), rules, DATA_RULES].join('\n\n');
 
-const describe = (phase: PromptInput['phase']): string => (phase.description === '' ? '' : `\n${phase.description}`);
+function describe({ description, instance }: PromptInput['phase']): string {
+  const text = description === '' ? '' : `\n${description}`;
+  if (instance === undefined) return text;
+  const item = taggedBlock('item', JSON.stringify(instance.item), { of: instance.of });
+  return `${text}\nThe phase "${instance.of}" is done once for each entry of a list; others do the other entries. Yours is:\n${item}`;
+}
 
 /** The prompt of a job that writes: nothing of what came before is left out, however long it is. */
 export function workPrompt(input: WorkPromptInput): AgentPrompt {
