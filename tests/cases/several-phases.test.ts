@@ -1,5 +1,6 @@
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { lastVerdict } from '../support/supplied-fleet.ts';
 import { type Shape, eventsOf, playCase, statuses, tally, untilTogether } from './play-case.ts';
@@ -158,4 +159,21 @@ test('complex-05: five services are all under way at the same time, 6 gates each
   expect(tally(ended)).toEqual(allPassed(3 + 5 * 6));
   for (const name of SERVICES)
     expect(lastVerdict(ended, name)).toMatchObject({ policy: 'service_template', fallback: false });
+});
+
+test('complex-05: with a concurrency limit of 2, never more than two services are under way', async () => {
+  let [now, most] = [0, 0];
+  const ended = await playCase(FIVE_SERVICES, {
+    more: Object.fromEntries(SERVICES.map((name) => [name, 'concurrency: { group: services, limit: 2 }'])),
+    work: async ({ phase }) => {
+      if (!SERVICES.includes(phase)) return;
+      now += 1;
+      most = Math.max(most, now);
+      await sleep(300);
+      now -= 1;
+    },
+  });
+  expect(ended.run.status).toBe('passed');
+  expect(tally(ended)).toEqual(allPassed(3 + 5 * 6));
+  expect(most).toBe(2);
 });
