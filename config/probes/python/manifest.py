@@ -1,7 +1,8 @@
-"""Which packages a Python project declares. Nothing of the project is executed: setup.py is read as syntax."""
+"""Which packages a Python project declares and locks. Nothing of it is executed: setup.py is read as syntax."""
 
 import ast
 import configparser
+import json
 import os
 import re
 import sys
@@ -11,10 +12,24 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from probe_io import answer, read_bytes, read_input, site_packages  # noqa: E402
 
 NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+# One version and no other: `==1.2.3`, whatever extras, markers and hashes stand around it.
+PINNED = re.compile(r"^\s*[\w.-]+\s*(?:\[[^\]]*\])?\s*\(?\s*={2,3}\s*([^\s,;*()]+)\s*\)?\s*(?:;.*|--hash.*|#.*)?$")
+HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})")
 
 
 def names(requirements):
-    return [match.group(1) for match in map(NAME.match, requirements) if match]
+    """Requirements that name a package, as they are written."""
+    return [requirement for requirement in requirements if NAME.match(requirement)]
+
+
+def poetry_pin(name, wanted):
+    version = wanted.get("version", "") if isinstance(wanted, dict) else wanted
+    pin = re.fullmatch(r"(?:==)?(\d[\w.]*)", version) if isinstance(version, str) else None
+    return name + "==" + pin.group(1) if pin else name
+
+
+def name_of(requirement):
+    return re.sub(r"[-_.]+", "-", NAME.match(requirement).group(1)).lower()
 
 
 def from_pyproject(text):
@@ -32,10 +47,10 @@ def from_pyproject(text):
         for name in names(entry for entry in group if isinstance(entry, str))
     ]
     poetry = data.get("tool", {}).get("poetry", {})
-    run += [name for name in poetry.get("dependencies", {}) if name != "python"]
-    other += list(poetry.get("dev-dependencies", {}))
+    run += [poetry_pin(*item) for item in poetry.get("dependencies", {}).items() if item[0] != "python"]
+    other += [poetry_pin(*item) for item in poetry.get("dev-dependencies", {}).items()]
     for group in poetry.get("group", {}).values():
-        other += list(group.get("dependencies", {}))
+        other += [poetry_pin(*item) for item in group.get("dependencies", {}).items()]
     return run, other
 
 
@@ -56,7 +71,7 @@ def from_requirements(text, folder, given):
         match = NAME.match(line)
         if match is None:
             raise ValueError("%r cannot be read as a requirement" % line)
-        found.append(match.group(1))
+        found.append(line)
     return found
 
 
@@ -107,10 +122,65 @@ def read(file, given):
     return (found, []) if is_for_running else ([], found)
 
 
+def locked(file):
+    """What a lock file holds: name, version and the hashes of all files of each package."""
+    base = os.path.basename(file)
+    text = read_bytes(file).decode("utf-8")
+    if base == "Pipfile.lock":
+        groups = [group for key, group in json.loads(text).items() if key != "_meta"]
+        return [
+            {"name": name, "version": entry.get("version", "").lstrip("="), "hashes": entry.get("hashes", [])}
+            for group in groups
+            for name, entry in group.items()
+        ]
+    import tomllib
+
+    data = tomllib.loads(text)
+    found = []
+    for entry in data.get("packages" if base == "pylock.toml" else "package", []):
+        source = entry.get("source", {})
+        if source.get("virtual") or source.get("editable"):
+            continue
+        files = [*entry.get("files", []), *entry.get("wheels", []), entry.get("sdist") or {}]
+        hashes = [each.get("hash") or "sha256:" + each.get("hashes", {}).get("sha256", "") for each in files]
+        found.append({"name": entry["name"], "version": entry.get("version", ""), "hashes": hashes})
+    return found
+
+
+def licence(name, version):
+    """What the package says of its licence where the project has it installed: an SPDX expression, or a name."""
+    for found in metadata.distributions(name=name, path=site_packages()):
+        if found.version != version:
+            continue
+        info = found.metadata
+        classifiers = [each.split(" :: ")[-1] for each in info.get_all("Classifier") or [] if each.startswith("License :: OSI")]
+        stated = [info.get("License-Expression"), *classifiers, info.get("License")]
+        return next((each.strip() for each in stated if each and "\n" not in each.strip() and each != "UNKNOWN"), None)
+    return None
+
+
+def package(file, entry):
+    name = name_of(entry["name"])
+    digests = [each.split(":", 1)[1] for each in entry["hashes"] if re.fullmatch(r"sha256:[0-9a-f]{64}", each)]
+    return {
+        "file": file,
+        "name": name,
+        "version": entry["version"] or None,
+        "hashes": sorted(set(digests)),
+        "licence": licence(name, entry["version"]),
+    }
+
+
 def main():
     given = read_input()
     sys.path.extend(site_packages())
     report = {"python": sys.version.split()[0], "manifests": 0, "run": [], "other": [], "missing": [], "faults": []}
+    report.update({"declared": [], "locked": []})
+    for file in given.get("locks", []):
+        try:
+            report["locked"] += [package(file, entry) for entry in locked(file)]
+        except Exception as error:  # Whatever is wrong with a lock file is its reader's to tell.
+            report["faults"].append({"file": file, "message": str(error).split("\n")[0]})
     for file in given["files"]:
         try:
             run, other = read(file, given["files"])
@@ -118,10 +188,14 @@ def main():
             report["faults"].append({"file": file, "message": str(error).split("\n")[0]})
             continue
         report["manifests"] += 1
-        report["run"] += run
-        report["other"] += other
+        report["run"] += [name_of(each) for each in run]
+        report["other"] += [name_of(each) for each in other]
+        for requirement in [*run, *other]:
+            pin = PINNED.match(requirement)
+            entry = {"version": pin.group(1) if pin else "", "hashes": ["sha256:" + each for each in HASH.findall(requirement)]}
+            report["declared"].append(package(file, {"name": NAME.match(requirement).group(1), **entry}))
     for key in ("run", "other"):
-        report[key] = sorted({name.lower().replace("_", "-") for name in report[key]})
+        report[key] = sorted(set(report[key]))
     report["missing"] = [name for name in sorted({*report["run"], *report["other"]}) if not is_installed(name)]
     answer(report)
 

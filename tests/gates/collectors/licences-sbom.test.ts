@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { checkAdvisories } from '../../../src/gates/collectors/operations/advisories.ts';
+import { readNpmPackages } from '../../../src/gates/collectors/operations/npm-packages.ts';
 import { licencesCollector, sbomCollector } from '../../../src/gates/collectors/operations/sbom.ts';
 import { isAllowed } from '../../../src/gates/collectors/operations/spdx.ts';
 import { compareVersions } from '../../../src/gates/collectors/operations/versions.ts';
@@ -189,7 +190,7 @@ async function check(snapshot: object | undefined, project = dependent(), days =
   await collect(keeper, project, ['security_vulnerabilities'], { run: { given }, specs });
   const [context] = seen;
   if (context === undefined) throw new Error('nothing was collected');
-  const result = await checkAdvisories(context, NOW);
+  const result = await checkAdvisories(context, readNpmPackages, NOW);
   return 'notEvaluable' in result
     ? result.notEvaluable
     : { found: result.findings.length, packages: result.packages, evidence: result.evidence.summary };

@@ -69,8 +69,10 @@ const value = (report: Report, metric: string): Answer => {
   return number ?? reason ?? 'nothing';
 };
 const examined = (report: Report, metric: string): Answer => measurement(report, metric).examined ?? 'none';
-const found = (report: Report, rule: RegExp, severity = /./): number =>
-  report.findings.filter((each) => rule.test(each.rule) && severity.test(each.severity)).length;
+const found = (report: Report, rule: RegExp, severity = /./, metric = /./): number =>
+  report.findings.filter(
+    (each) => rule.test(each.rule) && severity.test(each.severity) && metric.test(each.metric ?? ''),
+  ).length;
 const told = (report: Report, metric: string, pattern: RegExp): Answer => {
   const texts = measurement(report, metric).evidence.map(({ summary }) => pattern.exec(summary)?.[1]);
   const text = texts.find((each) => each !== undefined);
@@ -201,12 +203,19 @@ async function sloc(root: string, files: readonly string[]): Promise<number> {
   return z.object({ summary: z.object({ source: z.number() }) }).parse(JSON.parse(stdout)).summary.source;
 }
 
-describe.each([
+interface Case {
+  spec: string;
+  emptyTests?: readonly string[];
+  /** Its code holds texts such as `'/*'`. */
+  wildcards?: boolean;
+}
+const CASES: Case[] = [
   { spec: '@fastify/proxy-addr@5.1.3' },
   { spec: 'safe-regex2@5.1.2' },
   { spec: 'process-warning@5.1.1', emptyTests: ['test/jest.test.js'] },
-  { spec: 'find-my-way@9.3.0' },
-])('$spec', ({ spec, emptyTests = [] }: { spec: string; emptyTests?: readonly string[] }) => {
+  { spec: 'find-my-way@9.3.0', wildcards: true },
+];
+describe.each(CASES)('$spec', ({ spec, emptyTests = [], wildcards = false }: Case) => {
   test('has the numbers of its tools', async () => {
     const root = await fetchPackage(spec);
     const sources = ['index.js', ...(await filesBelow(root, 'lib', /\.js$/))];
@@ -246,14 +255,23 @@ describe.each([
       },
       {
         what: 'lint errors',
-        maestro: found(report, /^eslint\/(?!complexity)/, /error/),
-        tools: lint.errors + lint.security,
+        maestro: found(report, /^eslint\/(?!complexity)/, /error/, /quality/),
+        tools: lint.errors,
       },
-      { what: 'lint warnings', maestro: found(report, /^eslint\/(?!complexity)/, /warning/), tools: lint.warnings },
+      {
+        what: 'lint warnings',
+        maestro: found(report, /^eslint\/(?!complexity)/, /warning/, /quality/),
+        tools: lint.warnings,
+      },
       { what: 'highest complexity', maestro: value(report, 'component_complexity'), tools: lint.complexity },
       { what: 'functions', maestro: examined(report, 'component_complexity'), tools: lint.functions },
       { what: 'copied passages', maestro: found(report, /^jscpd\//), tools: await byHand.copies(root, sources) },
-      { what: 'lines of code', maestro: value(report, 'lines_of_code'), tools: await sloc(root, sources) },
+      {
+        what: 'lines of code',
+        maestro: value(report, 'lines_of_code'),
+        tools: await sloc(root, sources),
+        ...(wildcards ? { because: "sloc takes the '/*' of a text for the beginning of a comment" } : {}),
+      },
       {
         what: 'exported functions and classes',
         maestro: measurement(report, 'documentation_coverage').examined ?? 0,

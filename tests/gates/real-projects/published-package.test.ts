@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { loadPolicySet } from '../../../src/gates/load-policy.ts';
 import { packagePath } from '../../../src/shared/package-root.ts';
-import { type Measured, measure } from '../collectors/code-support.ts';
+import { type Measured, measure, project } from '../collectors/code-support.ts';
 import * as byHand from './by-hand.ts';
 
 /** A package as it is published: its code stands at the top, its tests in `test`. */
@@ -39,8 +41,20 @@ describe('a published package is measured as its tools see it', () => {
     expect(run.of('documentation_coverage')).toEqual({ value: documented / exported, examined: exported });
   });
 
+  test('the catalogue says what the collectors count as examined', async () => {
+    const file = 'policies/phase_slos.yaml';
+    const { metrics } = loadPolicySet([{ file, text: readFileSync(packagePath(file), 'utf8') }]);
+    expect(metrics['code_quality_score']?.examined).toBe('lines of code linted');
+    const lines = (await measure('size', ROOT)).read('lines_of_code');
+    expect((await measure('quality', ROOT)).of('code_quality_score')).toMatchObject({ examined: lines });
+    expect(metrics['security_testing_complete']?.examined).toBe('security tests run');
+    // Two beside the one that the project has.
+    const tests = "require('node:test')('a', () => {});\nrequire('node:test')('b', () => {});\n";
+    const root = await project({ 'tests/security/two.test.cjs': tests });
+    expect((await measure('security', root)).of('security_testing_complete')).toEqual({ value: 1, examined: 3 });
+  });
+
   test('what a package shows, measures or configures itself with is no part of it', async () => {
-    const { project } = await import('../collectors/code-support.ts');
     const root = await project({
       src: null,
       tests: null,

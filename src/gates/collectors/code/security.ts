@@ -9,6 +9,7 @@ import { lintFinding, unparsable } from './quality.ts';
 import { failureFindings, junit, runTests } from './run-tests.ts';
 import { keepReport, runProbe } from './run-tool.ts';
 import { type DependencyCheck, checkAdvisories } from '../operations/advisories.ts';
+import { readNpmPackages } from '../operations/npm-packages.ts';
 import { type CodeScope, TEST_FILE, declaredDependencies } from './scope.ts';
 import { hasTypeScript } from './tests.ts';
 
@@ -36,7 +37,7 @@ async function judgeDependencies(context: CollectContext, scope: CodeScope): Pro
     return { notEvaluable: `${manifests[0]} is a second manifest, whose dependencies are not checked` };
   const present = await presentPackages(context, scope);
   if (present === undefined) return NO_PACKAGES;
-  const checked = await checkAdvisories(context);
+  const checked = await checkAdvisories(context, readNpmPackages);
   return 'notEvaluable' in checked ? { notEvaluable: `${present}: ${checked.notEvaluable}` } : checked;
 }
 

@@ -23,7 +23,11 @@ const isMissing = (err: unknown): boolean =>
  * Reads a text file below `root`, or returns undefined when there is none.
  * The measured folder is hostile: links, pipes, devices and huge files are refused rather than followed.
  */
-export async function readProjectText(root: string, path: string): Promise<ProjectText | undefined> {
+export async function readProjectText(
+  root: string,
+  path: string,
+  maxBytes: number = MAX_BYTES,
+): Promise<ProjectText | undefined> {
   const wanted = normalize(path);
   if (isAbsolute(wanted) || wanted === '..' || wanted.startsWith(`..${sep}`)) {
     throw refuse(path, 'this path leaves the project; name a file inside it');
@@ -37,7 +41,7 @@ export async function readProjectText(root: string, path: string): Promise<Proje
     try {
       const stat = await handle.stat();
       if (!stat.isFile()) throw refuse(path, 'is not a regular file; replace it with one');
-      if (stat.size > MAX_BYTES) throw refuse(path, `has ${stat.size} bytes; documents may have ${MAX_BYTES} at most`);
+      if (stat.size > maxBytes) throw refuse(path, `has ${stat.size} bytes; such a file may have ${maxBytes} at most`);
       return { path: wanted, text: await handle.readFile('utf8') };
     } finally {
       await handle.close();

@@ -6,7 +6,8 @@ import type { Evidence, Finding } from '../../../shared/verdict.ts';
 import { parseYaml } from '../../../shared/yaml-file.ts';
 import type { CollectContext } from '../../collector.ts';
 import { finding } from '../documents/define-collector.ts';
-import { type LockedPackage, readPackages } from './npm-packages.ts';
+import type { Ecosystem, LockedPackage, PackagesReading } from './packages.ts';
+import { comparePythonVersions } from './pep440.ts';
 import { compareVersions } from './versions.ts';
 
 const DAY_MS = 86_400_000;
@@ -26,13 +27,15 @@ const Affected = z.looseObject({
 });
 type Affected = z.infer<typeof Affected>;
 
+const Ecosystems = z.enum(['npm', 'PyPI']);
+
 /** Advisories as osv.dev exports them, with what the export holds and when it was made. */
 const AdvisorySnapshot = z.strictObject({
   schema: z.literal('maestro.advisories/v1'),
   source: z.string().min(1),
   taken: z.iso.datetime({ offset: true }),
-  ecosystem: z.literal('npm'),
-  /** `all` packages of the ecosystem, or the names that were asked for: silence about any other means nothing. */
+  ecosystem: z.union([Ecosystems, z.array(Ecosystems).min(1)]),
+  /** `all` packages of the ecosystems, or the names that were asked for: silence about any other means nothing. */
   covers: z.union([z.literal('all'), z.array(z.string()).min(1)]),
   vulns: z.array(
     z.looseObject({
@@ -49,13 +52,16 @@ export type DependencyCheck = { notEvaluable: string } | { findings: Finding[]; 
 
 class NotComparable extends Error {}
 
-const compare = (a: string, b: string): number => {
-  const order = compareVersions(a, b);
-  if (order === undefined) throw new NotComparable(`the versions ${a} and ${b} cannot be compared`);
-  return order;
-};
+type Compare = (a: string, b: string) => number;
+const comparing =
+  (ecosystem: Ecosystem): Compare =>
+  (a, b) => {
+    const order = (ecosystem === 'npm' ? compareVersions : comparePythonVersions)(a, b);
+    if (order === undefined) throw new NotComparable(`the versions ${a} and ${b} cannot be compared`);
+    return order;
+  };
 
-const inRange = (version: string, { events }: z.infer<typeof Range>): boolean => {
+const inRange = (version: string, { events }: z.infer<typeof Range>, compare: Compare): boolean => {
   const introduced = events.flatMap((event) => event.introduced ?? []);
   const starts = introduced.filter((each) => each === '0' || compare(each, version) <= 0);
   if (starts.length === 0) return false;
@@ -70,24 +76,28 @@ const inRange = (version: string, { events }: z.infer<typeof Range>): boolean =>
   );
 };
 
-function isAffected(version: string, { ranges, versions }: Affected): boolean {
+function isAffected(version: string, { ranges, versions }: Affected, compare: Compare): boolean {
   if (versions.includes(version)) return true;
   const comparable = ranges.filter(({ type }) => type === 'SEMVER' || type === 'ECOSYSTEM');
   // Without a range or a list that can be read, nothing says that this version is spared.
   if (comparable.length === 0) return versions.length === 0;
-  return comparable.some((range) => inRange(version, range));
+  return comparable.some((range) => inRange(version, range, compare));
 }
 
-function advisoriesFor(
-  { name, version, path }: LockedPackage,
-  snapshot: AdvisorySnapshot,
-  lock: string | undefined,
-): Finding[] {
+/** Names as PyPI compares them; those of npm are compared as they are. */
+const canonical = (name: string, ecosystem: Ecosystem): string =>
+  ecosystem === 'npm' ? name : name.toLowerCase().replaceAll(/[-_.]+/g, '-');
+
+function advisoriesFor({ ecosystem, name, version, path, file }: LockedPackage, snapshot: AdvisorySnapshot): Finding[] {
+  const compare = comparing(ecosystem);
   return snapshot.vulns
     .filter(({ withdrawn }) => withdrawn === undefined)
     .filter(({ affected }) =>
       affected.some(
-        (each) => each.package.ecosystem === 'npm' && each.package.name === name && isAffected(version, each),
+        (each) =>
+          each.package.ecosystem === ecosystem &&
+          canonical(each.package.name, ecosystem) === name &&
+          isAffected(version, each, compare),
       ),
     )
     .map(({ id, summary }) =>
@@ -95,9 +105,7 @@ function advisoriesFor(
         'security_vulnerabilities',
         `advisory/${id}`,
         `${path} ${version}: ${summary ?? id}; take a version that is not affected`,
-        {
-          file: lock,
-        },
+        { file },
       ),
     );
 }
@@ -110,15 +118,19 @@ export const parseAdvisories = ({ name, text }: GivenFile): AdvisorySnapshot =>
 const maximumAge = (context: CollectContext): number =>
   Math.min(...Object.values(context.metrics).map(({ maximum_age_days: days }) => days ?? DEFAULT_AGE_DAYS));
 
-/** Every locked package against the advisories that the operator of the fleet gave. */
-export async function checkAdvisories(context: CollectContext, now = Date.now()): Promise<DependencyCheck> {
+/** Every resolved package against the advisories that the operator of the fleet gave. */
+export async function checkAdvisories(
+  context: CollectContext,
+  readPackages: (context: CollectContext) => Promise<PackagesReading>,
+  now = Date.now(),
+): Promise<DependencyCheck> {
   const given = context.run.given?.advisories;
   if (given === undefined) {
     return { notEvaluable: 'there is no advisory data to check them against: give it with --advisories FILE' };
   }
   const read = await readPackages(context);
   if ('notEvaluable' in read) return read;
-  const { packages, lock } = read.project;
+  const { packages } = read.project;
   try {
     const snapshot = parseAdvisories(given);
     const ageMs = now - Date.parse(snapshot.taken);
@@ -130,10 +142,19 @@ export async function checkAdvisories(context: CollectContext, now = Date.now())
       };
     }
     const { covers } = snapshot;
-    const unknown = covers === 'all' ? undefined : packages.find(({ name }) => !covers.includes(name));
+    const ecosystems = [snapshot.ecosystem].flat();
+    const foreign = packages.find(({ ecosystem }) => !ecosystems.includes(ecosystem));
+    if (foreign !== undefined)
+      return {
+        notEvaluable: `${given.name} holds nothing about ${foreign.ecosystem}, where ${foreign.name} comes from`,
+      };
+    const unknown =
+      covers === 'all'
+        ? undefined
+        : packages.find((each) => !covers.some((name) => canonical(name, each.ecosystem) === each.name));
     if (unknown !== undefined)
       return { notEvaluable: `${given.name} holds nothing about ${unknown.name}: export it for all locked packages` };
-    const findings = packages.flatMap((each) => advisoriesFor(each, snapshot, lock));
+    const findings = packages.flatMap((each) => advisoriesFor(each, snapshot));
     const sha256 = createHash('sha256').update(given.text).digest('hex');
     const summary = `${findings.length} advisories hold for ${packages.length} locked packages; ${snapshot.vulns.length} advisories of ${snapshot.source}, taken ${snapshot.taken}, ${days} days old, sha256 ${sha256}`;
     return { findings, packages: packages.length, evidence: { kind: 'record', summary, tree: context.tree } };

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { errorMessage } from '../../../shared/errors.ts';
 import type { CollectContext } from '../../collector.ts';
 import { readProjectText } from '../documents/project-files.ts';
+import type { LockedPackage, PackagesReading } from './packages.ts';
 
 const Names = z.record(z.string(), z.string()).default({});
 const Manifest = z.looseObject({
@@ -29,45 +30,27 @@ const LockEntry = z.looseObject({
 type LockEntry = z.infer<typeof LockEntry>;
 const Lock = z.looseObject({ lockfileVersion: z.number(), packages: z.record(z.string(), LockEntry) });
 
+/** Lock files of large projects are far longer than documents. */
+const MAX_LOCK_BYTES = 16 * 1024 ** 2;
 const LOCK_FILES = ['package-lock.json', 'npm-shrinkwrap.json'];
 const OTHER_LOCKS = ['yarn.lock', 'pnpm-lock.yaml', 'bun.lock', 'bun.lockb'];
 
-/** A package as the lock file resolves it. */
-export interface LockedPackage {
-  /** Where it lies, e.g. `node_modules/a/node_modules/b`. */
-  path: string;
-  name: string;
-  version: string;
-  integrity: string | undefined;
-  resolved: string | undefined;
-  /** As the lock file says, else as the installed manifest says. */
-  license: string | undefined;
-  isDev: boolean;
-  /** Paths of the packages that it asks for. */
-  needs: string[];
-}
-
-export interface ProjectPackages {
-  name: string;
-  version: string;
-  /** How many packages the manifest asks for. */
-  declared: number;
-  packages: LockedPackage[];
-  /** Paths of the packages that the project itself asks for. */
-  needs: string[];
-  /** The file that was read besides package.json; undefined when nothing is declared and nothing locked. */
-  lock: string | undefined;
-}
-
-type Read = { project: ProjectPackages } | { notEvaluable: string };
 class Unreadable extends Error {}
+
+/** `sha512-…` of a lock file as CycloneDX writes it; packages of old registries may have several. */
+const hashesOf = (integrity: string | undefined): LockedPackage['hashes'] =>
+  (integrity ?? '').split(/\s+/).flatMap((part) => {
+    const [, size, base64] = /^sha(1|256|384|512)-([A-Za-z\d+/]+=*)$/.exec(part) ?? [];
+    if (size === undefined || base64 === undefined) return [];
+    return [{ alg: `SHA-${size}`, content: Buffer.from(base64, 'base64').toString('hex') }];
+  });
 
 async function parse<S extends z.ZodType>(
   context: CollectContext,
   schema: S,
   path: string,
 ): Promise<z.infer<S> | undefined> {
-  const text = await readProjectText(context.root, path);
+  const text = await readProjectText(context.root, path, MAX_LOCK_BYTES);
   if (text === undefined) return undefined;
   try {
     return schema.parse(JSON.parse(text.text));
@@ -91,13 +74,14 @@ const asked = (entry: Pick<LockEntry, 'dependencies' | 'optionalDependencies'>):
 
 async function licenseOf(context: CollectContext, path: string, entry: LockEntry): Promise<string | undefined> {
   if (entry.license !== undefined) return entry.license;
-  const manifest = await parse(context, z.looseObject({ license: z.unknown() }), `${path}/package.json`);
+  const manifest = await parse(context, z.looseObject({ license: z.unknown().optional() }), `${path}/package.json`);
   return typeof manifest?.license === 'string' ? manifest.license : undefined;
 }
 
 async function locked(
   context: CollectContext,
   packages: Readonly<Record<string, LockEntry>>,
+  lock: string,
 ): Promise<LockedPackage[]> {
   const all: LockedPackage[] = [];
   for (const [path, entry] of Object.entries(packages).filter(([each]) => each !== '')) {
@@ -107,14 +91,15 @@ async function locked(
     }
     const needs = asked(entry).flatMap((wanted) => found(packages, path, wanted) ?? []);
     const license = await licenseOf(context, path, entry);
-    const { version, integrity, resolved } = entry;
-    all.push({ path, name, version, integrity, resolved, license, isDev: entry.dev === true, needs });
+    const { version } = entry;
+    const hashes = hashesOf(entry.integrity);
+    all.push({ ecosystem: 'npm', path, name, version, hashes, license, file: lock, isDev: entry.dev === true, needs });
   }
   return all.toSorted((a, b) => (a.path < b.path ? -1 : Number(a.path > b.path)));
 }
 
 /** Every package that a project declares and locks, or why that cannot be known. */
-export async function readPackages(context: CollectContext): Promise<Read> {
+export async function readNpmPackages(context: CollectContext): Promise<PackagesReading> {
   try {
     const manifest = await parse(context, Manifest, 'package.json');
     if (manifest === undefined) return { notEvaluable: 'there is no package.json, so nothing says what it is made of' };
@@ -142,13 +127,20 @@ export async function readPackages(context: CollectContext): Promise<Read> {
         };
       }
       const needs = wanted.flatMap((name) => found(file.packages, '', name) ?? []);
-      return { project: { ...base, packages: await locked(context, file.packages), needs, lock } };
+      return {
+        project: {
+          ...base,
+          packages: await locked(context, file.packages, lock),
+          needs,
+          files: ['package.json', lock],
+        },
+      };
     }
     if (wanted.length > 0)
       return {
         notEvaluable: `${wanted.length} packages are declared and no lock file says which they are: commit package-lock.json`,
       };
-    return { project: { ...base, packages: [], needs: [], lock: undefined } };
+    return { project: { ...base, packages: [], needs: [], files: ['package.json'] } };
   } catch (err) {
     if (err instanceof Unreadable) return { notEvaluable: err.message };
     throw err;

@@ -3,7 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CollectContext } from '../../collector.ts';
 import { type Reading, defineCollector, finding, measured, notEvaluable } from '../documents/define-collector.ts';
-import { type LockedPackage, type ProjectPackages, readPackages } from './npm-packages.ts';
+import { stacksOf } from '../code/stack.ts';
+import type { LockedPackage, PackagesReading, ProjectPackages } from './packages.ts';
+import { readPackages } from './read-packages.ts';
 import { isAllowed } from './spdx.ts';
 
 const SBOM = 'sbom.cdx.json';
@@ -21,16 +23,8 @@ const ALLOWED = [
   'Unlicense',
 ];
 
-const purl = ({ name, version }: { name: string; version: string }): string =>
-  `pkg:npm/${name.replace(/^@/, '%40')}@${version}`;
-
-/** `sha512-…` of a lock file as CycloneDX writes it; packages of old registries may have several. */
-const hashesOf = (integrity: string | undefined): { alg: string; content: string }[] =>
-  (integrity ?? '').split(/\s+/).flatMap((part) => {
-    const [, size, base64] = /^sha(1|256|384|512)-([A-Za-z\d+/]+=*)$/.exec(part) ?? [];
-    if (size === undefined || base64 === undefined) return [];
-    return [{ alg: `SHA-${size}`, content: Buffer.from(base64, 'base64').toString('hex') }];
-  });
+const purl = ({ ecosystem, name, version }: Pick<LockedPackage, 'ecosystem' | 'name' | 'version'>): string =>
+  `pkg:${ecosystem.toLowerCase()}/${name.replace(/^@/, '%40')}@${version}`;
 
 const licensesOf = (license: string | undefined): object[] =>
   license === undefined
@@ -49,13 +43,14 @@ const component = (each: LockedPackage): object => ({
   version: each.version,
   purl: purl(each),
   scope: each.isDev ? 'excluded' : 'required',
-  hashes: hashesOf(each.integrity),
+  hashes: each.hashes,
   licenses: licensesOf(each.license),
 });
 
 /** The same files give the same document, so its number comes from the files too. */
 function cycloneDx(project: ProjectPackages, tree: string): object {
-  const root = purl(project);
+  const ecosystem = project.files.includes(MANIFEST) ? 'npm' : 'PyPI';
+  const root = purl({ ...project, ecosystem });
   const hex = createHash('sha256').update(`${tree}\0${root}`).digest('hex');
   const uuid = [hex.slice(0, 8), hex.slice(8, 12), `5${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)];
   return {
@@ -69,30 +64,32 @@ function cycloneDx(project: ProjectPackages, tree: string): object {
     components: project.packages.map(component),
     dependencies: [
       { ref: root, dependsOn: project.needs },
-      ...project.packages.map(({ path, needs }) => ({ ref: path, dependsOn: needs })),
+      // Left out where nothing tells what a package asks for; an empty list would say that it asks for none.
+      ...project.packages.flatMap(({ path, needs }) => (needs === undefined ? [] : [{ ref: path, dependsOn: needs }])),
     ],
   };
 }
 
-type Read = Awaited<ReturnType<typeof readPackages>>;
-
-const filesRead = (project: ProjectPackages): number => (project.lock === undefined ? 1 : 2);
-const none = (project: ProjectPackages): string =>
-  project.packages.length === 0 ? '; package.json declares no package and none is locked' : '';
+const none = ({ packages, files }: ProjectPackages): string =>
+  packages.length === 0 ? `; ${files.join(', ')} declare no package and none is locked` : '';
+/** Where a reading points that is about no package. */
+const manifestOf = async (context: CollectContext): Promise<string> =>
+  (await stacksOf(context.root)).javascript ? MANIFEST : 'pyproject.toml';
 
 /** Every locked package is in the SBOM, with a hash of what was locked. */
-function complete(read: Read, _context: CollectContext, metric: string): Reading {
-  if ('notEvaluable' in read) return notEvaluable(metric, 'sbom/unknown', read.notEvaluable, { file: MANIFEST });
+async function complete(read: PackagesReading, context: CollectContext, metric: string): Promise<Reading> {
+  if ('notEvaluable' in read)
+    return notEvaluable(metric, 'sbom/unknown', read.notEvaluable, { file: await manifestOf(context) });
   const { packages } = read.project;
-  const unhashed = packages.filter(({ integrity }) => hashesOf(integrity).length === 0);
+  const unhashed = packages.filter(({ hashes }) => hashes.length === 0);
   return measured(
     unhashed.length === 0 ? 1 : 0,
-    filesRead(read.project),
+    read.project.files.length,
     `${packages.length - unhashed.length} of ${packages.length} locked packages are listed with version and hash${none(read.project)}`,
     {
-      findings: unhashed.map(({ path }) =>
+      findings: unhashed.map(({ path, file }) =>
         finding(metric, 'sbom/no-hash', `${path} is locked without an integrity hash: install it from a registry`, {
-          file: read.project.lock,
+          file,
         }),
       ),
       evidence: { report: SBOM },
@@ -103,8 +100,8 @@ function complete(read: Read, _context: CollectContext, metric: string): Reading
 /** Makes a CycloneDX list of what the project is made of. */
 export const sbomCollector = defineCollector({
   id: 'sbom',
-  version: '1',
-  timeoutMs: 30_000,
+  version: '2',
+  timeoutMs: 60_000,
   prepare: async (context) => {
     const read = await readPackages(context);
     if ('project' in read) {
@@ -117,20 +114,19 @@ export const sbomCollector = defineCollector({
 });
 
 /** Packages whose licence is unknown, or leaves no choice that the policy allows. */
-function violations(read: Read, context: CollectContext, metric: string): Reading {
-  if ('notEvaluable' in read) return notEvaluable(metric, 'licences/unknown', read.notEvaluable, { file: MANIFEST });
-  const { packages, lock } = read.project;
+async function violations(read: PackagesReading, context: CollectContext, metric: string): Promise<Reading> {
+  if ('notEvaluable' in read)
+    return notEvaluable(metric, 'licences/unknown', read.notEvaluable, { file: await manifestOf(context) });
+  const { packages } = read.project;
   const allowed = context.metrics[metric]?.allowed ?? ALLOWED;
-  const findings = packages.flatMap(({ path, license }) => {
+  const findings = packages.flatMap(({ path, license, file }) => {
     if (license !== undefined && isAllowed(license, allowed) === true) return [];
     const why = license === undefined ? 'has no known licence' : `is licensed as "${license}", which is not allowed`;
-    return [
-      finding(metric, 'licences/not-allowed', `${path} ${why}; allowed are ${allowed.join(', ')}`, { file: lock }),
-    ];
+    return [finding(metric, 'licences/not-allowed', `${path} ${why}; allowed are ${allowed.join(', ')}`, { file })];
   });
   return measured(
     findings.length,
-    filesRead(read.project),
+    read.project.files.length,
     `${findings.length} of ${packages.length} locked packages have a licence that is unknown or not allowed${none(read.project)}`,
     { findings },
   );
@@ -139,8 +135,8 @@ function violations(read: Read, context: CollectContext, metric: string): Readin
 /** Holds the licences of all packages against those that the policy allows. */
 export const licencesCollector = defineCollector({
   id: 'licences',
-  version: '1',
-  timeoutMs: 30_000,
+  version: '2',
+  timeoutMs: 60_000,
   prepare: readPackages,
   measures: { licence_violations: violations },
 });

@@ -6,7 +6,7 @@ import type { CollectContext } from '../../../collector.ts';
 import { INSIDE, commandEvidence, faultOf, runTool } from '../run-tool.ts';
 import { scopeCollectors } from '../scope-collector.ts';
 import { AnalysisReport, ManifestReport } from './reports.ts';
-import { type PythonScope, readPythonScope } from './scope.ts';
+import { LOCK, type PythonScope, readPythonScope } from './scope.ts';
 import { pythonTools } from './toolchain.ts';
 
 /** Raised with every change of what the Python collectors measure, or how. */
@@ -85,14 +85,14 @@ export async function analyse(
   };
 }
 
-/** Declared packages, or the manifest that cannot be read. */
+/** Declared and locked packages, or the file that cannot be read. */
 export async function readManifests(
   context: CollectContext,
-  scope: PythonScope,
+  { manifests, files }: Pick<PythonScope, 'manifests' | 'files'>,
 ): Promise<{ report: ManifestReport; fault: string | undefined }> {
   const { report } = await runPythonProbe(context, {
     name: 'manifest',
-    input: { files: scope.manifests },
+    input: { files: manifests, locks: files.filter((path) => LOCK.test(path)) },
     report: ManifestReport,
   });
   const [first] = report.faults;

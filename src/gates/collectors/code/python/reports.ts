@@ -29,6 +29,17 @@ export const AnalysisReport = z.strictObject({
 });
 export type AnalysisReport = z.infer<typeof AnalysisReport>;
 
+const Package = z.strictObject({
+  file: z.string(),
+  name: z.string(),
+  /** Null where it is not pinned to one version. */
+  version: z.string().nullable(),
+  /** sha256 of each of its files. */
+  hashes: z.array(z.string()),
+  /** As the installed package states it. */
+  licence: z.string().nullable(),
+});
+
 export const ManifestReport = z.strictObject({
   python: z.string(),
   manifests: z.number().int(),
@@ -36,6 +47,9 @@ export const ManifestReport = z.strictObject({
   other: z.array(z.string()),
   /** Declared and not installed. */
   missing: z.array(z.string()),
+  /** Every requirement, and every package of the lock files. */
+  declared: z.array(Package),
+  locked: z.array(Package),
   faults: z.array(Fault),
 });
 export type ManifestReport = z.infer<typeof ManifestReport>;

@@ -28,7 +28,10 @@ const TEST_FILE = /(?:^|\/)(?:test_[^/]*|[^/]*_test)\.py$/;
 /** Beside a package that stands at the top: no part of it. */
 const BESIDE = /^(?:docs?|examples?|scripts|tools|bench(?:marks)?)\/|^(?:setup|noxfile|conftest|tasks|versioneer)\.py$/;
 const FOREIGN = /\.(?:go|rs|java|kt|rb|php|cs|c|cc|cpp|swift|scala|vue|svelte|wasm|pyx|pyc|pyo|pyd|so|zip|egg)$/;
-const MANIFEST = /^(?:pyproject\.toml|setup\.(?:py|cfg)|requirements[\w.-]*\.txt|requirements\/[^/]+\.txt)$/;
+/** Files that say which packages a project asks for, and those that say which it gets. */
+export const MANIFEST = /^(?:pyproject\.toml|setup\.(?:py|cfg)|requirements[\w.-]*\.txt|requirements\/[^/]+\.txt)$/;
+
+export const LOCK = /^(?:poetry\.lock|uv\.lock|pdm\.lock|Pipfile\.lock|pylock(?:\.[\w-]+)?\.toml)$/;
 
 const below =
   (folders: readonly string[]) =>

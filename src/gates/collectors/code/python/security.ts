@@ -1,5 +1,7 @@
 import type { Evidence, Finding } from '../../../../shared/verdict.ts';
 import type { CollectContext, CollectedValue } from '../../../collector.ts';
+import { type DependencyCheck, checkAdvisories } from '../../operations/advisories.ts';
+import { readPythonPackages } from '../../operations/python-packages.ts';
 import { SecretsReport } from '../probe-reports.ts';
 import { copyProject } from '../project-files.ts';
 import { failureFindings, junit } from '../run-tests.ts';
@@ -11,20 +13,44 @@ import type { PythonScope } from './scope.ts';
 
 const METRICS = ['security_vulnerabilities', 'security_scan_complete', 'security_testing_complete'] as const;
 const METRIC = 'security_vulnerabilities';
-const LOCKS = /^(?:poetry\.lock|uv\.lock|pdm\.lock|Pipfile(?:\.lock)?|pylock\.toml)$/;
 
 /** No declared and no locked package: 0 of 0 is established by parsing. Anything else needs advisory data. */
-async function dependencyFault(context: CollectContext, scope: PythonScope): Promise<string | undefined> {
+async function judgeDependencies(context: CollectContext, scope: PythonScope): Promise<DependencyCheck> {
   const { report, fault } = await readManifests(context, scope);
-  if (fault !== undefined) return fault;
-  const declared = [...report.run, ...report.other];
-  const unchecked = 'and there is no advisory data to check them against';
-  if (declared.length > 0)
-    return `${declared.length} dependencies are declared (${declared.slice(0, 3).join(', ')}) ${unchecked}`;
-  const lock = scope.files.find((path) => LOCKS.test(path));
-  if (lock !== undefined) return `${lock} locks packages ${unchecked}`;
-  return report.manifests === 0 ? 'No manifest says which packages the project depends on' : undefined;
+  if (fault !== undefined) return { notEvaluable: fault };
+  const names = [...new Set([...report.run, ...report.other])];
+  const pipfile = scope.files.includes('Pipfile') && !scope.files.includes('Pipfile.lock');
+  if (pipfile) return { notEvaluable: 'Pipfile declares packages and there is no Pipfile.lock: commit it' };
+  if (names.length + report.locked.length === 0)
+    return report.manifests === 0
+      ? { notEvaluable: 'No manifest says which packages the project depends on' }
+      : {
+          findings: [],
+          packages: 0,
+          evidence: {
+            kind: 'file',
+            summary: `${scope.manifests.join(', ')} declare no dependency: 0 of 0 are vulnerable`,
+          },
+        };
+  const present =
+    names.length > 0
+      ? `${names.length} dependencies are declared (${names.slice(0, 3).join(', ')})`
+      : `${report.locked[0]?.file ?? 'the lock file'} locks packages (${report.locked.length})`;
+  const checked = await checkAdvisories(context, readPythonPackages);
+  if ('notEvaluable' in checked) return { notEvaluable: `${present}: ${checked.notEvaluable}` };
+  if (report.locked.length > 0) return checked;
+  const note = {
+    metric: METRIC,
+    rule: 'dependencies/not-locked',
+    message: 'What these packages ask for in turn is in no lock file, so it was held against no advisory: commit one',
+    severity: 'warning' as const,
+    ...(scope.manifests[0] === undefined ? {} : { file: scope.manifests[0] }),
+  };
+  return { ...checked, findings: [...checked.findings, note] };
 }
+
+const advisoriesOf = (dependencies: DependencyCheck): Finding[] =>
+  'findings' in dependencies ? dependencies.findings : [];
 
 /** The same three metrics as for JavaScript, with bandit in the place of the lint rules. */
 export const pythonSecurity = pythonCollector({
@@ -45,15 +71,19 @@ export const pythonSecurity = pythonCollector({
     const files = [...scope.sources, ...scope.otherCode];
     const statics = await runPythonProbe(context, { name: 'security_scan', input: { files }, report: ScanReport });
     const syntax = await analyse(context, files);
-    const dependencies = await dependencyFault(context, scope);
+    const dependencies = await judgeDependencies(context, scope);
+    const advisories = advisoriesOf(dependencies);
+    const known = advisories.filter(({ rule }) => rule.startsWith('advisory/')).length;
+    const unjudged = 'notEvaluable' in dependencies ? dependencies.notEvaluable : undefined;
     const { report: scan } = statics;
     const found = scan.messages.filter(({ severity }) => severity === 'error');
-    const fault = scanFault(secrets.report, scan, files.length) ?? unparsable(syntax.report) ?? dependencies;
-    const vulnerabilities = secrets.report.secrets.length + found.length;
-    const examined = scan.filesScanned + secrets.report.filesScanned;
+    const fault = scanFault(secrets.report, scan, files.length) ?? unparsable(syntax.report) ?? unjudged;
+    const vulnerabilities = secrets.report.secrets.length + found.length + known;
+    const packages = 'packages' in dependencies ? dependencies.packages : 0;
+    const examined = scan.filesScanned + secrets.report.filesScanned + packages;
     const complete: CollectedValue = fault === undefined ? { value: 1, examined: 3 } : { notEvaluable: fault };
     const testing = await securityTests(context, scope, complete);
-    const text = { secrets: secrets.report, static: scan, dependencies: dependencies ?? 'none declared, none locked' };
+    const text = { secrets: secrets.report, static: scan, dependencies };
     const kept = await keepReport(context, 'scan.json', JSON.stringify(text, null, 2));
     return {
       values: {
@@ -63,6 +93,7 @@ export const pythonSecurity = pythonCollector({
       },
       findings: [
         ...scanFindings(secrets.report, scan),
+        ...advisories,
         ...directiveFindings(syntax.report, METRIC, ['tamper/nosec']),
         ...copy.directives.map((finding) => ({ ...finding, metric: METRIC })),
         ...testing.findings,
@@ -81,11 +112,9 @@ export const pythonSecurity = pythonCollector({
           toolVersion: `${scan.bandit} (Python ${scan.python})`,
           summary: `${found.length} findings of medium or high severity, or of passwords, in ${scan.filesScanned} files`,
         },
-        {
-          kind: 'file',
-          summary: dependencies ?? `${scope.manifests.join(', ')} declare no dependency: 0 of 0 are vulnerable`,
-          tree: context.tree,
-        },
+        'notEvaluable' in dependencies
+          ? { kind: 'file', summary: dependencies.notEvaluable, tree: context.tree }
+          : { ...dependencies.evidence, tree: context.tree },
         ...testing.evidence,
       ],
     };
