@@ -21,6 +21,7 @@ import { abandonIfHopeless } from './abandoned-talk.ts';
 import { type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
 import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
 import { createToolBox } from './agent/tools.ts';
+import { askedOutputs } from './asked-outputs.ts';
 import { beginPhase } from './begin-phase.ts';
 import { inScratch } from './gate-measure.ts';
 import { verdictFindings } from './gate-text.ts';
@@ -162,6 +163,7 @@ async function author(
     ancestors: await ancestorsOf(job),
     ...(await findingsOf(job)),
     conflicts: at.conflicts,
+    outputs: askedOutputs(plan, phase),
     policyText: describePolicy(loaded.policySet, phase.policy ?? 'none', persona.name),
   });
   const saved = await savedWork(job, workspace);

@@ -58,7 +58,7 @@ test('every job of a run has its priority, also those that are added later', asy
   ];
   for (const [name, id] of jobs) {
     const queue = new Queue(name, { connection: redis, prefix: at.prefix });
-    expect((await queue.getJob(id))?.opts.priority, id).toBe(9);
+    expect([id, (await queue.getJob(id))?.opts.priority]).toEqual([id, 9]);
     await queue.close();
   }
 });

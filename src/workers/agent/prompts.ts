@@ -40,6 +40,8 @@ export interface WorkPromptInput extends PromptInput {
   policyText: string;
   /** Files that two earlier phases changed in different ways. */
   conflicts: readonly string[];
+  /** Outputs that later phases read. */
+  outputs?: readonly string[];
 }
 
 export interface ReviewPromptInput extends PromptInput {
@@ -151,6 +153,11 @@ export function workPrompt(input: WorkPromptInput): AgentPrompt {
   const parts = {
     task: `Your task: the phase "${phase.name}" of the workflow "${job.workflow}".${describe(phase)}`,
     deliverables: deliverables.length === 0 ? '' : `What you hand on:\n${deliverables.join('\n')}`,
+    outputs:
+      input.outputs === undefined || input.outputs.length === 0
+        ? ''
+        : 'Later phases are decided by these outputs. Give each of them in `outputs` when you hand off; without one, ' +
+          `the phase that reads it is blocked: ${input.outputs.join(', ')}`,
     ...commonParts(input),
     gates: input.policyText === '' ? '' : `The gates your work will be measured by:\n\n${input.policyText}`,
     conflicts:
