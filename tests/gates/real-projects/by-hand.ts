@@ -145,26 +145,6 @@ export async function copies(root: string, paths: readonly string[]): Promise<nu
   });
 }
 
-const Settings = z.object({ compilerOptions: z.record(z.string(), z.unknown()) });
-
-/** The tsc command with the shipped settings: how many errors it prints. */
-export async function typeErrors(root: string, files: readonly string[]): Promise<number> {
-  return inTemporary(async (folder) => {
-    const text = await readFile(packagePath('config', 'lint', 'tsconfig.measure.json'), 'utf8');
-    const { compilerOptions } = Settings.parse(JSON.parse(text));
-    const isTyped = files.some((file) => file.endsWith('.ts'));
-    const typeRoots = [packagePath('node_modules', '@types')];
-    const options = { ...compilerOptions, strictNullChecks: isTyped, lib: ['es2023'], types: ['node'], typeRoots };
-    const tsconfig = join(folder, 'tsconfig.json');
-    await writeFile(
-      tsconfig,
-      JSON.stringify({ compilerOptions: options, files: files.map((file) => join(root, file)) }),
-    );
-    const { stdout } = await run([tool('tsc'), '-p', tsconfig, '--pretty', 'false'], root);
-    return stdout.split('\n').filter((line) => /\berror TS\d+:/.test(line)).length;
-  });
-}
-
 /**
  * Functions and classes in the declarations that tsc writes for the exports, and how many have a doc comment.
  * `undeclared`: files for which it can write none.
