@@ -11,12 +11,12 @@ import { HandOffs } from './meter.ts';
 
 const PERSONA_CONCURRENCY = 50;
 /** As many jobs of a queue at once as a worker process of the fleet takes. */
-const CONCURRENCY: Readonly<Record<string, number>> = {
-  [QUEUES.gates]: 1,
+const concurrencies = (gatesAtOnce: number): Record<string, number> => ({
+  [QUEUES.gates]: gatesAtOnce,
   [QUEUES.edges]: 10,
   [QUEUES.runs]: 10,
   [personaQueue('noop')]: PERSONA_CONCURRENCY,
-};
+});
 
 /** Somebody who takes plans and carries them out. */
 export interface Contender {
@@ -28,6 +28,13 @@ export interface Contender {
   /** Resolves when so many runs have ended since the start. */
   ended(runs: number): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface Place {
+  url: string;
+  prefix: string;
+  /** A worker process of the fleet takes one gate job at a time, because gates measure. */
+  gatesAtOnce: number;
 }
 
 /** Tells when runs end, by the events of their root jobs; the same for both. */
@@ -58,7 +65,7 @@ const workOf = (run: string, phase: string): string => `${run}.${phase}.work`;
 const gateOf = (run: string, phase: string): string => `${run}.${phase}.gate`;
 
 /** The fleet itself, with personas and gates that do nothing. */
-export async function openFleet(url: string, prefix: string, home: string): Promise<Contender> {
+export async function openFleet({ url, prefix, gatesAtOnce }: Place, home: string): Promise<Contender> {
   const redis = await connectRedis(url, 'worker');
   const ctx = noopContext({ redis, redisUrl: url, prefix, home });
   const handOffs = new HandOffs();
@@ -76,7 +83,7 @@ export async function openFleet(url: string, prefix: string, home: string): Prom
     handOffs,
     enqueue: async (plan) => void (await enqueueRun({ redis, prefix, store: ctx.store }, plan)),
     start: async () => {
-      const options = { personas: ['noop'], gates: true, concurrency: PERSONA_CONCURRENCY };
+      const options = { personas: ['noop'], gates: true, concurrency: PERSONA_CONCURRENCY, gatesAtOnce };
       fleet = await startFleet(ctx, options, {
         persona: async (context, attempt) => {
           const result = await handlers.persona(context, attempt);
@@ -117,7 +124,7 @@ function bare(job: FlowJob, children: Map<string, string[]>): FlowJob {
 }
 
 /** BullMQ's own FlowProducer and Worker, with handlers that do nothing. */
-export async function openRaw(url: string, prefix: string): Promise<Contender> {
+export async function openRaw({ url, prefix, gatesAtOnce }: Place): Promise<Contender> {
   const dial = (): Redis => new Redis(url, { maxRetriesPerRequest: null });
   const connection = dial();
   const flows = new FlowProducer({ connection, prefix });
@@ -131,7 +138,7 @@ export async function openRaw(url: string, prefix: string): Promise<Contender> {
     handOffs,
     enqueue: async (plan) => void (await flows.add(bare(buildFlow(plan, firstTake(plan)), children))),
     start: async () => {
-      for (const [queue, concurrency] of Object.entries(CONCURRENCY)) {
+      for (const [queue, concurrency] of Object.entries(concurrencies(gatesAtOnce))) {
         const own = dial();
         connections.push(own);
         const isMeasured = queue !== QUEUES.edges && queue !== QUEUES.runs;

@@ -7,7 +7,7 @@ import { buildFlow, countJobs, firstTake } from '../../src/producer/flow.ts';
 import { type Redis, connectRedis } from '../../src/shared/redis.ts';
 import { freePort, startRedis } from '../../tests/chaos/redis-process.ts';
 import { noopPlan } from '../../tests/support/noop-handlers.ts';
-import { type Contender, openFleet, openRaw } from './contenders.ts';
+import { type Contender, type Place, openFleet, openRaw } from './contenders.ts';
 import { median, percentile, redisLoad, redisMemory } from './meter.ts';
 import { type Shape, chain, fan, randomShape } from './shapes.ts';
 
@@ -40,7 +40,15 @@ interface Figures {
   keptPerRun: number;
 }
 
-type Opening = (prefix: string) => Promise<Contender>;
+type Opening = (place: Omit<Place, 'url'>) => Promise<Contender>;
+
+interface Measured {
+  shape: Shape;
+  runs: number;
+  atOnce: number;
+  queueFirst: boolean;
+  gatesAtOnce: number;
+}
 
 interface Bench {
   redis: Redis;
@@ -51,10 +59,10 @@ interface Bench {
 async function measure(
   { redis }: Bench,
   open: Opening,
-  { shape, runs, atOnce, queueFirst }: { shape: Shape; runs: number; atOnce: number; queueFirst: boolean },
+  { shape, runs, atOnce, queueFirst, gatesAtOnce }: Measured,
 ): Promise<Figures> {
   await redis.flushall();
-  const contender = await open('{bench}');
+  const contender = await open({ prefix: '{bench}', gatesAtOnce });
   const phases = Object.keys(shape).length;
   const plans = Array.from({ length: runs }, () => noopPlan(shape));
   let enqueueMs = 0;
@@ -129,11 +137,7 @@ const middle = (rounds: readonly Figures[]): Record<(typeof FIELDS)[number], num
 };
 
 /** Both, turn about, so that what the machine does beside hits both. */
-async function paired(
-  bench: Bench,
-  rounds: number,
-  of: { shape: Shape; runs: number; atOnce: number; queueFirst: boolean },
-): Promise<{ raw: Figures[]; fleet: Figures[] }> {
+async function paired(bench: Bench, rounds: number, of: Measured): Promise<{ raw: Figures[]; fleet: Figures[] }> {
   const found: { raw: Figures[]; fleet: Figures[] } = { raw: [], fleet: [] };
   for (let round = 0; round < rounds; round += 1) {
     const order = round % 2 === 0 ? (['raw', 'fleet'] as const) : (['fleet', 'raw'] as const);
@@ -144,9 +148,9 @@ async function paired(
 
 const number = (value: number, digits = 1): string => value.toFixed(digits);
 
-async function benchCases(bench: Bench, rounds: number): Promise<void> {
+async function benchCases(bench: Bench, rounds: number, gatesAtOnce: number): Promise<void> {
   for (const { name, shape, runs, atOnce } of CASES.filter((each) => each.name.includes(flags.only))) {
-    const { raw, fleet } = await paired(bench, rounds, { shape, runs, atOnce, queueFirst: false });
+    const { raw, fleet } = await paired(bench, rounds, { shape, runs, atOnce, queueFirst: false, gatesAtOnce });
     const [a, b] = [middle(raw), middle(fleet)];
     const ratios = raw.map((figures, round) => (fleet[round]?.runsPerSecond ?? 0) / figures.runsPerSecond);
     const p99s = raw.map((figures, round) => (fleet[round]?.p99 ?? 0) / figures.p99);
@@ -192,7 +196,7 @@ async function benchBacklog(bench: Bench, most: number): Promise<void> {
   const table = new Table({ head, style: { head: [], border: [] } });
   for (let runs = 10; runs <= most; runs *= 10) {
     const rounds = runs < 1_000 ? 5 : 1;
-    const { raw, fleet } = await paired(bench, rounds, { shape, runs, atOnce: 0, queueFirst: true });
+    const { raw, fleet } = await paired(bench, rounds, { shape, runs, atOnce: 0, queueFirst: true, gatesAtOnce: 1 });
     const [a, b] = [middle(raw), middle(fleet)];
     table.push([
       String(runs),
@@ -214,7 +218,10 @@ async function main(): Promise<void> {
     const redis = await connectRedis(server.url, 'worker');
     const bench: Bench = {
       redis,
-      open: { raw: (prefix) => openRaw(server.url, prefix), fleet: (prefix) => openFleet(server.url, prefix, folder) },
+      open: {
+        raw: (place) => openRaw({ ...place, url: server.url }),
+        fleet: (place) => openFleet({ ...place, url: server.url }, folder),
+      },
     };
     const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1] ?? '?';
     const [cpu] = cpus();
@@ -224,8 +231,17 @@ async function main(): Promise<void> {
     );
     // A first round that is not counted: compilers and scripts warm up.
     for (const who of ['raw', 'fleet'] as const)
-      await measure(bench, bench.open[who], { shape: chain(11), runs: 30, atOnce: 10, queueFirst: false });
-    await benchCases(bench, Number(flags.rounds));
+      await measure(bench, bench.open[who], {
+        shape: chain(11),
+        runs: 30,
+        atOnce: 10,
+        queueFirst: false,
+        gatesAtOnce: 1,
+      });
+    for (const gatesAtOnce of [1, 20]) {
+      say(`\n== ${gatesAtOnce} gate jobs at once, for both${gatesAtOnce === 1 ? ', as shipped' : ''}`);
+      await benchCases(bench, Number(flags.rounds), gatesAtOnce);
+    }
     await benchBacklog(bench, Number(flags.backlog));
     redis.disconnect();
   } finally {

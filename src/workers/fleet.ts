@@ -36,8 +36,10 @@ export interface FleetOptions {
   personas: readonly string[];
   /** Consume the gates queue and the control queues (runs, edges, approvals). */
   gates: boolean;
-  /** Persona jobs at once in this process; gate jobs measure one at a time. */
+  /** Persona jobs at once in this process. */
   concurrency: number;
+  /** Gate jobs at once; they measure, so one unless the machine has room for more. */
+  gatesAtOnce?: number;
 }
 
 export interface Fleet {
@@ -108,7 +110,7 @@ export async function startFleet(
         ),
     });
   }
-  if (options.gates) await startControl(ctx, parts, handlers.gate);
+  if (options.gates) await startControl(ctx, parts, { gate: handlers.gate, gatesAtOnce: options.gatesAtOnce ?? 1 });
   if (options.gates) parts.sweep();
   return parts.ready();
 }
@@ -226,7 +228,11 @@ async function assertCurrent(ctx: WorkerContext, data: JobData, isPausable: bool
   if (isPausable && standing.status === 'paused') throw pausedJob(ctx, data.runId);
 }
 
-async function startControl(ctx: WorkerContext, parts: FleetParts, gate: FleetHandlers['gate']): Promise<void> {
+async function startControl(
+  ctx: WorkerContext,
+  parts: FleetParts,
+  { gate, gatesAtOnce }: { gate: FleetHandlers['gate']; gatesAtOnce: number },
+): Promise<void> {
   const { watch, queues } = parts;
   const { store } = ctx;
   const leave = async (take: RunTake & { phase?: string }): Promise<void> => {
@@ -234,7 +240,7 @@ async function startControl(ctx: WorkerContext, parts: FleetParts, gate: FleetHa
   };
   await parts.start({
     queue: QUEUES.gates,
-    concurrency: 1,
+    concurrency: gatesAtOnce,
     schema: GateJob,
     isPausable: true,
     handle: ({ job, token, data, fence }) =>

@@ -66,7 +66,7 @@ export interface ChaosReport extends Analysis {
   elapsedMs: number;
 }
 
-const DRAIN_MS = 120_000;
+const DRAIN_MS = 60_000;
 const LEFT_MS = 20_000;
 const CHECK_AGAIN_MS = 20_000;
 const SAMPLE_MS = 5_000;
