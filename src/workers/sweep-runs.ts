@@ -32,8 +32,8 @@ export async function sweepRun(
   const { store } = ctx;
   const standing = await store.getStanding(runId);
   if (standing === undefined || TERMINAL_RUN.includes(standing.status)) return 0;
-  const quietSince = await store.lastEventAt(runId);
-  if (Date.now() - quietSince < limits.quietMs) return 0;
+  const quietFor = Date.now() - (await store.lastEventAt(runId));
+  if (quietFor < limits.quietMs) return 0;
   const plan = await store.getPlan(runId);
   const root = await queues.get(QUEUES.runs).getJob(jobIds.run({ runId, generation: standing.generation }));
   const state = await root?.getState();
@@ -42,6 +42,8 @@ export async function sweepRun(
     await endRun(ctx, runId, `the run's own job ${why}`);
     return 1;
   }
+  // A long backlog waits, and is not searched through all the time.
+  if (standing.status === 'queued' && quietFor < limits.quietMs * 10) return 1;
   const look = await lookAtFlow(queues, root);
   for (const lost of look.lost) await endLost(ctx, queues, runId, lost);
   if (look.lost.length === 0 && standing.status !== 'paused')

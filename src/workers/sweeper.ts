@@ -10,8 +10,8 @@ const EVERY_MS = 5_000;
 /** A leader that has not swept for so long is gone. */
 const LEAD_MS = 30_000;
 /** What one sweep looks at, so that it stays short however many runs there are; the next one goes on from there. */
-const RUNS_A_SWEEP = 500;
-const JOBS_A_SWEEP = 2_000;
+const RUNS_A_SWEEP = 200;
+const JOBS_A_SWEEP = 500;
 const QUIET_MS = 60_000;
 
 export interface Sweeper {
