@@ -190,3 +190,28 @@ test('a run that is written to while it is archived stays, with what was written
   expect((await store.readEvents(second, 0)).at(-1)).toMatchObject({ reason: 'written meanwhile' });
   expect(await archiveRun(store, second)).toBe(true);
 });
+
+test('a page that somebody else has written meanwhile is not written again', async () => {
+  let meanwhile: (() => Promise<void>) | undefined;
+  const kept = await keptStore((blobs) => ({
+    location: blobs.location,
+    get: (ref) => blobs.get(ref),
+    has: (ref) => blobs.has(ref),
+    put: async (bytes) => {
+      const act = meanwhile;
+      meanwhile = undefined;
+      await act?.();
+      return blobs.put(bytes);
+    },
+  }));
+  const { store } = kept;
+  for (let number = 0; number < 5; number += 1) await archiveRun(store, await endedRun(store));
+  const late = await endedRun(store);
+  meanwhile = async () => {
+    await archiveRun(store, late);
+    await store.archive?.index.seal();
+  };
+  await store.archive?.index.seal();
+  expect(await kept.redis.hlen(`${kept.prefix}:maestro:archive:nodes`)).toBe(1);
+  expect((await another(kept).listRuns({ limit: 9 })).runs).toHaveLength(6);
+});
