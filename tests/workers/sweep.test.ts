@@ -167,7 +167,8 @@ describe('what only waits is left alone', () => {
 
   test('a phase that waits for a person', async () => {
     const of = await queued(CHAIN, { timeoutMs: 1 });
-    await movePhase(of.ctx.store, of.plan.runId, 'a', 'awaiting_approval');
+    for (const status of ['running', 'awaiting_approval'] as const)
+      await movePhase(of.ctx.store, of.plan.runId, 'a', status);
     const before = await standing(of);
     await of.sweep();
     expect(await standing(of)).toEqual(before);
