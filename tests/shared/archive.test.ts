@@ -37,6 +37,7 @@ async function keptStore(wrap: (blobs: BlobStore) => BlobStore = (blobs) => blob
 async function endedRun(store: RunStore, status: 'passed' | 'failed' = 'passed'): Promise<RunId> {
   const plan = noopPlan({ a: [] });
   await store.createRun(plan);
+  await movePhase(store, plan.runId, 'a', 'running');
   await movePhase(store, plan.runId, 'a', status, { reason: status });
   await moveRun(store, plan.runId, status, { reason: status });
   return plan.runId;
@@ -94,6 +95,7 @@ test('an archived run is not changed, not started again, and says so', async () 
   const { store } = kept;
   const plan = noopPlan({ a: [] });
   await store.createRun(plan);
+  await movePhase(store, plan.runId, 'a', 'running');
   await movePhase(store, plan.runId, 'a', 'passed');
   await moveRun(store, plan.runId, 'passed');
   await archiveRun(store, plan.runId);
