@@ -2,10 +2,13 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { resumeRun } from '../../src/producer/resume.ts';
 import type { Handoff } from '../../src/shared/handoff.ts';
 import type { PlannedPhase, RunPlan } from '../../src/shared/run-record.ts';
+import { RunStore } from '../../src/shared/run-store.ts';
 import { neededSources } from '../../src/workers/needed-sources.ts';
+import { childModule } from '../support/child-module.ts';
 import { startFleetOf } from '../support/gate-fleet.ts';
 import { noopPlan } from '../support/noop-fleet.ts';
 import { startNoopRuns } from '../support/noop-runs.ts';
@@ -177,6 +180,48 @@ describe('a phase that is repeated', () => {
     ]);
   });
 });
+
+test(
+  'workers that are killed while instances are added and run lose none, and none is done twice',
+  { timeout: 90_000 },
+  async () => {
+    const at = testRedis();
+    const items = Array.from({ length: 25 }, (_, index) => index);
+    const plan = planWith({ item: items }, { parallel: 8 });
+    const redis = await at.connect();
+    const store = new RunStore(redis, at.prefix);
+    await enqueueRun({ redis, prefix: at.prefix, store }, plan);
+    for (const lifetime of [400, 900]) {
+      const { child } = await childModule(`
+      import { connectRedis } from '../../src/shared/redis.ts';
+      import { startFleet } from '../../src/workers/fleet.ts';
+      import { noopContext, noopHandlers } from './noop-handlers.ts';
+      (async () => {
+        const at = ${JSON.stringify({ redisUrl: at.url, prefix: at.prefix, home: '/tmp' })};
+        const ctx = noopContext({ ...at, redis: await connectRedis(at.redisUrl, 'worker') });
+        const work = () => new Promise((done) => setTimeout(done, 40));
+        await startFleet(ctx, { personas: ['noop'], gates: true, concurrency: 4 }, noopHandlers({ work }));
+        console.log('ready');
+      })();
+    `);
+      await sleep(lifetime);
+      child.kill('SIGKILL');
+    }
+    // Killed for nothing proves nothing: some of it was done by then, and some was not.
+    const done = (await store.getPhases(plan.runId)).filter(({ status }) => status === 'passed').length;
+    expect([done > 0, done < items.length]).toEqual([true, true]);
+    const fleet = await startNoopRuns({ concurrency: 20 }, at);
+    expect(await fleet.endOf(plan)).toBe('passed');
+    const events = await store.readEvents(plan.runId, 0, { count: 5_000 });
+    const passed = events.flatMap((event) =>
+      event.type === 'phase.status' && event.status === 'passed' ? [event.phase] : [],
+    );
+    expect(passed.toSorted()).toEqual(
+      ['design', 'service', 'side', 'test', ...items.map((item) => `service--${item}`)].toSorted(),
+    );
+    expect(events.filter((event) => event.type === 'run.finished')).toHaveLength(1);
+  },
+);
 
 describe('the work of instances', () => {
   const others = (lists: Repeat['lists']) => ({
