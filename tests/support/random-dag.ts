@@ -14,9 +14,11 @@ export function randomSource(seed: number): () => number {
 
 /**
  * `flaky`: its persona fails once. `reworked`: its gate blocks the first round and passes the second.
- * `blocked` and `failed`: it does not pass, however often it is tried.
+ * `blocked` and `failed`: it does not pass, however often it is tried. `skipped`: its condition does not hold.
+ * `follows`: its condition is that the first phase it needs has passed, and was not skipped. `unclear`: its condition
+ * has no result.
  */
-export type Fate = 'passed' | 'blocked' | 'failed' | 'flaky' | 'reworked';
+export type Fate = 'passed' | 'blocked' | 'failed' | 'flaky' | 'reworked' | 'skipped' | 'follows' | 'unclear';
 
 export interface RandomDag {
   needs: Record<string, string[]>;
@@ -45,7 +47,10 @@ export function randomDag(seed: number, most: number): RandomDag {
       if (drawn < trouble / 2) return [name, 'blocked'];
       if (drawn < trouble) return [name, 'failed'];
       if (drawn < trouble + 0.08) return [name, 'flaky'];
-      return [name, drawn < trouble + 0.16 ? 'reworked' : 'passed'];
+      if (drawn < trouble + 0.16) return [name, 'reworked'];
+      if (drawn < trouble + 0.22) return [name, 'skipped'];
+      if (drawn < trouble + 0.32) return [name, (needs[name] ?? []).length > 0 ? 'follows' : 'passed'];
+      return [name, trouble > 0 && drawn > 0.99 ? 'unclear' : 'passed'];
     }),
   );
   const personas = Object.fromEntries(
@@ -61,13 +66,27 @@ export function interpret({ needs, fates }: Pick<RandomDag, 'needs' | 'fates'>):
 } {
   const phases: Record<string, string> = {};
   for (const [name, upstream] of Object.entries(needs)) {
-    const isOpen = upstream.every((need) => phases[need] === 'passed');
-    const fate = fates[name];
-    phases[name] = isOpen ? (fate === 'blocked' || fate === 'failed' ? fate : 'passed') : 'not_started';
+    const isOpen = upstream.every((need) => phases[need] === 'passed' || phases[need] === 'skipped');
+    phases[name] = isOpen ? outcome(fates[name], phases[upstream[0] ?? '']) : 'not_started';
   }
   const all = Object.values(phases);
-  const run = all.includes('failed') ? 'failed' : all.includes('blocked') ? 'blocked' : 'passed';
-  return { phases, run };
+  if (all.includes('failed')) return { phases, run: 'failed' };
+  if (all.includes('blocked')) return { phases, run: 'blocked' };
+  // A run in which nothing ran has proven nothing.
+  return { phases, run: all.includes('passed') ? 'passed' : 'passed_with_warnings' };
+}
+
+function outcome(fate: Fate | undefined, firstNeed: string | undefined): string {
+  if (fate === 'blocked' || fate === 'unclear') return 'blocked';
+  if (fate === 'failed') return 'failed';
+  return fate === 'skipped' || (fate === 'follows' && firstNeed !== 'passed') ? 'skipped' : 'passed';
+}
+
+/** The condition that makes a phase meet its fate. */
+function conditionOf(fate: Fate | undefined, firstNeed: string | undefined): string | undefined {
+  if (fate === 'skipped') return 'inputs.kind == "other"';
+  if (fate === 'unclear') return 'inputs.nowhere == "other"';
+  return fate === 'follows' ? `phases.${firstNeed}.status == "passed"` : undefined;
 }
 
 /** The round in which a phase is done with: a reworked one takes two. */
@@ -79,5 +98,12 @@ export const randomPlan = (dag: RandomDag, inputs: RunPlan['inputs']): RunPlan =
   noopPlan(
     dag.needs,
     { attempts: 2, rework: 1 },
-    { inputs, phase: (name) => ({ personas: dag.personas[name] ?? ['noop'] }) },
+    {
+      inputs: { ...inputs, kind: 'random' },
+      phase: (name) => {
+        const text = conditionOf(dag.fates[name], dag.needs[name]?.[0]);
+        const personas = dag.personas[name] ?? ['noop'];
+        return text === undefined ? { personas } : { personas, conditions: [{ text, prefix: '' }] };
+      },
+    },
   );
