@@ -45,7 +45,8 @@ test('a person takes the files of a blocked phase, mends them, and the same run 
 
   const edits = ['--phase', 'requirements', '--edits', work, '--by', 'Ada Lovelace'];
   const mended = RunJson.parse(jsonOf(await maestro('resume', runId, ...edits, '--follow', '--json'), 0));
-  expect(mended).toMatchObject({ runId, status: expect.stringMatching(/^passed/), simulated: true });
+  expect(mended).toMatchObject({ runId, simulated: true });
+  expect(mended.status).toMatch(/^passed/);
   expect(mended.phases[0]?.rounds).toHaveLength(rounds + 1);
 
   const again = await maestro('resume', runId);

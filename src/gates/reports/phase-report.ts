@@ -110,6 +110,23 @@ export const rowsOfReport = ({ verdict, integrity }: PhaseReport): ReportRow[] =
   ...(integrity?.checks ?? []).map(integrityRow),
 ];
 
+const TARGET_OUTCOMES = {
+  met: 'passed',
+  missed: 'warning',
+  not_measured: 'warning',
+  not_supplied: 'not_supplied',
+} as const;
+
+const targetRow = (target: PhaseVerdict['targets'][number]): ReportRow => ({
+  kind: 'target',
+  name: target.metric,
+  outcome: TARGET_OUTCOMES[target.outcome],
+  severity: 'WARNING',
+  message: target.message,
+  required: target.condition,
+  source: '',
+});
+
 /** All rows of a verdict: gates, criteria, artifacts, targets, contracts of personas, bypasses. */
 export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
   const gates = verdict.gates.map((gate): ReportRow => ({
@@ -146,23 +163,6 @@ export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
       source: artifact.files.join(', '),
     };
   });
-  const targets = verdict.targets.map((target): ReportRow => {
-    const outcome = {
-      met: 'passed',
-      missed: 'warning',
-      not_measured: 'warning',
-      not_supplied: 'not_supplied',
-    } as const;
-    return {
-      kind: 'target',
-      name: target.metric,
-      outcome: outcome[target.outcome],
-      severity: 'WARNING',
-      message: target.message,
-      required: target.condition,
-      source: '',
-    };
-  });
   const contracts = (verdict.contracts ?? []).map((result): ReportRow => ({
     kind: 'contract',
     name: `${result.persona}.${result.name}`,
@@ -176,7 +176,7 @@ export function rowsOf(verdict: PhaseVerdict): ReportRow[] {
     ...gates,
     ...criteria,
     ...artifacts,
-    ...targets,
+    ...verdict.targets.map(targetRow),
     ...contracts,
     ...(verdict.bypasses ?? []).map(bypassRow),
     ...brokenLogRow(verdict),
