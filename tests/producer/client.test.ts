@@ -74,6 +74,7 @@ describe('the client', () => {
 
   it('approves in the name of a person', async () => {
     const runId = await newRun();
+    await movePhase(store, runId, 'design', 'running');
     await movePhase(store, runId, 'design', 'awaiting_approval');
     const approval = await client.approve(runId, 'design', { role: 'stakeholder', by: 'Ada', decision: 'rejected' });
     expect(approval).toMatchObject({ decision: 'rejected', by: 'Ada', simulated: false });
@@ -87,6 +88,7 @@ describe('the client', () => {
     await movePhase(store, runId, 'design', 'running');
     await expect(decide(0)).rejects.toMatchObject({ code: 'CONFLICT' });
     await expect(decide(0)).rejects.toThrow('phase "design" is running and waits for nobody yet');
+    await movePhase(store, runId, 'design', 'running');
     await movePhase(store, runId, 'design', 'awaiting_approval', { change: (record) => ({ ...record, round: 1 }) });
     await expect(decide(0)).rejects.toThrow('waits for a decision on round 1, not on round 0');
     expect(await store.getApprovals(runId)).toEqual([]);

@@ -204,6 +204,7 @@ describe('changing runs over HTTP', () => {
   it('records an approval as the decision of a person', async () => {
     const plan = planOf(['design']);
     await store.createRun(plan);
+    await movePhase(store, plan.runId, 'design', 'running');
     await movePhase(store, plan.runId, 'design', 'awaiting_approval');
     const path = `/api/runs/${plan.runId}/approvals/design`;
     const response = await post(path, { role: 'tech_lead', by: 'Ada', note: 'fine' });

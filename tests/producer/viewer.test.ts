@@ -124,6 +124,7 @@ describe('the run viewer', () => {
     const plan = planOf(PHASES);
     await store.createRun(plan);
     await moveRun(store, plan.runId, 'running');
+    await movePhase(store, plan.runId, 'requirements', 'running');
     await movePhase(store, plan.runId, 'requirements', 'awaiting_approval');
     const { page, faults } = await open(`/#/runs/${plan.runId}`);
     await page.getByLabel('Role').fill('stakeholder');
@@ -163,7 +164,9 @@ describe('the run viewer', () => {
     await store.createRun(plan);
     await recordRound(store, plan.runId, 'requirements', 0, 'blocked');
     await recordRound(store, plan.runId, 'requirements', 1, 'passed');
+    await movePhase(store, plan.runId, 'requirements', 'running');
     await movePhase(store, plan.runId, 'requirements', 'passed');
+    await movePhase(store, plan.runId, 'design', 'running');
     await movePhase(store, plan.runId, 'design', 'awaiting_approval');
     const { page } = await open('/');
     await page.emulateMedia({ colorScheme });
