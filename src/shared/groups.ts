@@ -83,9 +83,9 @@ export class ConcurrencyGroups {
   }
 
   /** Everybody who holds a place or waits for one. */
-  async members(group: string): Promise<string[]> {
+  async members(group: string): Promise<{ holders: string[]; waiters: string[] }> {
     const [holders, waiters] = this.#keys(group);
-    return [...(await this.#redis.hkeys(holders)), ...(await this.#redis.zrange(waiters, '0', '-1'))];
+    return { holders: await this.#redis.hkeys(holders), waiters: await this.#redis.zrange(waiters, '0', '-1') };
   }
 
   /** Whether nobody has looked after the group for a while, so that the caller should. */

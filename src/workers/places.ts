@@ -47,7 +47,7 @@ export async function takePlaces(
     const isTaken = async (): Promise<boolean> => {
       if (await groups.take(group, { holder, limit, job: of.job })) return true;
       if (!(await groups.isUnattended(group, ATTEND_MS))) return false;
-      const gone = await endedMembers(ctx.store, await groups.members(group));
+      const gone = await idleMembers(ctx.store, await groups.members(group));
       if (gone.length === 0) return false;
       await groups.release(group, { holders: gone, limit });
       return groups.take(group, { holder, limit, job: of.job });
@@ -79,18 +79,25 @@ async function releaseAll(ctx: Stores, places: readonly Place[]): Promise<Parked
   return woken;
 }
 
-/** Members whose run or phase has ended, was taken up again, or is gone. */
-async function endedMembers(store: RunStore, members: readonly string[]): Promise<string[]> {
-  const ended: string[] = [];
-  for (const member of new Set(members)) {
+/**
+ * Members whose run or phase has ended, was taken up again, or is gone; and those who only wait while their run is
+ * paused, so that nobody waits behind them: they ask again when it goes on.
+ */
+async function idleMembers(
+  store: RunStore,
+  { holders, waiters }: { holders: readonly string[]; waiters: readonly string[] },
+): Promise<string[]> {
+  const idle: string[] = [];
+  for (const member of new Set([...holders, ...waiters])) {
     const [, runId = '', generation = '', phase] = /^(.+?)\.g(\d+)(?:\/(.+))?$/.exec(member) ?? [];
     const standing = await store.getStanding(runId);
-    const isOver =
+    const isIdle =
       standing === undefined ||
       TERMINAL_RUN.includes(standing.status) ||
       standing.generation !== Number(generation) ||
+      (standing.status === 'paused' && !holders.includes(member)) ||
       (phase !== undefined && TERMINAL_PHASE.includes((await store.getPhase(runId, phase)).status));
-    if (isOver) ended.push(member);
+    if (isIdle) idle.push(member);
   }
-  return ended;
+  return idle;
 }

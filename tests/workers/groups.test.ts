@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
-import { cancelRun } from '../../src/producer/run-control.ts';
+import { cancelRun, pauseRun, unpauseRun } from '../../src/producer/run-control.ts';
 import { ConcurrencyGroups } from '../../src/shared/groups.ts';
 import { allRunKeys } from '../../src/shared/run-keys.ts';
 import type { PlannedPhase, RunPlan } from '../../src/shared/run-record.ts';
@@ -99,21 +99,19 @@ describe('phases of a group', () => {
 
 describe('whoever waits for a place gets it', { timeout: 60_000 }, () => {
   /** A run that holds the place of the group, and one that waits for it. */
-  async function heldAndWaiting(work?: (phase: string, attempt: number, runId: string) => Promise<void>) {
-    const fleet = await startNoopRuns({
-      work:
-        work ??
-        (async (_phase, _attempt, runId) => {
-          if (runId === holder?.runId) await sleep(60_000, undefined, { ref: false });
-        }),
-    });
+  async function heldAndWaiting(ms = 60_000) {
     const [holder, waiter] = deploys(2);
+    const fleet = await startNoopRuns({
+      work: async (_phase, _attempt, runId) => {
+        if (runId === holder?.runId) await sleep(ms, undefined, { ref: false });
+      },
+    });
     if (holder === undefined || waiter === undefined) throw new Error('two runs');
     await fleet.add(holder);
     await expect.poll(async () => (await fleet.store.getPhase(holder.runId, 'deploy')).status).toBe('running');
     await fleet.add(waiter);
     const groups = new ConcurrencyGroups(fleet.redis, fleet.at.prefix);
-    await expect.poll(() => groups.members('deploy')).toHaveLength(2);
+    await expect.poll(async () => (await groups.members('deploy')).waiters).toHaveLength(1);
     await sleep(300);
     expect((await fleet.store.getPhase(waiter.runId, 'deploy')).status).toBe('waiting');
     return { ...fleet, holder, waiter, groups };
@@ -123,7 +121,7 @@ describe('whoever waits for a place gets it', { timeout: 60_000 }, () => {
     const { target, holder, waiter, endOf, groups } = await heldAndWaiting();
     await cancelRun(target, holder.runId, 'by hand');
     expect(await endOf(waiter)).toBe('passed');
-    await expect.poll(() => groups.members('deploy'), { timeout: 15_000 }).toEqual([]);
+    await expect.poll(() => groups.members('deploy'), { timeout: 15_000 }).toEqual({ holders: [], waiters: [] });
   });
 
   test('when the run that holds it is gone from Redis altogether', async () => {
@@ -170,6 +168,19 @@ describe('whoever waits for a place gets it', { timeout: 60_000 }, () => {
     expect(await fleet.endOf(waiter)).toBe('passed');
     expect(await fleet.endOf(holder)).toBe('passed');
     expect(log).toEqual([`${holder.runId}+`, `${holder.runId}-`, `${waiter.runId}+`, `${waiter.runId}-`]);
+  });
+
+  test('when the run before it in the line is paused, which gets its place when it goes on', async () => {
+    const { target, holder, waiter, add, endOf, store } = await heldAndWaiting(3_000);
+    const [behind] = deploys(1);
+    if (behind === undefined) throw new Error('a run');
+    await add(behind);
+    await pauseRun(target, waiter.runId, 'by hand');
+    expect(await endOf(holder)).toBe('passed');
+    expect(await endOf(behind)).toBe('passed');
+    expect((await store.getPhase(waiter.runId, 'deploy')).status).toBe('waiting');
+    await unpauseRun(target, waiter.runId);
+    expect(await endOf(waiter)).toBe('passed');
   });
 
   test('when nobody woke it: it looks for itself', async () => {
