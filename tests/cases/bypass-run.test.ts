@@ -110,6 +110,24 @@ test('a blocked phase is bypassed between two rounds by the commands of two peop
   expect(report.stdout).toMatch(/↷|bypassed/);
 });
 
+test('a run that ended blocked passes with a bypass when it is resumed, and no persona is asked again', async () => {
+  const rounds: number[] = [];
+  const fleet = await startSuppliedFleet(testRedis(), {
+    metrics: undocumented,
+    policies: BLOCKING,
+    work: ({ round }) => Promise.resolve(void rounds.push(round)),
+  });
+  const plan = await fleet.start(ONE_PHASE);
+  expect((await fleet.ended(plan)).run.status).toBe('blocked');
+  await grant(fleet);
+  expect(await maestro(fleet, ['resume', plan.runId])).toMatchObject({ exit: 0 });
+  await expect.poll(async () => (await fleet.store.getRun(plan.runId)).status, { timeout: 20_000 }).toMatch(/^passed/);
+  const ended = await fleet.ended(plan);
+  expect(ended.run).toMatchObject({ status: 'passed_with_warnings', generation: 1 });
+  expect(lastVerdict(ended, 'implementation').bypasses).toMatchObject([{ outcome: 'applied', approvedBy: 'Bob' }]);
+  expect(rounds).toEqual([0]);
+});
+
 test('a bypass of a workflow counts for its next run until it is revoked, and then blocks again', async () => {
   const fleet = await startSuppliedFleet(testRedis(), { metrics: undocumented, policies: BLOCKING });
   expect((await fleet.run(ONE_PHASE)).run.status).toBe('blocked');
