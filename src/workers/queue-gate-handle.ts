@@ -9,11 +9,10 @@ import type { Fence } from '../shared/run-store.ts';
 
 /** What has become of a job's children so far. */
 async function childrenOf(job: Job): Promise<ChildOutcomes> {
-  const values = Object.entries(await job.getChildrenValues<unknown>());
-  const failures = Object.entries(await job.getIgnoredChildrenFailures());
+  const [values, failures] = await Promise.all([job.getChildrenValues<unknown>(), job.getIgnoredChildrenFailures()]);
   return {
-    values: new Map(values.map(([key, value]) => [jobIdOfKey(key), value])),
-    failures: new Map(failures.map(([key, reason]) => [jobIdOfKey(key), reason])),
+    values: new Map(Object.entries(values).map(([key, value]) => [jobIdOfKey(key), value])),
+    failures: new Map(Object.entries(failures).map(([key, reason]) => [jobIdOfKey(key), reason])),
   };
 }
 
