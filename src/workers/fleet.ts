@@ -30,6 +30,7 @@ import type { WorkerContext } from './worker-context.ts';
  */
 const LOCK = { lockDuration: 6_000, stalledInterval: 1_500, maxStalledCount: 1_000_000 } as const;
 const CLOSE_DEADLINE_MS = 20_000;
+const GATES_AT_ONCE = 10;
 
 export interface FleetOptions {
   /** Persona queues to consume. */
@@ -38,7 +39,7 @@ export interface FleetOptions {
   gates: boolean;
   /** Persona jobs at once in this process. */
   concurrency: number;
-  /** Gate jobs at once; they measure, so one unless the machine has room for more. */
+  /** Gate jobs at once. They take turns at measuring, so that one that only looks at its children waits for nobody. */
   gatesAtOnce?: number;
 }
 
@@ -110,7 +111,8 @@ export async function startFleet(
         ),
     });
   }
-  if (options.gates) await startControl(ctx, parts, { gate: handlers.gate, gatesAtOnce: options.gatesAtOnce ?? 1 });
+  if (options.gates)
+    await startControl(ctx, parts, { gate: handlers.gate, gatesAtOnce: options.gatesAtOnce ?? GATES_AT_ONCE });
   if (options.gates) parts.sweep();
   return parts.ready();
 }

@@ -30,6 +30,7 @@ import { endedPhase } from './ended-phase.ts';
 import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
 import { takePlaces } from './places.ts';
 import { closeRepeatedPhase } from './repeated-phase.ts';
+import { Turns } from './turns.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 interface Gate {
@@ -82,9 +83,8 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   const loaded = await ctx.definitions.get(plan.definitions);
   const { round } = record;
   const { generation, done, given } = handle.data;
-  const timeUp = AbortSignal.timeout(phase.timeoutMs);
-  const signal = AbortSignal.any([handle.signal, timeUp]);
   const judged = judgedBy(phase, loaded);
+  const { signal } = handle;
   const gate: Gate = { ctx, handle, plan, generation, phase, round, record, loaded, signal, judged };
 
   const isGiven = given !== null && round === record.firstRound;
@@ -101,8 +101,22 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   if (work.state === 'failed')
     return endPhase(gate, work.reason.includes('BUDGET_EXCEEDED') ? 'blocked' : 'failed', work.reason);
   if (work.state === 'absent') return startRework(gate);
+  return MEASURING.run(signal, () =>
+    inTime(gate, (timed) =>
+      closeRound(timed, () => (isGiven ? measureGiven(timed, given) : measureRound(timed, work.results))),
+    ),
+  );
+}
+
+/** Collectors load a machine: one phase is measured at a time, while the gate jobs of others wait in the process. */
+const MEASURING = new Turns(1);
+
+/** Bounds an evaluation by the time of its phase, which begins when its turn has come. */
+async function inTime(gate: Gate, evaluate: (gate: Gate) => Promise<GateJobResult>): Promise<GateJobResult> {
+  const { phase, handle } = gate;
+  const timeUp = AbortSignal.timeout(phase.timeoutMs);
   try {
-    return await closeRound(gate, () => (isGiven ? measureGiven(gate, given) : measureRound(gate, work.results)));
+    return await evaluate({ ...gate, signal: AbortSignal.any([handle.signal, timeUp]) });
   } catch (err) {
     const isWait = err instanceof WaitingChildrenError || err instanceof DelayedError;
     if (isWait || !timeUp.aborted || handle.signal.aborted) throw err;
