@@ -98,24 +98,14 @@ export const priorityOf = ({ priority }: Pick<RunPlan, 'priority'>): { priority?
 export const writtenName = (phase: Pick<PlannedPhase, 'name' | 'prefix' | 'instance'>): string =>
   (phase.instance?.of ?? phase.name).slice((phase.prefix ?? '').length);
 
-export const RunStatus = z.enum([
-  'queued',
-  'running',
-  'awaiting_approval',
-  'paused',
-  'passed',
-  'passed_with_warnings',
-  'blocked',
-  'failed',
-  'cancelled',
-]);
+export const OpenRun = z.enum(['queued', 'running', 'awaiting_approval', 'paused']);
+export const EndedRun = z.enum(['passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled']);
+export const RunStatus = z.enum([...OpenRun.options, ...EndedRun.options]);
 export type RunStatus = z.infer<typeof RunStatus>;
-export const TERMINAL_RUN: readonly RunStatus[] = ['passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled'];
+export const TERMINAL_RUN: readonly RunStatus[] = EndedRun.options;
 
-export const PhaseStatus = z.enum([
-  'waiting',
-  'running',
-  'awaiting_approval',
+export const ActivePhase = z.enum(['running', 'awaiting_approval']);
+export const EndedPhase = z.enum([
   'passed',
   'passed_with_warnings',
   'not_gated',
@@ -125,17 +115,9 @@ export const PhaseStatus = z.enum([
   'skipped',
   'not_started',
 ]);
+export const PhaseStatus = z.enum(['waiting', ...ActivePhase.options, ...EndedPhase.options]);
 export type PhaseStatus = z.infer<typeof PhaseStatus>;
-export const TERMINAL_PHASE: readonly PhaseStatus[] = [
-  'passed',
-  'passed_with_warnings',
-  'not_gated',
-  'blocked',
-  'failed',
-  'cancelled',
-  'skipped',
-  'not_started',
-];
+export const TERMINAL_PHASE: readonly PhaseStatus[] = EndedPhase.options;
 /** Statuses a dependent phase may start from: a skipped phase hands on what it was given. */
 export const OPEN_PHASE: readonly PhaseStatus[] = ['passed', 'passed_with_warnings', 'not_gated', 'skipped'];
 
@@ -181,9 +163,8 @@ export const RoundRecord = z.strictObject({
 });
 export type RoundRecord = z.infer<typeof RoundRecord>;
 
-export const PhaseRecord = z.strictObject({
+const phaseShape = {
   phase: Name,
-  status: PhaseStatus,
   /** Why it ended as it did, in one line; empty while it is under way or when it passed. */
   reason: z.string(),
   round: z.number().int().nonnegative(),
@@ -200,27 +181,41 @@ export const PhaseRecord = z.strictObject({
   transcripts: z.record(z.string(), BlobRef),
   usage: Usage,
   simulated: z.boolean(),
-  startedAt: z.string().nullable(),
-  finishedAt: z.string().nullable(),
-});
+};
+/** A phase as it stands: it has not begun, is under way, or has ended. */
+export const PhaseRecord = z.discriminatedUnion('status', [
+  z.strictObject({ ...phaseShape, status: z.literal('waiting'), startedAt: z.null(), finishedAt: z.null() }),
+  z.strictObject({ ...phaseShape, status: ActivePhase, startedAt: z.string(), finishedAt: z.null() }),
+  z.strictObject({ ...phaseShape, status: EndedPhase, startedAt: z.string().nullable(), finishedAt: z.string() }),
+]);
 export type PhaseRecord = z.infer<typeof PhaseRecord>;
 
-export const RunRecord = z.strictObject({
+const runShape = {
   runId: RunId,
   workflow: Name,
-  status: RunStatus,
   reason: z.string(),
   provider: ProviderName,
   simulated: z.boolean(),
-  /** How often the run was taken up again after it had ended. */
-  generation: z.number().int().nonnegative().default(0),
   /** What it may spend, when that was changed since it was planned. */
   budget: Budget.optional(),
-  usage: Usage,
   createdAt: z.string(),
   startedAt: z.string().nullable(),
-  finishedAt: z.string().nullable(),
-});
+};
+const openRun = { ...runShape, status: OpenRun, finishedAt: z.null() };
+const endedRun = { ...runShape, status: EndedRun, finishedAt: z.string() };
+const derived = {
+  /** How often the run was taken up again after it had ended. */
+  generation: z.number().int().nonnegative().default(0),
+  usage: Usage,
+};
+/** What is stored of a run; its generation stands beside it, and its usage is the sum of its phases'. */
+export const StoredRun = z.discriminatedUnion('status', [z.strictObject(openRun), z.strictObject(endedRun)]);
+export type StoredRun = z.infer<typeof StoredRun>;
+/** A run as it stands: it is under way, or has ended. */
+export const RunRecord = z.discriminatedUnion('status', [
+  z.strictObject({ ...openRun, ...derived }),
+  z.strictObject({ ...endedRun, ...derived }),
+]);
 export type RunRecord = z.infer<typeof RunRecord>;
 
 const base = { seq: z.number().int().positive(), at: z.string(), runId: RunId };

@@ -1,16 +1,8 @@
 import { FleetError } from './errors.ts';
-import type { PhaseStatus, RunStatus } from './run-record.ts';
+import { EndedPhase, EndedRun, type PhaseStatus, type RunStatus } from './run-record.ts';
 
-const PHASE_ENDS = [
-  'passed',
-  'passed_with_warnings',
-  'not_gated',
-  'blocked',
-  'failed',
-  'cancelled',
-  'skipped',
-] as const;
-const RUN_ENDS = ['passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled'] as const;
+const PHASE_ENDS = EndedPhase.exclude(['not_started']).options;
+const RUN_ENDS = EndedRun.options;
 
 /**
  * Where a phase may go from each status. Only taking up the whole run again leads out of an end.

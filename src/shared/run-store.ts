@@ -12,8 +12,9 @@ import {
   PhaseRecord,
   RunEvent,
   RunPlan,
-  RunRecord,
+  type RunRecord,
   type RunStatus,
+  StoredRun,
   addUsage,
 } from './run-record.ts';
 import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
@@ -22,11 +23,6 @@ import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
 import { leftOut, leftOutRecord } from './start-from.ts';
 import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
 import { assertKnownVersion } from './schema-version.ts';
-
-/** What is stored of a run; usage and the simulated mark are summed up from its phases when it is read. */
-/** The same without the generation, which the scripts compare. */
-const StoredRun = RunRecord.omit({ usage: true, generation: true });
-type StoredRun = z.infer<typeof StoredRun>;
 
 /**
  * A job's lock and the generation it belongs to: a write that carries them is refused once another attempt holds the

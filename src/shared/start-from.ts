@@ -10,10 +10,14 @@ export function leftOut({ phases, startFrom }: Pick<RunPlan, 'phases' | 'startFr
 }
 
 /** The record of a phase that is left out: it hands on what the run was given in its place. */
-export function leftOutRecord(record: PhaseRecord, { startFrom }: Pick<RunPlan, 'startFrom'>): PhaseRecord {
+export function leftOutRecord(
+  record: PhaseRecord,
+  { startFrom, createdAt }: Pick<RunPlan, 'startFrom' | 'createdAt'>,
+): PhaseRecord {
   return {
     ...record,
     status: 'skipped',
+    finishedAt: createdAt,
     reason: `not run: the run starts from "${startFrom?.phase}"`,
     commit: startFrom?.given?.commit ?? null,
     bundle: startFrom?.given?.bundle ?? null,

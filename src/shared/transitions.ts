@@ -1,9 +1,13 @@
 import {
+  ActivePhase,
+  EndedPhase,
+  EndedRun,
   type NewRunEvent,
+  OpenRun,
   type PhaseRecord,
   type PhaseStatus,
-  type RunRecord,
   type RunStatus,
+  type StoredRun,
   TERMINAL_PHASE,
   TERMINAL_RUN,
 } from './run-record.ts';
@@ -33,13 +37,7 @@ export function movePhase(
       const changed = options.change?.(before) ?? before;
       const now = new Date().toISOString();
       const reason = options.reason ?? '';
-      const next: PhaseRecord = {
-        ...changed,
-        status,
-        reason,
-        startedAt: changed.startedAt ?? (status === 'running' ? now : null),
-        finishedAt: TERMINAL_PHASE.includes(status) ? now : null,
-      };
+      const next: PhaseRecord = { ...changed, reason, ...phaseState(status, changed.startedAt, now) };
       const isNews = before.status !== status || before.round !== next.round;
       const moved: NewRunEvent[] = isNews ? [{ type: 'phase.status', phase, status, round: next.round, reason }] : [];
       return { next, events: [...(options.events ?? []), ...moved] };
@@ -48,7 +46,20 @@ export function movePhase(
   );
 }
 
-type StoredRun = Omit<RunRecord, 'usage' | 'generation'>;
+type PhaseState = PhaseRecord extends infer Each
+  ? Each extends PhaseRecord
+    ? Pick<Each, 'status' | 'startedAt' | 'finishedAt'>
+    : never
+  : never;
+
+/** A status with the times that belong to it. */
+function phaseState(status: PhaseStatus, startedAt: string | null, now: string): PhaseState {
+  const ended = EndedPhase.safeParse(status);
+  if (ended.success) return { status: ended.data, startedAt, finishedAt: now };
+  const active = ActivePhase.safeParse(status);
+  if (active.success) return { status: active.data, startedAt: startedAt ?? now, finishedAt: null };
+  return { status: 'waiting', startedAt: null, finishedAt: null };
+}
 
 /** Moves a run to a status. Ending a run appends its one terminal event; an ended run stays as it ended. */
 export function moveRun(
@@ -65,17 +76,13 @@ export function moveRun(
       assertMove(RUN_MOVES, `run ${runId}`, before.status, status);
       const now = new Date().toISOString();
       const reason = options.reason ?? '';
-      const hasEnded = TERMINAL_RUN.includes(status);
       const simulated = before.simulated || options.simulated === true;
-      const next: StoredRun = {
-        ...before,
-        status,
-        reason,
-        simulated,
-        startedAt: before.startedAt ?? now,
-        finishedAt: hasEnded ? now : null,
-      };
-      const event: NewRunEvent = hasEnded
+      const startedAt = before.startedAt ?? now;
+      const ended = EndedRun.safeParse(status);
+      const next: StoredRun = ended.success
+        ? { ...before, reason, simulated, startedAt, status: ended.data, finishedAt: now }
+        : { ...before, reason, simulated, startedAt, status: OpenRun.parse(status), finishedAt: null };
+      const event: NewRunEvent = ended.success
         ? { type: 'run.finished', status, reason, simulated }
         : { type: 'run.status', status, reason };
       return { next, events: [event] };

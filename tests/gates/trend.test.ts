@@ -192,7 +192,7 @@ describe('the baseline a run leaves', () => {
   });
 
   test('is none for a phase that did not pass, and never replaces a later one', () => {
-    expect(baselineOf(run, { ...record(good), status: 'blocked' }, null)).toBeNull();
+    expect(baselineOf(run, { ...record(good), status: 'blocked', finishedAt: baseline.at }, null)).toBeNull();
     expect(baselineOf(run, record(good), { ...baseline, at: '2026-11-23T00:00:00.000Z' })).toBeNull();
   });
 
@@ -227,6 +227,7 @@ describe('a run of the fleet', () => {
   ): Promise<void> => {
     await store.createRun(plan);
     const [round] = record(judge(RATCHET, coverage, baseline)).rounds;
+    await movePhase(store, plan.runId, 'implementation', 'running');
     await movePhase(store, plan.runId, 'implementation', 'passed', {
       change: (before) => ({ ...before, rounds: round ? [round] : [] }),
     });

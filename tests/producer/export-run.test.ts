@@ -28,7 +28,7 @@ test('work of passed phases that does not fit together is named, left out, and n
     await workspace.commitAll({ message: phase, trailers: {}, author, date: '2026-11-23T10:00:00Z' });
     const made = await workspace.bundle();
     await store.updatePhase(plan.runId, phase, (record) => ({
-      next: { ...record, status: 'passed', ...made },
+      next: { ...record, status: 'passed', finishedAt: plan.createdAt, ...made },
       events: [],
     }));
   }
@@ -44,7 +44,7 @@ test('work of passed phases that does not fit together is named, left out, and n
     '  blocked     the work of docs does not fit with the rest and is not in the repository',
     '  conflict    api.md was changed by backend and docs',
   ]);
-  const run = { ...(await store.getRun(plan.runId)), status: 'passed' as const };
+  const run = { ...(await store.getRun(plan.runId)), status: 'passed', finishedAt: plan.createdAt } as const;
   expect(exitOfResult({ run, exported })).toBe(3);
   expect(exitOfResult({ run: { ...run, status: 'cancelled' }, exported })).toBe(5);
   expect(exitOfResult({ run, exported: { ...exported, conflicts: [] } })).toBe(0);

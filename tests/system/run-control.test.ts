@@ -68,7 +68,7 @@ test('a pause spends nothing more, and a cancel in the middle of a call stops th
     (await maestro('events', runId)).stdout.split('\n').filter((line) => line.includes('persona.turn')).length;
   const status = async (): Promise<string> =>
     z.looseObject({ status: z.string() }).parse(JSON.parse((await maestro('status', runId, '--json')).stdout)).status;
-  await expect.poll(turns, PATIENT).toBe(1);
+  await expect.poll(turns, PATIENT).toBeGreaterThan(0);
   expect((await maestro('pause', runId)).exit).toBe(0);
   // The turn under way ends; nothing begins after it.
   await new Promise((resolve) => setTimeout(resolve, 3_000));
