@@ -4,6 +4,7 @@ import { namesOf, neverBypassed } from './bypass/never-bypassed.ts';
 import { type CompiledCondition, type Condition, conditionCompiler } from './conditions.ts';
 import type { LoadedGate, LoadedPolicy, LoadedTarget } from './loaded-policy.ts';
 import type { MetricSpec, PhasePolicy, PolicyFile } from './policy-schema.ts';
+import { type ValueRange, foregoneResult } from './undecided.ts';
 
 /** What a value of each type can be. */
 export const METRIC_RANGES: Readonly<Record<MetricSpec['type'], readonly [number, number]>> = {
@@ -99,8 +100,11 @@ class PolicyCheck {
       const at = [...path, 'success_criteria', metric];
       const spec = this.metric(metric, at, 'key');
       if (!spec) continue;
-      if (criterion.threshold !== undefined)
-        this.threshold(metric, spec, criterion.threshold, this.yaml.positionOf([...at, 'threshold']));
+      if (criterion.threshold !== undefined) {
+        const place = this.yaml.positionOf([...at, 'threshold']);
+        this.threshold(metric, spec, criterion.threshold, place);
+        this.bound(metric, spec, criterion.threshold, place);
+      }
       if (criterion.max_regression !== undefined) this.regression(metric, spec, criterion.max_regression, at);
       if (criterion.direction !== spec.direction) {
         this.problem([...at, 'direction'], `direction of ${metric} is ${spec.direction}, not ${criterion.direction}`);
@@ -167,6 +171,7 @@ class PolicyCheck {
   /** `lead` characters before the text in the file were put there by us. */
   private condition(text: string, path: Path, lead: number): Condition | undefined {
     const start = this.yaml.positionOf(path);
+    const known = this.problems.length;
     const compiled = this.compile(text);
     const at = (offset: number): SourcePosition => this.inside(start, Math.max(0, offset - lead));
     if (!compiled.ok) {
@@ -177,7 +182,23 @@ class PolicyCheck {
       const spec = this.file.metrics[metric];
       if (spec) this.threshold(metric, spec, literal, at(offset), operator);
     }
+    if (this.problems.length === known) this.foregone(compiled.condition, at(0));
     return compiled.condition;
+  }
+
+  /** A condition that comes out the same whatever is measured is an empty gate, however it is spelt. */
+  private foregone(condition: Condition, at: SourcePosition): void {
+    const foregone = foregoneResult(condition, (metric) => this.rangeOf(metric));
+    if (foregone === undefined) return;
+    const always = foregone === 'held' ? 'holds' : 'fails';
+    this.problems.push({ ...at, message: `this ${always} whatever is measured, so it can never decide anything` });
+  }
+
+  private rangeOf(metric: string): ValueRange | undefined {
+    const spec = this.file.metrics[metric];
+    if (!spec) return undefined;
+    const [low, high] = METRIC_RANGES[spec.type];
+    return { low, high, whole: spec.type === 'flag' || spec.type === 'count' };
   }
 
   /** A place inside a one-line scalar; the start of the value when it is written as a block. */
@@ -194,6 +215,14 @@ class PolicyCheck {
       const message = `${metric} is a ${spec.type} (${range}): ${operator} ${value} can never decide anything`;
       this.problems.push({ ...at, message });
     }
+  }
+
+  /** The worst value there is holds nothing back. */
+  private bound(metric: string, spec: MetricSpec, value: number, at: SourcePosition): void {
+    const [low, high] = METRIC_RANGES[spec.type];
+    if (value !== (spec.direction === 'min' ? low : high)) return;
+    const message = `${metric} is a ${spec.type} whose worst value is ${value}: this can never decide anything`;
+    this.problems.push({ ...at, message });
   }
 
   /** A value that may lose as much as there is to lose is held to nothing. */

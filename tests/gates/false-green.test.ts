@@ -303,7 +303,7 @@ describe('what was not measured ends blocked', () => {
   });
 
   test('a metric that nobody measured, however good all others are', () => {
-    const policySet = load(policyWith({ ...gates, extra: 'documentation_coverage >= 0' }));
+    const policySet = load(policyWith({ ...gates, extra: 'documentation_coverage >= 0.01' }));
     const verdict = evaluatePhase({
       policySet,
       policy: 'custom_component',

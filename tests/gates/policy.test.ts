@@ -125,6 +125,48 @@ describe('a policy file is refused at load, with the place,', () => {
     expect(problemsAfter("'stub_rate <= 0.05'", "'true'")[0]).toMatch(/"true" is not a declared metric/);
   });
 
+  test.each([
+    'stub_rate >= 0',
+    'stub_rate <= 1',
+    'stub_rate >= -0.5',
+    'stub_rate <= 0.05 OR 1 == 1',
+    'stub_rate <= 0.05 OR stub_rate > 0.05',
+    'NOT (stub_rate > 0.05 AND stub_rate < 0.04)',
+    'stub_rate == stub_rate',
+    'stub_rate - stub_rate == 0',
+    'stub_rate * 0 == 0',
+    'stub_rate in [stub_rate]',
+    'stub_rate + test_coverage >= 5',
+    'stub_rate <= 0.05 AND stub_rate > 0.5',
+    'stub_rate in []',
+  ])('when a condition comes out the same whatever is measured: %s', (condition) => {
+    const text = shippedWith("'stub_rate <= 0.05'", `'${condition}'`);
+    expect(problemsOf(() => load(text))).toEqual([
+      expect.stringMatching(
+        new RegExp(`^p\\.yaml:${placeOf(text, `'${condition}'`).replace(/\d+$/, '\\d+')}: .* whatever is measured`),
+      ),
+    ]);
+  });
+
+  test('when a criterion asks for the worst value there is', () => {
+    expect(problemsAfter(/test_coverage: \{ threshold: 0\.8,/, 'test_coverage: { threshold: 0,')).toEqual([
+      expect.stringContaining('worst value is 0: this can never decide anything'),
+    ]);
+  });
+
+  test.each([
+    'stub_rate <= 0.05 OR test_coverage >= 0.9',
+    'NOT stub_rate > 0.05',
+    'stub_rate + 0.1 != test_coverage',
+    'stub_rate * test_coverage == 0.037',
+    'test_count / total_test_cases >= 0.5',
+    'stub_rate in [0, 0.01]',
+    'stub_rate < test_coverage',
+    'test_count >= 1',
+  ])('but not for a condition that something could decide: %s', (condition) => {
+    expect(() => load(shippedWith("'stub_rate <= 0.05'", `'${condition}'`))).not.toThrow();
+  });
+
   test('when a key is unknown, with the nearest key', () => {
     expect(problemsAfter('minimum_examined: 1', 'minimum_examind: 1')).toEqual(
       expect.arrayContaining([
