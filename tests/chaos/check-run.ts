@@ -1,7 +1,7 @@
 import { type RunEvent, TERMINAL_PHASE } from '../../src/shared/run-record.ts';
 import type { RunId } from '../../src/shared/names.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
-import { type RandomDag, interpret, lastRound } from '../support/random-dag.ts';
+import { type RandomDag, interpret, lastRound, templateOf } from '../support/random-dag.ts';
 
 /** Everything that is wrong with an ended run: against the reference interpreter, and in itself. */
 export async function checkRun(store: RunStore, runId: RunId, dag: RandomDag): Promise<string[]> {
@@ -47,7 +47,7 @@ export function checkEvents(
     if (event.type !== 'phase.status') continue;
     if (TERMINAL_PHASE.includes(event.status)) ended.add(phase);
     else
-      for (const need of dag.needs[phase] ?? [])
+      for (const need of dag.needs[templateOf(phase)] ?? [])
         if (!ended.has(need)) problems.push(`${phase} began before ${need} had ended`);
   }
   if (finished !== 1) problems.push(`${finished} ends of the run`);

@@ -4,7 +4,7 @@ import { FleetError } from '../../src/shared/errors.ts';
 import { connectRedis } from '../../src/shared/redis.ts';
 import { startFleet } from '../../src/workers/fleet.ts';
 import { type NoopStep, noopContext, noopHandlers } from '../support/noop-handlers.ts';
-import { NOOP_PERSONAS, type Fate, randomDag, randomSource } from '../support/random-dag.ts';
+import { NOOP_PERSONAS, type RandomDag, type Fate, outputsOf, randomDag, randomSource } from '../support/random-dag.ts';
 import { freezeKey } from './freeze-key.ts';
 import { Journal } from './journal.ts';
 
@@ -42,11 +42,12 @@ async function main(): Promise<void> {
     const entry = { kind, worker: name, run: plan.runId, phase: phase.name, job, token: lock.token };
     return journal.write(entry, lock.lockKey);
   };
+  const dagOf = ({ plan }: NoopStep): RandomDag => randomDag(Number(plan.inputs['seed']), options.mostPhases);
   const attempts = new Map<string, NoopStep>();
   const begin = async (step: NoopStep): Promise<Fate | undefined> => {
     attempts.set(step.lock.token + step.lock.lockKey, step);
     await note('begin', step);
-    return randomDag(Number(step.plan.inputs['seed']), options.mostPhases).fates[step.phase.name];
+    return dagOf(step).fates[step.phase.name];
   };
   /** Notes how an attempt ended that had begun. */
   const watched = async <T>({ token, lockKey }: NoopStep['lock'], work: () => Promise<T>): Promise<T> => {
@@ -72,6 +73,7 @@ async function main(): Promise<void> {
       await sleep(random() * options.mostWorkMs);
       if (fate === 'failed' || (fate === 'flaky' && step.attempt === 1)) throw new Error(`${step.phase.name} fails`);
     },
+    outputs: (step) => outputsOf(dagOf(step), step.phase.name),
     verdict: async (step) => {
       const fate = await begin(step);
       return fate === 'blocked' || (fate === 'reworked' && step.round === 0) ? 'blocked' : 'passed';

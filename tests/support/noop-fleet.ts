@@ -31,6 +31,8 @@ interface Behaviour {
   work?: (phase: string, attempt: number, runId: string, persona: string, round: number) => Promise<void> | void;
   /** The outputs a phase hands over. */
   outputs?: (phase: string) => Handoff['outputs'];
+  /** The same, when they differ from run to run. */
+  outputsOf?: (runId: string, phase: string) => Handoff['outputs'];
   personas?: readonly string[];
   concurrency?: number;
 }
@@ -47,7 +49,7 @@ export async function startNoopFleet(at: TestRedis, behaviour: Behaviour = {}): 
       await behaviour.work?.(name, attempt, plan.runId, persona, round);
       log.push(`${name}-`);
     },
-    outputs: ({ phase: { name } }) => behaviour.outputs?.(name),
+    outputs: ({ plan, phase: { name } }) => behaviour.outputsOf?.(plan.runId, name) ?? behaviour.outputs?.(name),
     verdict: ({ plan, phase: { name }, round }) => {
       behaviour.judge?.(name);
       return behaviour.verdictOf?.(plan.runId, name, round) ?? behaviour.verdicts?.[name] ?? 'passed';
