@@ -1,7 +1,7 @@
 import { ask, cost, duration, h, pill, row, show, simulatedMark, table, tokens, when, words } from '/dom.js';
 import { runPage } from '/run-page.js';
 
-const STATUSES = ['queued', 'running', 'awaiting_approval', 'passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled'];
+const STATUSES = ['queued', 'running', 'awaiting_approval', 'paused', 'passed', 'passed_with_warnings', 'blocked', 'failed', 'cancelled'];
 const REFRESH_MS = 4000;
 
 /** The list of runs, kept fresh while it is looked at. Returns the function that stops it. */

@@ -98,6 +98,17 @@ export const DeadLetter = z.strictObject({
 });
 export const DeadLetters = z.strictObject({ dead: z.array(DeadLetter) });
 
+const GroupWait = z.strictObject({
+  phase: Name,
+  group: z.string(),
+  limit: z.number().int(),
+  /** Who has the places: runs, and phases of runs. */
+  holders: z.array(z.strictObject({ runId: z.string(), phase: z.string().nullable() })),
+  /** How many are before it. */
+  ahead: z.number().int().nonnegative(),
+});
+export type GroupWait = z.infer<typeof GroupWait>;
+
 export const RunDetail = z.strictObject({
   run: RunRecord,
   inputs: InputValues,
@@ -108,6 +119,10 @@ export const RunDetail = z.strictObject({
   approvals: z.array(Approval),
   /** When a run that waits for its time is to start. */
   startAt: z.string().nullable(),
+  /** It has left Redis: it can be read, and not be changed. */
+  archived: z.boolean(),
+  /** Phases that are held up because their group, or that of the whole run, has no place free. */
+  waits: z.array(GroupWait),
   links: RunLinks,
 });
 export type RunDetail = z.infer<typeof RunDetail>;

@@ -4,9 +4,11 @@ import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { RunId } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
+import { runKey } from '../shared/run-keys.ts';
 import { BlobRef, type PhaseRecord } from '../shared/run-record.ts';
-import { RunListQuery, type RunArtifacts, type RunGates } from './api-schemas.ts';
+import { RunListQuery, type RunArtifacts, type RunDetail, type RunGates } from './api-schemas.ts';
 import { streamEvents } from './event-stream.ts';
+import { groupWaits } from './group-waits.ts';
 import { methodNotAllowed, parsePart } from './problem.ts';
 import { runLinks } from './run-links.ts';
 import { buildReport } from './run-report.ts';
@@ -26,7 +28,7 @@ export function runRoutes(context: ServerContext): Router {
 }
 
 function addReading(router: Router, context: ServerContext): void {
-  const { store } = context;
+  const { store, redis, prefix } = context;
   router
     .route('/api/runs')
     .get(async (req, res) => {
@@ -53,7 +55,10 @@ function addReading(router: Router, context: ServerContext): void {
       ]);
       const { inputs, budget, workflowDigest, startAt = null } = plan;
       const planned = { inputs, budget, workflowDigest, startAt, plan: plan.phases };
-      res.json({ run, ...planned, phases, approvals, links: runLinks(id) });
+      const archived = (await redis.exists(runKey(prefix, id))) === 0;
+      const waits = await groupWaits({ redis, prefix }, { plan, run, phases });
+      const detail: RunDetail = { run, ...planned, phases, approvals, archived, waits, links: runLinks(id) };
+      res.json(detail);
     })
     .all(methodNotAllowed(['GET']));
   router

@@ -1,37 +1,14 @@
 import { ConcurrencyGroups } from '../shared/groups.ts';
 import type { RunTake } from '../shared/names.ts';
+import { type Place, holderFrom, holderOf, placesOf } from '../shared/places.ts';
 import { type PlannedPhase, type RunPlan, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { ParkedJob, RunStore } from '../shared/run-store.ts';
-import type { Concurrency } from '../shared/workflow-schema.ts';
 import { Parked } from './parking.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 /** A waiting job looks for itself this often, should whoever held the place have died without giving it back. */
 const RECHECK_MS = 10_000;
 const ATTEND_MS = 5_000;
-
-interface Place extends Concurrency {
-  /** `<run>.g<generation>` for a whole run, with `/<phase>` for a phase. */
-  holder: string;
-}
-
-const holderOf = ({ runId, generation }: RunTake, phase?: string): string =>
-  `${runId}.g${generation}${phase === undefined ? '' : `/${phase}`}`;
-
-/**
- * The places a phase needs, in the order in which everybody takes them: of its run, among the instances of its phase,
- * and of its own group. One who waits for a later place holds only earlier ones, so that nobody waits in a circle.
- */
-function placesOf(plan: RunPlan, phase: PlannedPhase, take: RunTake): Place[] {
-  const holder = holderOf(take, phase.name);
-  const parallel = plan.phases.find(({ name }) => name === phase.instance?.of)?.repeat?.parallel ?? null;
-  return [
-    ...(plan.concurrency === undefined ? [] : [{ ...plan.concurrency, holder: holderOf(take) }]),
-    ...(parallel === null ? [] : [{ group: `${holderOf(take)}/${phase.instance?.of}`, limit: parallel, holder }]),
-    // The places of a repeated phase are taken by its instances.
-    ...(phase.concurrency === undefined || phase.repeat !== undefined ? [] : [{ ...phase.concurrency, holder }]),
-  ];
-}
 
 type Stores = Pick<WorkerContext, 'store' | 'redis' | 'config'>;
 
@@ -89,12 +66,12 @@ async function idleMembers(
 ): Promise<string[]> {
   const idle: string[] = [];
   for (const member of new Set([...holders, ...waiters])) {
-    const [, runId = '', generation = '', phase] = /^(.+?)\.g(\d+)(?:\/(.+))?$/.exec(member) ?? [];
+    const { runId = '', generation, phase } = holderFrom(member) ?? {};
     const standing = await store.getStanding(runId);
     const isIdle =
       standing === undefined ||
       TERMINAL_RUN.includes(standing.status) ||
-      standing.generation !== Number(generation) ||
+      standing.generation !== generation ||
       (standing.status === 'paused' && !holders.includes(member)) ||
       (phase !== undefined && TERMINAL_PHASE.includes((await store.getPhase(runId, phase)).status));
     if (isIdle) idle.push(member);

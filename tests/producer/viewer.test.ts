@@ -1,17 +1,15 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import chromium from '@sparticuz/chromium';
-import { type Browser, type Page, chromium as playwright } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { type RunningServer, startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
 import { movePhase, moveRun } from '../../src/shared/transitions.ts';
+import { type OpenPage, axeViolations, launchBrowser, openPage, shoot } from '../support/browser.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
 import { finishRun, planOf, recordRound } from './seed-run.ts';
@@ -36,12 +34,7 @@ beforeAll(async () => {
     provider: 'scripted',
     logger: silentLogger(),
   });
-  const executablePath = await chromium.executablePath();
-  browser = await playwright.launch({
-    executablePath,
-    args: ['--no-sandbox', '--no-zygote', '--disable-gpu'],
-    headless: true,
-  });
+  browser = await launchBrowser();
 });
 afterAll(async () => {
   await browser.close();
@@ -49,34 +42,7 @@ afterAll(async () => {
   await rm(blobFolder, { recursive: true, force: true });
 });
 
-/** A page, with everything that went wrong on it. */
-async function open(path: string): Promise<{ page: Page; faults: string[] }> {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  const faults: string[] = [];
-  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-  page.on('pageerror', (err) => faults.push(err.message));
-  page.on('dialog', (dialog) => void dialog.accept());
-  page.on('request', (request) => {
-    if (!request.url().startsWith(server.url) && !request.url().startsWith('data:'))
-      faults.push(`asked ${request.url()}`);
-  });
-  await page.goto(`${server.url}${path}`);
-  return { page, faults };
-}
-
-/** With MAESTRO_SCREENSHOTS=FOLDER the pages are kept there, to be looked at. */
-async function shoot(page: Page, name: string): Promise<void> {
-  const folder = process.env['MAESTRO_SCREENSHOTS'];
-  if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
-}
-
-async function axeViolations(page: Page): Promise<string[]> {
-  await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core'), 'utf8'));
-  const found: unknown = await page.evaluate(
-    'axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.nodes[0].html))',
-  );
-  return z.array(z.string()).parse(found);
-}
+const open = (path: string): Promise<OpenPage> => openPage(browser, server.url, path);
 
 describe('the run viewer', () => {
   it('lists runs and leads to one, by keyboard alone', async () => {
