@@ -1,13 +1,13 @@
 import { FleetError } from '../shared/errors.ts';
-import { PersonaResult, type PhaseStart } from '../shared/jobs.ts';
-import { type RunId, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
-import { type CommitRef, type PlannedPhase, TERMINAL_RUN } from '../shared/run-record.ts';
+import type { PhaseStart } from '../shared/jobs.ts';
+import type { RunId, RunTake } from '../shared/names.ts';
+import { type CommitRef, type PlannedPhase, type RunRecord, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { Budget } from '../shared/workflow-schema.ts';
+import { doneWork, measuredWork } from './earlier-work.ts';
 import { addTake, giveUp } from './enqueue.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
 import { unpauseRun } from './run-control.ts';
-import { type Restart, type TakeUp, phasesAgain, restart } from './take-up.ts';
-import { withQueue } from './with-queue.ts';
+import { type Restart, type TakeUp, assertEditable, isDecidedOn, phasesAgain, restart } from './take-up.ts';
 
 export interface ResumeRequest {
   /** What is run again; all that did not pass, when not given. */
@@ -35,6 +35,7 @@ export interface Resumed {
  */
 export async function resumeRun(target: EnqueueTarget, runId: RunId, request: ResumeRequest = {}): Promise<Resumed> {
   const { store } = target;
+  const seq = await store.lastSeq(runId);
   const run = await store.getRun(runId);
   const isPlain = request.takeUp === undefined && request.edited === undefined;
   if (!TERMINAL_RUN.includes(run.status)) {
@@ -46,42 +47,41 @@ export async function resumeRun(target: EnqueueTarget, runId: RunId, request: Re
           remedy: `Wait until it has ended, or end it with \`maestro cancel ${runId}\`.`,
         },
       );
-    const goesOn = await unpauseRun(target, runId);
-    return { runId, generation: run.generation, phases: [], changed: goesOn };
+    return goOn(target, run, request.budget);
   }
   const plan = await store.getPlan(runId);
   const known = { plan, records: await store.getPhases(runId), approvals: await store.getApprovals(runId) };
   const takeUp = request.takeUp ?? { kind: 'rest' };
   const names = phasesAgain(known, takeUp);
-  if (request.edited !== undefined && !names.includes(request.edited.phase))
-    throw new FleetError(
-      'CONFLICT',
-      `phase "${request.edited.phase}" is not run again, so edits to it change nothing`,
-      {
-        remedy: `To start again from it: \`maestro retry ${runId} --from ${request.edited.phase}\` with the edits.`,
-      },
-    );
-  const restarts = known.records
-    .filter((record) => names.includes(record.phase))
-    .map((record) =>
-      restart(record, known, {
-        isFresh: takeUp.kind === 'from',
-        edited: request.edited?.phase === record.phase ? request.edited.commit : undefined,
-      }),
-    );
-  const isMine = await store.reopen(runId, run.generation, {
-    change: (before) => ({
-      ...before,
-      status: 'queued',
-      reason: '',
-      finishedAt: null,
-      ...(request.budget === undefined ? {} : { budget: request.budget }),
-    }),
-    phases: restarts.map(({ record }) => record),
-    reason: request.reason ?? '',
-  });
-  if (!isMine) throw new FleetError('CONFLICT', `run ${runId} was taken up by somebody else in this moment`);
+  if (request.edited !== undefined) assertEditable(known, request.edited.phase, names);
   const before = { runId, generation: run.generation };
+  const restarts: Restart[] = [];
+  for (const record of known.records.filter(({ phase }) => names.includes(phase))) {
+    const isFresh = takeUp.kind === 'from';
+    const edited = request.edited?.phase === record.phase ? request.edited.commit : undefined;
+    const mayGoOn = !isFresh && edited === undefined && isDecidedOn(record, known);
+    const decidedOn = mayGoOn ? await measuredWork(target, before, record) : undefined;
+    restarts.push(restart(record, known, { isFresh, edited, decidedOn }));
+  }
+  const isMine = await store.reopen(
+    runId,
+    { generation: run.generation, seq },
+    {
+      change: (stored) => ({
+        ...stored,
+        status: 'queued',
+        reason: '',
+        finishedAt: null,
+        ...(request.budget === undefined ? {} : { budget: request.budget }),
+      }),
+      phases: restarts.map(({ record }) => record),
+      reason: request.reason ?? '',
+    },
+  );
+  if (!isMine) {
+    // Somebody else was faster, with the same request or with another: it is asked again of the run as it is now.
+    return resumeRun(target, runId, request);
+  }
   const phases = await startsOf(target, before, plan.phases, restarts);
   try {
     await addTake(target, plan, { generation: run.generation + 1, phases });
@@ -90,6 +90,26 @@ export async function resumeRun(target: EnqueueTarget, runId: RunId, request: Re
     throw err;
   }
   return { runId, generation: run.generation + 1, phases: names, changed: true };
+}
+
+/** Lets a paused run go on, with what it may spend from now on. */
+async function goOn(
+  target: EnqueueTarget,
+  { runId, generation, status }: RunRecord,
+  budget: Budget | undefined,
+): Promise<Resumed> {
+  if (budget !== undefined) {
+    const isSet = await target.store.updateRun(runId, (run) =>
+      run.status === 'paused' ? { next: { ...run, budget }, events: [] } : null,
+    );
+    if (!isSet)
+      throw new FleetError(
+        'CONFLICT',
+        `run ${runId} is ${status.replace('_', ' ')}; its budget can be changed when it is paused or has ended`,
+        { remedy: `Pause it first: \`maestro pause ${runId}\`.` },
+      );
+  }
+  return { runId, generation, phases: [], changed: await unpauseRun(target, runId) };
 }
 
 /** Where each phase begins, with the work of its round that some of its personas had done before another failed. */
@@ -102,26 +122,8 @@ async function startsOf(
   const starts = new Map<string, PhaseStart>();
   for (const { record, start, goesOn } of restarts) {
     const personas = planned.find((phase) => phase.name === record.phase)?.personas ?? [];
-    const done = goesOn ? await doneWork(target, take, record.phase, personas, start.round) : [];
+    const done = goesOn ? await doneWork(target, take, { phase: record.phase, personas, round: start.round }) : [];
     starts.set(record.phase, { ...start, done });
   }
   return starts;
-}
-
-async function doneWork(
-  target: EnqueueTarget,
-  take: RunTake,
-  phase: string,
-  personas: readonly string[],
-  round: number,
-): Promise<PersonaResult[]> {
-  const results: PersonaResult[] = [];
-  for (const persona of personas) {
-    const job = await withQueue(target, personaQueue(persona), (queue) =>
-      queue.getJob(jobIds.work(take, phase, persona, round)),
-    );
-    const result = PersonaResult.safeParse(job?.returnvalue);
-    if (result.success) results.push(result.data);
-  }
-  return results;
 }

@@ -1,6 +1,6 @@
 import { FleetError } from '../shared/errors.ts';
 import type { RunId } from '../shared/names.ts';
-import { type RunStatus, TERMINAL_RUN } from '../shared/run-record.ts';
+import { type RunStatus, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
 import { movePhase, moveRun } from '../shared/transitions.ts';
 import { wakeJob } from '../shared/wake-job.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
@@ -23,10 +23,18 @@ async function wakeParked(target: EnqueueTarget, runId: RunId): Promise<void> {
  */
 export async function cancelRun(target: EnqueueTarget, runId: RunId, reason: string): Promise<boolean> {
   const { store } = target;
-  const standing = await store.getStanding(runId);
-  if (standing !== undefined && TERMINAL_RUN.includes(standing.status)) return false;
-  for (const phase of await store.getPhases(runId)) await movePhase(store, runId, phase.phase, 'cancelled', { reason });
-  const isCancelled = await moveRun(store, runId, 'cancelled', { reason });
+  const standing = (await store.getStanding(runId)) ?? (await store.getRun(runId));
+  if (TERMINAL_RUN.includes(standing.status)) return false;
+  // It is this take of the run that is cancelled, not one that somebody begins meanwhile.
+  const fence = store.fenceOf({ runId, generation: standing.generation });
+  const cancelPhases = async (): Promise<void> => {
+    for (const { phase, status } of await store.getPhases(runId))
+      if (!TERMINAL_PHASE.includes(status)) await movePhase(store, runId, phase, 'cancelled', { reason, fence });
+  };
+  await cancelPhases();
+  const isCancelled = await moveRun(store, runId, 'cancelled', { reason, fence });
+  // Instances of a repeated phase may have come to it meanwhile; from now on nothing begins in it.
+  await cancelPhases();
   await wakeParked(target, runId);
   return isCancelled;
 }

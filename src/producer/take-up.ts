@@ -71,27 +71,59 @@ export function phasesAgain({ plan, records }: Known, takeUp: TakeUp): string[] 
   return names.filter((name) => again.has(name) && (takeUp.kind === 'from' || name === phase || !isDone(name)));
 }
 
+/** Whether somebody has decided on the work of the phase's last round. */
+export const isDecidedOn = (record: PhaseRecord, { approvals }: Pick<Known, 'approvals'>): boolean =>
+  approvals.some(({ phase, round }) => phase === record.phase && round === record.round);
+
+/** Throws `CONFLICT` when edits to a phase would not be judged in their place. `again`: the phases that are run again. */
+export function assertEditable({ plan, records }: Known, phase: string, again: readonly string[]): void {
+  const retry = `\`maestro retry ${plan.runId} --from ${phase}\``;
+  if (!again.includes(phase))
+    throw new FleetError('CONFLICT', `phase "${phase}" is not run again, so edits to it change nothing`, {
+      remedy: `To start again from it: ${retry} with the edits.`,
+    });
+  const planned = plan.phases.find(({ name }) => name === phase);
+  const instances = plan.phases.filter(({ instance }) => instance?.of === phase).map(({ name }) => name);
+  if (planned?.repeat !== undefined)
+    throw new FleetError('CONFLICT', `phase "${phase}" is repeated over a list: its work is that of its instances`, {
+      remedy: `Edit one of them: ${instances.join(', ')}.`,
+    });
+  const open = (planned?.needs ?? []).filter((need) => {
+    const status = records.find((record) => record.phase === need)?.status;
+    return again.includes(need) || status === undefined || !OPEN_PHASE.includes(status);
+  });
+  if (open.length > 0)
+    throw new FleetError('CONFLICT', `phase "${phase}" needs ${open.join(', ')}, which must pass first`, {
+      remedy: `Resume without edits until ${open.length === 1 ? 'it has' : 'they have'} passed, then ${retry} with the edits.`,
+    });
+}
+
 /**
  * How a phase begins again.
  * - Blocked work is judged as it is first: what blocked it may have been mended from outside (by a person's edits, a
  *   bypass, a tool that was missing), and then no persona is paid for anything. If it is blocked still, rework begins.
- * - A fault or a cancel goes on in the round it broke off, with the conversation that was saved.
+ * - A fault or a cancel goes on in the round it broke off, with the conversation that was saved. Work that was given
+ *   or decided on by somebody, and not judged yet, is judged.
  * - `isFresh`: begins anew, because what it builds on is made anew.
  */
 export function restart(
   record: PhaseRecord,
   known: Pick<Known, 'approvals'>,
-  of: { isFresh: boolean; edited: CommitRef | undefined },
+  of: { isFresh: boolean; edited: CommitRef | undefined; decidedOn: CommitRef | undefined },
 ): Restart {
+  const { given: givenBefore, ...kept } = record;
   const judged = record.rounds.find((round) => round.round === record.round);
-  const isDecided = known.approvals.some(({ phase, round }) => phase === record.phase && round === record.round);
-  const begun = { ...record, status: 'waiting', reason: '', startedAt: null, finishedAt: null } as const;
+  const isDecided = isDecidedOn(record, known);
+  const begun = { ...kept, status: 'waiting', reason: '', startedAt: null, finishedAt: null } as const;
   const anew = { ...begun, commit: null, bundle: null };
   const nextRound = record.round + 1;
-  const given = of.edited ?? (of.isFresh || record.status !== 'blocked' ? undefined : judged?.candidate);
+  // What broke off before it was judged is not lost.
+  const unjudged = isDecided ? of.decidedOn : record.round === record.firstRound ? givenBefore : undefined;
+  const asItIs = judged === undefined ? unjudged : record.status === 'blocked' ? judged.candidate : undefined;
+  const given = of.edited ?? (of.isFresh ? undefined : asItIs);
   if (given !== undefined)
     return {
-      record: { ...anew, round: nextRound, firstRound: nextRound },
+      record: { ...anew, round: nextRound, firstRound: nextRound, given },
       start: { ...FRESH, round: nextRound, given },
       goesOn: false,
     };

@@ -170,6 +170,8 @@ const phaseShape = {
   round: z.number().int().nonnegative(),
   /** The round it began with when the run was last taken up: rework is counted from here. */
   firstRound: z.number().int().nonnegative().default(0),
+  /** Work that was judged as it is in that round: a person's edits, or what had been blocked before. */
+  given: CommitRef.optional(),
   /** Attempts of its persona jobs that ended in a fault, over all rounds; rework is counted in rounds. */
   faults: z.number().int().nonnegative().default(0),
   rounds: z.array(RoundRecord),

@@ -40,17 +40,18 @@ return 'OK'
 /**
  * Takes an ended run up again.
  * KEYS: run hash, phases hash, events stream.
- * ARGV: run record expected, run record to set, generation expected, index changes, event, then phase name and
- * record in turn.
+ * ARGV: run record expected, run record to set, generation expected, last sequence number expected, index changes,
+ * event, then phase name and record in turn.
  */
 export const REOPEN = `${INDEX_SCRIPT}
 if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
 if (redis.call('HGET', KEYS[1], 'generation') or '0') ~= ARGV[3] then return 0 end
+if redis.call('HGET', KEYS[1], 'seq') ~= ARGV[4] then return 0 end
 redis.call('HSET', KEYS[1], 'run', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'generation', 1)
-index(ARGV[4])
-for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+index(ARGV[5])
+for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
-redis.call('XADD', KEYS[3], seq .. '-0', 'event', ARGV[5])
+redis.call('XADD', KEYS[3], seq .. '-0', 'event', ARGV[6])
 return 1
 `;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ArchivedRun, RunArchive } from './archive.ts';
 import { FleetError } from './errors.ts';
 import { Approval } from './handoff.ts';
-import type { RunId } from './names.ts';
+import type { RunId, RunTake } from './names.ts';
 import { Recent } from './recent.ts';
 import type { Redis } from './redis.ts';
 import { RedisScript } from './redis-script.ts';
@@ -121,6 +121,11 @@ export class RunStore {
   /** The fence of a BullMQ job held under a lock token. */
   fence(queue: string, jobId: string, token: string, generation: number): Fence {
     return { lockKey: `${this.#prefix}:${queue}:${jobId}:lock`, token, generation };
+  }
+
+  /** The fence of whoever holds no job: a write is refused once the run was taken up again. */
+  fenceOf({ runId, generation }: RunTake): Fence {
+    return { lockKey: this.#key(runId), token: '', generation };
   }
 
   /** Stores plan and records of a new run. Returns false, and changes nothing, when the run exists. */
@@ -286,11 +291,12 @@ export class RunStore {
 
   /**
    * Opens an ended run for its next generation: run record, the records of the phases that are run again, and the event
-   * that tells of it, in one step. Returns false, and changes nothing, when the run is not as `change` found it any more.
+   * that tells of it, in one step. Returns false, and changes nothing, when anything was told of the run after `from`,
+   * before which the records were read: an attempt that is being stopped may still note what it has spent.
    */
   async reopen(
     runId: RunId,
-    from: number,
+    from: { generation: number; seq: number },
     of: { change: (run: StoredRun) => StoredRun; phases: readonly PhaseRecord[]; reason: string },
   ): Promise<boolean> {
     const key = this.#key(runId);
@@ -306,16 +312,27 @@ export class RunStore {
       }),
     ];
     const names = of.phases.map((phase) => phase.phase);
-    const event: NewRunEvent = { type: 'run.resumed', generation: from + 1, phases: names, reason: of.reason };
+    const event: NewRunEvent = {
+      type: 'run.resumed',
+      generation: from.generation + 1,
+      phases: names,
+      reason: of.reason,
+    };
     const reply = await SCRIPTS.reopen.run(this.#redis, this.#runKeys(runId), [
       before,
       JSON.stringify(after),
-      String(from),
+      String(from.generation),
+      String(from.seq),
       indexArgument(changes),
       JSON.stringify({ ...event, at: new Date().toISOString() }),
       ...of.phases.flatMap((phase) => [phase.phase, JSON.stringify(PhaseRecord.parse(phase))]),
     ]);
     return reply === 1;
+  }
+
+  /** The number of the last event of a run that is in Redis; 0 otherwise. */
+  async lastSeq(runId: RunId): Promise<number> {
+    return Number((await this.#redis.hget(this.#key(runId), 'seq')) ?? 0);
   }
 
   /** Notes that a job of the run waits without a worker, for whoever changes what it waits for. */

@@ -66,11 +66,19 @@ export function moveRun(
   store: RunStore,
   runId: RunId,
   status: RunStatus,
-  options: { reason?: string; fence?: Fence; simulated?: boolean; from?: readonly RunStatus[] } = {},
+  options: {
+    reason?: string;
+    fence?: Fence;
+    simulated?: boolean;
+    from?: readonly RunStatus[];
+    /** Told the status that the run was found in. */
+    found?: (status: RunStatus) => void;
+  } = {},
 ): Promise<boolean> {
   return store.updateRun(
     runId,
     (before: StoredRun) => {
+      options.found?.(before.status);
       if (TERMINAL_RUN.includes(before.status) || before.status === status) return null;
       if (options.from !== undefined && !options.from.includes(before.status)) return null;
       assertMove(RUN_MOVES, `run ${runId}`, before.status, status);

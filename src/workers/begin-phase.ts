@@ -1,6 +1,14 @@
 import { FleetError } from '../shared/errors.ts';
 import type { GateJob, PersonaJob } from '../shared/jobs.ts';
-import { OPEN_PHASE, type PlannedPhase, type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
+import {
+  OPEN_PHASE,
+  type PhaseStatus,
+  type PlannedPhase,
+  type RunPlan,
+  type RunStatus,
+  TERMINAL_PHASE,
+  TERMINAL_RUN,
+} from '../shared/run-record.ts';
 import { QUEUES, jobIds, personaQueue } from '../shared/names.ts';
 import type { Fence, ParkedJob } from '../shared/run-store.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
@@ -49,11 +57,35 @@ export async function beginPhase(
       await movePhase(store, runId, phase.name, 'skipped', { reason: `\`if: ${unmet}\` does not hold`, fence });
       return 'skipped';
     }
-    await takePlaces(ctx, { plan, phase, take: data, job: queueJobOf(data) });
-    await movePhase(store, runId, phase.name, 'running', { fence });
   }
-  await moveRun(store, runId, 'running', { from: ['queued'], fence });
+  await enterPhase(ctx, { data, fence }, plan, phase, record.status);
   return 'begun';
+}
+
+/** Puts a phase under way that may begin, and the run with it. Throws when the run or the phase has ended meanwhile. */
+export async function enterPhase(
+  ctx: Pick<WorkerContext, 'store' | 'redis' | 'config'>,
+  { data, fence }: Beginning,
+  plan: RunPlan,
+  phase: PlannedPhase,
+  before: PhaseStatus,
+): Promise<void> {
+  const { store } = ctx;
+  const { runId } = data;
+  const isNew = before === 'waiting';
+  if (isNew) await takePlaces(ctx, { plan, phase, take: data, job: queueJobOf(data) });
+  const run: { status: RunStatus } = { status: 'running' };
+  await moveRun(store, runId, 'running', { from: ['queued'], fence, found: (status) => (run.status = status) });
+  if (!isNew) return;
+  const hasEnded = TERMINAL_RUN.includes(run.status);
+  const next = !hasEnded ? 'running' : run.status === 'cancelled' ? 'cancelled' : 'not_started';
+  const isMoved = await movePhase(store, runId, phase.name, next, {
+    ...(hasEnded ? { reason: `the run is ${run.status}` } : {}),
+    fence,
+  });
+  if (isMoved && !hasEnded) return;
+  const now = await store.getPhase(runId, phase.name);
+  throw ended(now.status, now.reason);
 }
 
 /** The job in its queue. */

@@ -119,7 +119,7 @@ export function runOutcome(
   const notes = [
     ['warnings in', having('passed_with_warnings')],
     ['not gated:', having('not_gated')],
-    ['started later, so that nobody judged:', phases.filter((phase) => notRun.has(phase.phase))],
+    ['started later, so that nobody judged:', having('skipped').filter((phase) => notRun.has(phase.phase))],
     // A run in which nothing ran has proven nothing.
     ['nothing ran; skipped:', skipped.length === phases.length ? skipped : []],
   ] as const;

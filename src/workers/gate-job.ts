@@ -8,7 +8,7 @@ import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type Approval, Review } from '../shared/handoff.ts';
 import type { GateJob, GateJobResult, PersonaResult } from '../shared/jobs.ts';
-import { QUEUES, jobIds } from '../shared/names.ts';
+import { jobIds } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import {
   type CommitRef,
@@ -20,6 +20,7 @@ import {
 } from '../shared/run-record.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
+import { enterPhase } from './begin-phase.ts';
 import { blockedReason, isBlockedByMeasurement } from './gate-blockers.ts';
 import { approvalChildren, reviewChildren, reworkChildren } from './gate-child-specs.ts';
 import { personaOutcome, workOutcome } from './gate-children.ts';
@@ -28,7 +29,6 @@ import type { GateHandle } from './gate-handle.ts';
 import { measureCandidate, mergeWork, storeEvidence, workSources } from './gate-measure.ts';
 import { endedPhase } from './ended-phase.ts';
 import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
-import { takePlaces } from './places.ts';
 import { closeRepeatedPhase } from './repeated-phase.ts';
 import { Turns } from './turns.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
@@ -75,10 +75,7 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
   if (phase.repeat !== undefined) return closeRepeatedPhase({ ctx, handle, plan, phase });
   if (record.status === 'waiting') {
     // Work that is given needs no persona to begin with.
-    const job = { queue: QUEUES.gates, jobId: jobIds.gate(handle.data, name) };
-    await takePlaces(ctx, { plan, phase, take: handle.data, job });
-    await movePhase(ctx.store, runId, name, 'running', { fence: handle.fence });
-    await moveRun(ctx.store, runId, 'running', { from: ['queued'], fence: handle.fence });
+    await enterPhase(ctx, handle, plan, phase, record.status);
   }
   const loaded = await ctx.definitions.get(plan.definitions);
   const { round } = record;
