@@ -61,7 +61,7 @@ test('a person takes the files of a blocked phase, mends them, and the same run 
 });
 
 test('a pause spends nothing more, and a cancel in the middle of a call stops the work', LONG, async () => {
-  const { maestro } = await withWorker(1_500);
+  const { maestro } = await withWorker(4_000);
   const started = await maestro('run', await firstPhaseOnly(), ...SCRIPTED, '--detach');
   const runId = started.stdout.trim();
   const turns = async (): Promise<number> =>
@@ -71,9 +71,9 @@ test('a pause spends nothing more, and a cancel in the middle of a call stops th
   await expect.poll(turns, PATIENT).toBeGreaterThan(0);
   expect((await maestro('pause', runId)).exit).toBe(0);
   // The turn under way ends; nothing begins after it.
-  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  await new Promise((resolve) => setTimeout(resolve, 6_000));
   const before = await turns();
-  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  await new Promise((resolve) => setTimeout(resolve, 6_000));
   expect(await turns()).toBe(before);
   expect(await status()).toBe('paused');
   expect((await maestro('resume', runId)).stdout).toContain('goes on');

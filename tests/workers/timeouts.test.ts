@@ -27,12 +27,12 @@ test('gates that take longer than the timeout of their phase are stopped, with a
       await writeFile(join(tree, name), text);
     }
   });
-  const plan = await fleet.start({ policy: 'custom_component', approvalRoles: [], timeoutMs: 9_000 }, true);
-  await expect.poll(() => running(marker), { timeout: 30_000, interval: 100 }).not.toEqual([]);
+  const plan = await fleet.start({ policy: 'custom_component', approvalRoles: [], timeoutMs: 15_000 }, true);
+  await expect.poll(() => running(marker), { timeout: 60_000, interval: 100 }).not.toEqual([]);
   await fleet.ended(plan);
   expect(await fleet.phaseOf(plan)).toMatchObject({
     status: 'failed',
-    reason: 'timed out after 9 s while its gates were measured',
+    reason: 'timed out after 15 s while its gates were measured',
   });
   expect((await fleet.store.getRun(plan.runId)).status).toBe('failed');
   await expect.poll(() => running(marker), { timeout: 5_000 }).toEqual([]);
