@@ -81,7 +81,12 @@ test('a pause spends nothing more, and a cancel in the middle of a call stops th
   expect(await status()).toBe('cancelled');
   const resumed = Resumed.parse(jsonOf(await maestro('resume', runId, '--json'), 0));
   expect(resumed).toMatchObject({ generation: 1, phases: ['requirements'] });
-  await expect.poll(status, PATIENT).toBe('passed');
+  // It goes on with the turns it had: the first event of this taking-up is not the first turn.
+  await expect.poll(status, PATIENT).toBe('running');
+  await expect.poll(turns, PATIENT).toBeGreaterThan(before);
+  const log = (await maestro('events', runId)).stdout;
+  expect(log.match(/ turn 1:/g)).toHaveLength(1);
+  expect((await maestro('cancel', runId)).exit).toBe(0);
 });
 
 test('a run starts from a later phase with the files it is given', LONG, async () => {
