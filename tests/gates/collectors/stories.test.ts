@@ -33,6 +33,21 @@ describe('the stories collector', () => {
     ]);
   });
 
+  it.each(['Then ...', 'Then TODO', 'Then to be defined'])('counts a step that says nothing as none: %s', async (step) => {
+    const collected = await collect(storiesCollector, new Project().edit(FEATURE, 'Then a code comes back', step), [
+      METRIC,
+    ]);
+    expect(readingOf(collected, METRIC)).toEqual({ value: 0.5, examined: 2 });
+  });
+
+  it('counts an outline without an example as no scenario, for it stands for none', async () => {
+    const outline = (rows: string): string =>
+      `@US-1\nFeature: A\n  Scenario Outline: D\n    Given <c>\n    When e\n    Then f\n    Examples:\n      | c |\n${rows}`;
+    const project = new Project().edit(STORIES, '### US-2 Follow a code (FR-2)', '#### Later');
+    expect(await measure(project.write(FEATURE, outline('')))).toEqual({ value: 0, examined: 1 });
+    expect(await measure(project.write(FEATURE, outline('      | 1 |\n')))).toEqual({ value: 1, examined: 1 });
+  });
+
   it('reads scenarios inside rules, with the tags and steps around them', async () => {
     const rule =
       '@US-1\nFeature: A\n  Rule: B\n    Background:\n      Given c\n    Scenario: D\n      When e\n      Then f\n';

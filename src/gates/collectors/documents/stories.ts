@@ -4,6 +4,7 @@ import { InvalidInputError, type Problem, errorMessage } from '../../../shared/e
 import type { CollectContext } from '../../collector.ts';
 import { type Check, type Reading, shareOf, defineCollector, finding, notEvaluable } from './define-collector.ts';
 import { type ProjectText, documentPaths, readProjectFiles } from './project-files.ts';
+import { isPlaceholder } from './markdown.ts';
 import { noStories } from './requirement-metrics.ts';
 import { readStories } from './requirements.ts';
 
@@ -38,8 +39,20 @@ function parseFeature(file: ProjectText): GherkinDocument {
   }
 }
 
+/** A step without words, or with words that stand in for some, says nothing. */
 const kindsOf = (...parts: readonly (Background | Scenario)[]): Set<string> =>
-  new Set(parts.flatMap((part) => part.steps.flatMap((step) => step.keywordType ?? [])));
+  new Set(
+    parts.flatMap((part) =>
+      part.steps.flatMap((step) =>
+        /\p{L}|\d/u.test(step.text) && !isPlaceholder(step.text) ? (step.keywordType ?? []) : [],
+      ),
+    ),
+  );
+
+/** An outline stands for its examples: without any it is no scenario at all. */
+const isOutlineOfNothing = ({ examples, keyword }: Scenario): boolean =>
+  (examples.length > 0 || /outline|template/i.test(keyword)) &&
+  examples.every(({ tableBody }) => tableBody.length === 0);
 
 const tagsOf = (of: { tags: readonly { name: string }[] }): string[] => of.tags.map((tag) => tag.name.slice(1));
 
@@ -61,7 +74,7 @@ function scenariosOf(file: ProjectText): TaggedScenario[] {
               line: scenario.location.line,
               name: scenario.name,
               stories: [...tags, ...tagsOf(scenario)].filter((tag) => /^US-\d+$/.test(tag)),
-              kinds: kindsOf(...backgrounds, scenario),
+              kinds: isOutlineOfNothing(scenario) ? new Set() : kindsOf(...backgrounds, scenario),
             },
           ],
     );
@@ -127,7 +140,7 @@ async function acceptanceCriteriaDefined(context: CollectContext, metric: string
 /** Parses the acceptance criteria as Gherkin and joins them to the stories by tag. */
 export const storiesCollector = defineCollector({
   id: 'stories',
-  version: '1',
+  version: '2',
   timeoutMs: 30_000,
   prepare: () => Promise.resolve(undefined),
   measures: { acceptance_criteria_defined: (_, context, metric) => acceptanceCriteriaDefined(context, metric) },
