@@ -132,7 +132,16 @@ describe('tests that establish nothing end blocked', () => {
     ['node --test: a file without a test', only(''), /holds no test/],
     ['node --test: only skipped tests', only(`test.skip('a', () => {});`), /skipped or todo/],
     ['node --test: only todo tests', only(`test.todo('a');`), /skipped or todo/],
-    ['node --test: most tests skipped', only(`test('a', () => {}); test.skip('b', () => {});`), /test_pass_rate 0.5/],
+    [
+      'node --test: most tests skipped',
+      only(`test('a', () => { assert.ok(1); }); test.skip('b', () => {});`),
+      /test_pass_rate 0.5/,
+    ],
+    [
+      'node --test: tests that assert nothing',
+      only(`test('a', () => {}); test('b', () => {});`),
+      /No test asserts anything/,
+    ],
     [
       'node --test: process.exit(0) in a test file',
       only(`test('a', () => { assert.fail('no'); });\nprocess.exit(0);`),

@@ -67,6 +67,8 @@ class Watcher:
         self._items = {}
         self._parts = {}
         self._faults = []
+        self._pytest = parts_of_pytest()
+        self._changed = set()
 
     def fault(self, kind, file, message):
         self._faults.append({"kind": kind, "file": file, "message": message[:600]})
@@ -83,8 +85,15 @@ class Watcher:
 
     def pytest_runtest_logreport(self, report):
         self._parts.setdefault(report.nodeid, []).append(report)
+        self._look_at_pytest(report.nodeid.split("::")[0])
         if report.when == "teardown":
             self._tell_test(report.nodeid)
+
+    def _look_at_pytest(self, file):
+        for (owner, key), value in self._pytest.items():
+            if vars(owner).get(key) is not value and (owner, key) not in self._changed:
+                self._changed.add((owner, key))
+                self.fault("hook", file, "changes %s.%s" % (owner.__name__, key))
 
     def _tell_test(self, nodeid):
         reports = self._parts[nodeid]
@@ -131,6 +140,21 @@ class Watcher:
         self._teller.tell("end", exitCode=int(code), faults=self._faults, lines=lines)
 
 
+def parts_of_pytest():
+    """The functions by which pytest judges a test, where they stand."""
+    parts = {}
+    for name in ("_pytest.runner", "_pytest.reports", "_pytest.python", "pluggy._hooks", "pluggy._callers"):
+        module = sys.modules.get(name)
+        if module is None:
+            continue
+        own = [part for part in vars(module).values() if isinstance(part, type) and part.__module__ == name]
+        for owner in [module, *own]:
+            for key, value in vars(owner).items():
+                if callable(value) or isinstance(value, (classmethod, staticmethod, property)):
+                    parts[(owner, key)] = value
+    return parts
+
+
 class Keeper:
     """Holds on to pytest's configuration, which is gone when the run has ended."""
 
@@ -151,6 +175,11 @@ def executed(cover):
     return lines
 
 
+def hide_coverage():
+    """Tests that ask for the coverage that is running are told that there is none, so that they cannot add to it."""
+    coverage.Coverage._instances.clear()
+
+
 def main():
     teller = Teller(GIVEN.pop("word"))
     for root in reversed(GIVEN["roots"]):
@@ -166,10 +195,12 @@ def main():
     cover = coverage.Coverage(data_file=None, config_file=False, source=[PROJECT])
     if GIVEN["coverage"]:
         cover.start()
+        hide_coverage()
     config_file = os.path.join(HERE, "pytest.ini")
     settings = ["-c", config_file, "--rootdir", PROJECT, "--confcutdir", PROJECT, "-p", "no:cacheprovider", "-q", "--tb=short"]
     code = pytest.main([*settings, *GIVEN["files"]], plugins=[watcher, Keeper()])
     if GIVEN["coverage"]:
+        coverage.Coverage._instances.append(cover)
         cover.stop()
     watcher.end(Keeper.config, code, executed(cover) if GIVEN["coverage"] else {})
 

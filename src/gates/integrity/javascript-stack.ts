@@ -45,7 +45,8 @@ async function coveredLines(
   run: TestRun,
   raw: string,
 ): Promise<Lines | string> {
-  const read = await readRawCoverage(context, { project: context.root, sources: scope.sources, run, raw });
+  const { sources, files } = scope;
+  const read = await readRawCoverage(context, { project: context.root, sources, files, run, raw });
   if ('fault' in read) return read.fault;
   const { report } = read;
   const covered: Lines = new Map();

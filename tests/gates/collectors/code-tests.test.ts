@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { measure, project } from './code-support.ts';
 
-const head = `import assert from 'node:assert/strict';\nimport { describe, test } from 'node:test';\n`;
+const head = `import assert from 'node:assert/strict';\nimport { describe, test } from 'node:test'; assert.ok(test);\n`;
 const only = (text: string): Record<string, string | null> => ({ tests: null, 'tests/unit/a.test.js': head + text });
 
 describe('the tests collector', () => {
@@ -199,6 +199,44 @@ describe('tests that establish nothing are not evaluable', () => {
       expect(run.read('test_pass_rate')).toBe(1);
       expect(run.read('test_coverage')).toMatch(/not written by Node alone/);
     }
+  });
+
+  test.each([
+    `writeFileSync(process.env.NODE_V8_COVERAGE + '/coverage-9-9-0.json', JSON.stringify({ result: [{ scriptId: '1', url: 'file://' + process.cwd() + '/src/shared/unused.js', functions: [{ functionName: '', isBlockCoverage: true, ranges: [{ startOffset: 0, endOffset: 22, count: 1 }] }] }] }));`,
+    `writeFileSync('/raw/coverage-9-9-0.json', '{"result":[]}');`,
+    `(await import('node:v8')).stopCoverage();`,
+  ])(
+    'a test that reaches for the coverage records voids the coverage, however well they are forged: %#',
+    async (forge) => {
+      const root = await project({
+        ...only(`import { writeFileSync } from 'node:fs'; test('a', async () => { ${forge} });`),
+        'src/shared/unused.js': 'export const one = 1;\n',
+      });
+      expect((await measure('tests', root)).read('test_coverage')).toMatch(
+        /a\.test\.js reaches for the coverage records/,
+      );
+    },
+  );
+
+  test.each([
+    `assert.equal = () => {}; test('a', () => { assert.equal(1, 2); });`,
+    `Object.assign(assert, { equal() {} }); test('a', () => { assert.equal(1, 2); });`,
+    `import { mock } from 'node:test'; mock.method(assert, 'equal', () => {}); test('a', () => { assert.equal(1, 2); });`,
+  ])('a test cannot put another assertion in the place of the one of Node: %s', async (text) => {
+    expect((await measure('tests', await project(only(text)))).read('test_pass_rate')).not.toBe(1);
+  });
+
+  test.each([
+    ['calls alone', `import * as shelf from '../../src/backend/shelf.js'; test('a', () => { String(shelf); });`],
+    ['nothing', `for (let n = 0; n < 50; n += 1) test('t' + n, () => {});`],
+  ])('tests that hold %s and assert nothing are not passed tests', async (_name, text) => {
+    const root = await project({
+      tests: null,
+      'tests/unit/a.test.js': `import test from 'node:test';\nimport assert from 'node:assert';\n${text}`,
+    });
+    const run = await measure('tests', root);
+    expect(run.read('test_pass_rate')).toMatch(/No test asserts anything/);
+    expect(run.findings.map(({ rule }) => rule)).toEqual(['tests/asserts-nothing']);
   });
 
   test('a pipe planted among the coverage records hangs nobody', async () => {

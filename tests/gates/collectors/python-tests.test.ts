@@ -29,6 +29,14 @@ test('a file that no test loads counts with all its lines', async () => {
   );
 });
 
+test('a test cannot add lines to the coverage that is being taken', async () => {
+  const forge =
+    'import coverage, os\ndef test_forge():\n    running = coverage.Coverage.current()\n    if running is not None:\n        running.get_data().add_lines({os.path.abspath("src/shortener/cli.py"): set(range(1, 99))})\n    assert True\n';
+  const forged = await measure('tests', await pythonProject({ 'tests/unit/test_forge.py': forge }));
+  const honest = await measure('tests', await pythonProject());
+  expect(forged.of('test_coverage')).toEqual(honest.of('test_coverage'));
+});
+
 test('a pragma that would leave lines out of the coverage has no effect and is a finding', async () => {
   const root = await pythonProject({
     'src/shortener/extra.py': 'def more(a: int) -> int:  # pragma: no cover\n    return a + 1\n',
@@ -96,6 +104,19 @@ const refused: [string, Record<string, string | null>, RegExp][] = [
         'import pytest\n@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtest_makereport(item):\n    result = yield\n    result.get_result().outcome = "passed"\n',
     },
     /conftest\.py defines pytest_runtest_makereport/,
+  ],
+  [
+    'a test file puts its own judge in the place of the one of pytest',
+    {
+      'tests/unit/test_judge.py':
+        'import _pytest.reports\nreal = _pytest.reports.TestReport.from_item_and_call\ndef judge(item, call):\n    call.excinfo = None\n    return real(item, call)\n_pytest.reports.TestReport.from_item_and_call = staticmethod(judge)\ndef test_a():\n    assert 1 == 2\n',
+    },
+    /changes TestReport\.from_item_and_call/,
+  ],
+  [
+    'no test asserts anything',
+    { tests: null, 'tests/unit/test_mute.py': 'import shortener\ndef test_mute():\n    shortener.__name__\n' },
+    /No test asserts anything/,
   ],
   [
     'the project leaves collected tests out',

@@ -15,6 +15,8 @@ export const TEST_METRICS = ['test_pass_rate', 'test_coverage', 'test_count', 't
 
 interface Tested {
   description: string;
+  /** Every regular file of the project. */
+  files: readonly string[];
   sources: readonly string[];
   tests: readonly string[];
 }
@@ -43,6 +45,8 @@ export async function testReadings(
   run: TestRun,
   coverage: CoverageReading,
 ): Promise<Collected> {
+  const mute = await asserting(context, scope);
+  if (mute) return { ...notEvaluable(TEST_METRICS, mute.message, [run.evidence]), findings: [mute] };
   const kept = await keepReport(context, 'junit.xml', junit(run, scope.description));
   const total = run.cases.length;
   const count = { value: total, examined: scope.tests.length };
@@ -56,6 +60,26 @@ export async function testReadings(
     },
     findings: [...failureFindings('test_pass_rate', run), ...covered.findings],
     evidence: [{ ...run.evidence, ...kept }, covered.evidence],
+  };
+}
+
+const ASSERTS =
+  /\b(?:assert\w*|expect\w*|should|must|verify\w*|check\w*|ensure\w*|\w*equals?|throws\w*|rejects\w*|raises\w*|warns|fail\w*|ok|is|same|not|matchSnapshot|toMatch\w*)\s*[.(]|\b(?:throw|raise)\s|^\s*assert\b(?!.*\bfrom\b)/m;
+const IN_TESTS = /^tests?\/.*\.(?:[cm]?[jt]sx?|py)$/;
+
+/**
+ * Nothing, where any test, or anything beside the tests, could find something wrong; otherwise what to say of tests
+ * that pass whatever the code does. How much the single test finds is a matter of tests that mean something.
+ */
+async function asserting(context: CollectContext, scope: Tested): Promise<Finding | undefined> {
+  const files = new Set([...scope.tests, ...scope.files.filter((path) => IN_TESTS.test(path))]);
+  for (const file of files) if (ASSERTS.test(await readProjectText(context.root, file))) return undefined;
+  return {
+    metric: 'test_pass_rate',
+    rule: 'tests/asserts-nothing',
+    message: 'No test asserts anything, so all of them pass whatever the code does: say what is expected',
+    severity: 'error',
+    ...(scope.tests[0] === undefined ? {} : { file: scope.tests[0] }),
   };
 }
 

@@ -36,8 +36,8 @@ async function coverageOf(
   rawFolder: string,
 ): Promise<CoverageReading> {
   const copy = await defusedCopy(context, scope);
-  const { sources } = scope;
-  const read = await readRawCoverage(context, { project: copy.folder, sources, run, raw: rawFolder });
+  const { sources, files } = scope;
+  const read = await readRawCoverage(context, { project: copy.folder, sources, files, run, raw: rawFolder });
   const evidence = { ...read.evidence, tool: 'c8', toolVersion: toolVersion('c8') };
   if ('fault' in read) return { evidence, fault: read.fault };
   const { report } = read;
