@@ -1,6 +1,6 @@
 import { count, h, pill, row, table, when, words } from '/dom.js';
 
-export const EVENT_TYPES = ['run.queued', 'run.status', 'run.resumed', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'run.finished'];
+export const EVENT_TYPES = ['run.queued', 'run.status', 'run.resumed', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'model.waiting', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'run.finished'];
 const MOST_SHOWN = 300;
 const MOST_NAMED = 12;
 
@@ -38,6 +38,7 @@ const TELL = {
   'persona.turn': ({ phase, persona, turn, tools }) => `${phase}: ${persona}, turn ${turn}${tools.length > 0 ? `: ${tools.join(', ')}` : ''}`,
   'persona.done': ({ phase, persona, kind, summary }) => `${phase}: ${persona} finished ${kind}${summary === '' ? '' : ': '}${summary.slice(0, 300)}${summary.length > 300 ? '…' : ''}`,
   'persona.fault': ({ phase, persona, attempt, message, final }) => `${phase}: ${persona}, attempt ${attempt} failed${final ? ' for good' : ''}: ${message}`,
+  'model.waiting': ({ phase, persona, model, host, reason, until }) => `${phase}: ${persona} waits for ${model} at ${host} until ${new Date(until).toLocaleTimeString()}: ${reason}`,
   'gate.verdict': ({ phase, round, verdict }) => `${phase}: round ${round + 1} ${words(verdict.verdict)}`,
   'rework.requested': ({ phase, findings, headline }) => `${phase}: back for rework with ${count(findings, 'finding')}: ${headline}`,
   'approval.requested': ({ phase, role }) => `${phase}: waits for a decision of ${role}`,

@@ -58,6 +58,7 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW backend',
     'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW --full | less -R',
   ),
+  limits: examples('maestro limits', 'maestro limits --json'),
   cancel: examples('maestro cancel 01M84FY4S1VC88BJ5H9YZEP0XW --reason "wrong requirement"'),
   pause: examples('maestro pause 01M84FY4S1VC88BJ5H9YZEP0XW'),
   resume: examples(

@@ -19,6 +19,7 @@ import { deadCommand } from './commands/dead.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { gatesCommand, gatesEvalCommand } from './commands/gates.ts';
+import { limitsCommand } from './commands/limits.ts';
 import { logsCommand } from './commands/logs.ts';
 import { planCommand, validateCommand } from './commands/plan.ts';
 import { runCommand } from './commands/run.ts';
@@ -258,6 +259,9 @@ function addLooking(program: Command, context: MakeContext, set: SetExit): void 
   json(program.command('logs <RUN> [PHASE]').description('what the personas of a run said and did'))
     .option('--full', 'nothing cut')
     .action((id: string, phase: string | undefined, flags) => set(logsCommand(context(), id, phase, flags)));
+  json(program.command('limits').description('which models the fleet may call now, and who waits for them')).action(
+    (flags) => set(limitsCommand(context(), flags)),
+  );
   json(program.command('artifacts <RUN>').description('write the repository a run produced'))
     .option('--phase <P>', 'only the work of this phase, also when its gates blocked it')
     .option('--out <DIR>', 'a new or empty folder to write it to')

@@ -11,7 +11,17 @@ import {
 import type { Terminal } from './terminal.ts';
 import { wrapTo } from '../gates/reports/columns.ts';
 import { count, cutTo, oneLine } from './text.ts';
-import { cost, elapsed, gateColor, gateText, paintStatus, statusText, tokens, verdictProblems } from './words.ts';
+import {
+  cost,
+  elapsed,
+  gateColor,
+  gateText,
+  paintStatus,
+  statusText,
+  tokens,
+  verdictProblems,
+  waitingText,
+} from './words.ts';
 
 interface Row {
   phase: string;
@@ -134,6 +144,10 @@ export class ProgressView {
         const again = event.final ? '' : ' (will be tried again)';
         const text = `${event.persona}, attempt ${event.attempt}: ${oneLine(event.message)}${again}`;
         return [{ phase: event.phase, text, paint: colors.yellow }];
+      }
+      case 'model.waiting': {
+        this.#change(event.phase, (row) => (row.doing = `waits for ${event.model}`));
+        return [{ phase: event.phase, text: waitingText(event), paint: colors.yellow }];
       }
       case 'gate.verdict':
         return this.#onVerdict(event);

@@ -1,4 +1,4 @@
-import type { PhaseStatus, RunStatus, Usage } from '../shared/run-record.ts';
+import type { PhaseStatus, RunEvent, RunStatus, Usage } from '../shared/run-record.ts';
 import type { GateOutcome, GateResult, PhaseVerdict } from '../shared/verdict.ts';
 import type { Terminal } from './terminal.ts';
 import { oneLine } from './text.ts';
@@ -118,4 +118,13 @@ export function verdictProblems(verdict: PhaseVerdict): string[] {
       .filter((error) => error.gate === undefined && error.criterion === undefined && error.persona === undefined)
       .map((error) => `${error.metric}: ${error.reason}`),
   ].map(oneLine);
+}
+
+/** Why a conversation does not go on, and when it will. */
+export function waitingText(event: Extract<RunEvent, { type: 'model.waiting' }>): string {
+  const until = event.until.slice(11, 19);
+  const place = event.parked ? '; its worker does other work meanwhile' : '';
+  return oneLine(
+    `${event.persona} waits for ${event.model} at ${event.host} until ${until} UTC: ${event.reason}${place}`,
+  );
 }

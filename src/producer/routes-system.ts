@@ -1,6 +1,8 @@
 import { type Response, Router } from 'express';
 import { errorMessage } from '../shared/errors.ts';
 import { BlobRef, RunStatus, TERMINAL_RUN } from '../shared/run-record.ts';
+import { readModelLimits } from '../shared/model-limits.ts';
+import { limitLines } from './limit-metrics.ts';
 import { listDead } from './dead-letters.ts';
 import type { FleetQueues } from './bull-board.ts';
 import { openApiDocument } from './openapi.ts';
@@ -71,11 +73,16 @@ async function check(ask: () => Promise<unknown>): Promise<{ ok: boolean; messag
 }
 
 /** Prometheus text: how deep the queues are, and how many runs stand where. */
-async function sendMetrics({ store }: ServerContext, { queues }: FleetQueues, res: Response): Promise<void> {
-  const [depths, runs, archived] = await Promise.all([
+async function sendMetrics(
+  { store, redis, prefix }: ServerContext,
+  { queues }: FleetQueues,
+  res: Response,
+): Promise<void> {
+  const [depths, runs, archived, limits] = await Promise.all([
     Promise.all(queues.map(async (queue) => ({ queue: queue.name, counts: await queue.getJobCounts() }))),
     store.index.counts(),
     store.archive?.counts(),
+    readModelLimits(redis, prefix),
   ]);
   const lines = [
     '# HELP maestro_queue_jobs Jobs in a queue, by state.',
@@ -89,6 +96,7 @@ async function sendMetrics({ store }: ServerContext, { queues }: FleetQueues, re
     '# HELP maestro_archived_runs Runs that have ended and left Redis, by how they ended.',
     '# TYPE maestro_archived_runs gauge',
     ...TERMINAL_RUN.map((status) => `maestro_archived_runs{status="${status}"} ${archived?.[status] ?? 0}`),
+    ...limitLines(limits),
   ];
   res.type('text/plain; version=0.0.4; charset=utf-8').send(`${lines.join('\n')}\n`);
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { FleetError, InvalidInputError, errorMessage } from './errors.ts';
 import type { Usage } from './run-record.ts';
+import { Duration, durationMs } from './workflow-schema.ts';
 import { parseYaml } from './yaml-file.ts';
 
 const Dollars = z.number().nonnegative();
@@ -16,12 +17,27 @@ export const Price = z.strictObject({
 });
 export type Price = z.infer<typeof Price>;
 
+const PerMinute = z.number().int().positive().optional();
+
+/** What may be asked of a model in a minute, by the whole fleet at each endpoint. */
+export const RateLimits = z.strictObject({
+  requestsPerMinute: PerMinute,
+  inputTokensPerMinute: PerMinute,
+  outputTokensPerMinute: PerMinute,
+  tokensPerMinute: PerMinute,
+});
+export type RateLimits = z.infer<typeof RateLimits>;
+
 /** `config/models.yaml`: which models there are, what they are called in workflows, what they cost. */
 export const ModelConfig = z.strictObject({
   apiVersion: z.literal('maestro/v1'),
   aliases: z.record(z.string(), z.string()),
   /** Every model that may be used. A null price means that its cost is not known. */
   prices: z.record(z.string(), Price.nullable()),
+  /** Lower than what the provider tells; without them only what it tells counts. */
+  limits: z.record(z.string(), RateLimits).optional(),
+  /** A job that has to wait longer for its turn gives its worker back. */
+  parkAfter: Duration.optional(),
 });
 export type ModelConfig = z.infer<typeof ModelConfig>;
 
@@ -46,6 +62,13 @@ export async function loadModelConfig(file: string): Promise<ModelConfig> {
       ? [{ ...positionOf(['aliases', alias], 'key'), message: `aliases.${alias}: this is also the name of a model` }]
       : []),
   ]);
+  const unlisted = Object.keys(value.limits ?? {}).filter((model) => !Object.hasOwn(value.prices, model));
+  problems.push(
+    ...unlisted.map((model) => ({
+      ...positionOf(['limits', model], 'key'),
+      message: `limits.${model}: this model is not listed under prices (null means unknown)`,
+    })),
+  );
   if (problems.length > 0) throw new InvalidInputError(file, problems);
   return value;
 }
@@ -59,6 +82,13 @@ export const modelNames = (config: ModelConfig): Record<string, string> => ({
 /** The price of a model, or null when nobody has filled it in. */
 export const priceOf = (config: ModelConfig, model: string): Price | null =>
   (Object.hasOwn(config.prices, model) ? config.prices[model] : undefined) ?? null;
+
+/** What is configured for a model; nothing when nobody has. */
+export const limitsOf = (config: ModelConfig, model: string): RateLimits =>
+  (config.limits !== undefined && Object.hasOwn(config.limits, model) ? config.limits[model] : undefined) ?? {};
+
+/** How long a job may wait for its turn with its worker. */
+export const parkAfterMs = (config: ModelConfig): number => durationMs(config.parkAfter ?? '30s');
 
 /** What some tokens cost in US dollars; null when the price is unknown. No tokens cost nothing at any price. */
 export function costOf(

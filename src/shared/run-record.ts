@@ -274,6 +274,20 @@ export const RunEvent = z.discriminatedUnion('type', [
   }),
   z.strictObject({
     ...base,
+    type: z.literal('model.waiting'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    model: z.string(),
+    host: z.string(),
+    reason: z.string(),
+    until: z.string(),
+    /** Whether the job gave its worker back meanwhile. */
+    parked: z.boolean(),
+  }),
+  z.strictObject({
+    ...base,
     type: z.literal('gate.verdict'),
     phase: Name,
     round: z.number().int(),

@@ -30,6 +30,7 @@ import { RunAccount } from './models/budget.ts';
 import { openProvider } from './models/provider.ts';
 import { neededSources } from './needed-sources.ts';
 import { Parked } from './parking.ts';
+import { turnsOf } from './turns-of-job.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 const IDLE_MS = 120_000;
@@ -337,6 +338,7 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     maxTokensPerTurn: persona.maxTokensPerTurn,
     price: priceOf(ctx.models, phase.model),
     budget: new RunAccount({ redis: ctx.redis, prefix: ctx.config.prefix, runId: plan.runId, budget }),
+    turns: turnsOf(ctx, job),
     jobId: conversationId(job),
     ...(talk.saved === undefined ? {} : { checkpoint: talk.saved }),
     attempt: job.attempt.number,

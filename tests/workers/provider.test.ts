@@ -1,6 +1,6 @@
 import { type IncomingHttpHeaders, createServer } from 'node:http';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import { retryAfterMs } from '../../src/workers/models/model-errors.ts';
+import { retryAfterMs } from '../../src/workers/models/rate-headers.ts';
 import { openProvider } from '../../src/workers/models/provider.ts';
 import { HAND_OFF, NO_KEYS, playing, runWith } from './agent-support.ts';
 
@@ -90,11 +90,14 @@ describe('the Anthropic provider', () => {
 });
 
 test('how long to wait is read in milliseconds, in seconds and as a date', () => {
-  const now = Date.parse('2026-01-01T00:00:00Z');
-  const wait = (name: string, value: string) => retryAfterMs(new Headers({ [name]: value }), now);
+  const date = 'Thu, 01 Jan 2026 00:00:00 GMT';
+  const wait = (name: string, value: string) => retryAfterMs(new Headers({ [name]: value, date }));
   expect(wait('retry-after-ms', '1500')).toBe(1_500);
   expect(wait('retry-after', '7')).toBe(7_000);
   expect(wait('retry-after', 'Thu, 01 Jan 2026 00:00:30 GMT')).toBe(30_000);
   expect(wait('retry-after', 'soon')).toBeUndefined();
-  expect(retryAfterMs(new Headers(), now)).toBeUndefined();
+  expect(wait('retry-after', '99999999')).toBe(24 * 3600_000);
+  const soon = new Headers({ 'retry-after': new Date(Date.now() + 30_000).toUTCString() });
+  expect(retryAfterMs(soon)).toBeGreaterThan(28_000);
+  expect(retryAfterMs(new Headers())).toBeUndefined();
 });

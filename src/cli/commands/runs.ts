@@ -15,7 +15,7 @@ import { PutBackLog } from '../../shared/put-back.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
 import { oneLine } from '../text.ts';
-import { cost, elapsed, paintStatus, statusText, tokens, verdictProblems } from '../words.ts';
+import { cost, elapsed, paintStatus, statusText, tokens, verdictProblems, waitingText } from '../words.ts';
 import { parseRunId } from './run-id.ts';
 import { conflictLines, exitOf, resultJson, summaryLines, writeReport, writeRepository } from './run-result.ts';
 
@@ -175,6 +175,8 @@ function describe(event: RunEvent): string {
       return `${event.phase} ${event.persona} ${event.kind} round ${event.round}`;
     case 'persona.fault':
       return `${event.phase} ${event.persona} attempt ${event.attempt}: ${event.message}`;
+    case 'model.waiting':
+      return `${event.phase} ${waitingText(event)}`;
     case 'gate.verdict':
       return `${event.phase} round ${event.round}: ${event.verdict.verdict}`;
     case 'rework.requested':

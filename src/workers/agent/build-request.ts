@@ -49,3 +49,9 @@ export function worstCaseOf(request: Anthropic.MessageStreamParams, last: CallRe
   }
   return { inputTokens: Math.ceil(bytesOf([request.system, request.tools, request.messages]) / 2), outputTokens };
 }
+
+/** How much of that is new to the provider: what the call before it wrote to or read from the cache is there again. */
+export function uncachedOf(worst: WorstCase, last: CallRecord | undefined): number {
+  if (last?.outcome !== 'answered') return worst.inputTokens;
+  return worst.inputTokens - last.usage.cacheReadTokens - last.usage.cacheWriteTokens;
+}

@@ -5,9 +5,11 @@ import type { Price } from '../../shared/model-config.ts';
 import { NO_USAGE, type Usage, addUsage } from '../../shared/run-record.ts';
 import type { RunAccount } from '../models/budget.ts';
 import type { CallRecord } from '../models/call-record.ts';
-import { abortReason, callModel } from '../models/call-model.ts';
+import { type ModelCall, abortReason, callModel } from '../models/call-model.ts';
+import { endOfFailedCall } from '../models/model-errors.ts';
+import type { ModelTurns, Turn } from '../models/model-turns.ts';
 import type { ModelProvider } from '../models/provider.ts';
-import { buildRequest, worstCaseOf } from './build-request.ts';
+import { buildRequest, uncachedOf, worstCaseOf } from './build-request.ts';
 import {
   type AgentCheckpoint,
   type CheckpointStore,
@@ -46,6 +48,8 @@ export interface AgentOptions<F> {
   price: Price | null;
   /** The account of the run; without one nothing is limited. */
   budget?: RunAccount;
+  /** The turns of calls, shared by the fleet; without them no call waits, and a refused one ends the attempt. */
+  turns?: ModelTurns;
   /** Names this conversation in the account, e.g. the job's id. */
   jobId: string;
   /** Which attempt of the job this is. */
@@ -120,7 +124,7 @@ async function askModel<F>(
   const { model, system, maxTokensPerTurn: maxTokens } = options;
   const request = buildRequest({ model, system, tools: definitions, messages: state.messages, maxTokens });
   const turn = state.turns + 1;
-  const recorded = state.calls.length;
+  const worst = worstCaseOf(request, state.calls.at(-1));
   const call = {
     provider: options.provider,
     request,
@@ -129,20 +133,56 @@ async function askModel<F>(
     price: options.price,
     account: options.budget,
     reservation: `${options.jobId}.t${turn}`,
-    worst: worstCaseOf(request, state.calls.at(-1)),
+    worst,
     idleTimeoutMs: options.idleTimeoutMs,
     signal: options.signal,
   };
-  try {
-    const { message } = await callModel(call, (record) => state.calls.push(record));
-    assertUsable(message, model);
+  for (let message: Anthropic.Message | undefined; message === undefined;) {
+    const entered = await options.turns?.enter({
+      model,
+      host: options.provider.host,
+      id: call.reservation,
+      inputTokens: uncachedOf(worst, state.calls.at(-1)),
+      outputTokens: worst.outputTokens,
+      signal: options.signal,
+      // A conversation that is kept nowhere would begin anew.
+      mayPark: options.checkpoint !== undefined || state.turns === 0,
+      pausePoint: () => options.pausePoint?.(),
+    });
+    message = await callInTurn({ options, state, call }, entered);
+    if (message === undefined) continue;
+    try {
+      assertUsable(message, model);
+    } catch (err) {
+      await options.checkpoint?.save(state);
+      throw err;
+    }
     state.messages.push(toParam(message));
     state.turns = turn;
     state.stage = 'answered';
+  }
+}
+
+/** Makes one call. Undefined when the provider asked to wait, and the fleet has been told. */
+async function callInTurn<F>(
+  of: { options: AgentOptions<F>; state: AgentCheckpoint; call: ModelCall },
+  entered: Turn | undefined,
+): Promise<Anthropic.Message | undefined> {
+  const { options, state, call } = of;
+  const recorded = state.calls.length;
+  let answer: Awaited<ReturnType<typeof callModel>>;
+  try {
+    answer = await callModel({ ...call, onHeaders: entered?.heard }, (made) => state.calls.push(made));
   } catch (err) {
     if (state.calls.length > recorded) await options.checkpoint?.save(state);
+    if (entered === undefined) throw err;
+    const end = endOfFailedCall(err);
+    await entered.leave(end);
+    if (end.how === 'limited') return undefined;
     throw err;
   }
+  await entered?.leave({ how: 'ok', usage: answer.record.usage });
+  return answer.message;
 }
 
 /**

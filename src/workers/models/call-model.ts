@@ -24,6 +24,7 @@ export interface ModelCall {
   /** How long the stream may be silent. */
   idleTimeoutMs: number;
   signal: AbortSignal;
+  onHeaders?: ((headers: Headers) => void) | undefined;
 }
 
 /** Rejects when a stream has been silent for too long; every event winds it up again. */
@@ -71,7 +72,7 @@ export async function callModel(
   const terms = { price: call.price, simulated: provider.simulated, model: request.model };
   await account?.reserve(call.reservation, call.worst, terms);
   const startedAt = new Date();
-  const { middleware, observation } = observeCall();
+  const { middleware, observation } = observeCall(call.onHeaders);
   const client = provider.client.withOptions({ middleware: [...provider.client.middleware, middleware] });
   const stream = client.messages.stream(request, { signal: call.signal });
   const idle = new IdleTimer(call.idleTimeoutMs, () => {

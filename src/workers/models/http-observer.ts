@@ -15,8 +15,11 @@ export interface HttpObservation {
 
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
-/** A middleware for exactly one call, and the notes it takes. */
-export function observeCall(): { middleware: Middleware; observation: HttpObservation } {
+/** A middleware for exactly one call, and the notes it takes. `onHeaders` is told as soon as an answer begins. */
+export function observeCall(onHeaders: ((headers: Headers) => void) | undefined): {
+  middleware: Middleware;
+  observation: HttpObservation;
+} {
   const hash = createHash('sha256');
   const observation: HttpObservation = {
     status: null,
@@ -34,8 +37,10 @@ export function observeCall(): { middleware: Middleware; observation: HttpObserv
     observation.requestId = response.headers.get('request-id');
     observation.simulated = response.headers.get(SIMULATED_HEADER) === '1';
     for (const [name, value] of response.headers) {
-      if (name.startsWith('anthropic-ratelimit-') || name === 'retry-after') observation.rateLimits[name] = value;
+      if (name.startsWith('anthropic-ratelimit-') || name.startsWith('retry-after'))
+        observation.rateLimits[name] = value;
     }
+    onHeaders?.(response.headers);
     if (response.body === null) return response;
     const tap = new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {

@@ -1,18 +1,10 @@
 import { APIConnectionError, APIError } from '@anthropic-ai/sdk';
+import { z } from 'zod';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
+import type { Usage } from '../../shared/run-record.ts';
+import { retryAfterMs } from './rate-headers.ts';
 
 const RETRY_TYPES = new Set(['overloaded_error', 'rate_limit_error', 'api_error', 'timeout_error']);
-
-/** How long the provider asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. */
-export function retryAfterMs(headers: Headers | undefined, now: number): number | undefined {
-  const millis = Number.parseFloat(headers?.get('retry-after-ms') ?? '');
-  if (Number.isFinite(millis)) return Math.max(millis, 0);
-  const text = headers?.get('retry-after') ?? '';
-  if (text === '') return undefined;
-  const seconds = Number(text);
-  const wait = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(text) - now;
-  return Number.isFinite(wait) ? Math.max(wait, 0) : undefined;
-}
 
 /** Could the same request succeed later? Errors inside a stream carry a type and no status. */
 function mayPass(err: APIError): boolean {
@@ -55,9 +47,37 @@ export function toModelError(err: unknown, call: { host: string; model: string }
       status: typeof status === 'number' ? status : null,
       type: err.type,
       requestId: err.requestID ?? null,
-      retryAfterMs: retryAfterMs(err.headers, Date.now()) ?? null,
+      retryAfterMs: retryAfterMs(err.headers) ?? null,
       model: call.model,
       host: call.host,
     },
   });
+}
+
+/** How a call ended. `refused`: the endpoint answers and does not want this call; `void`: it was never sent, or ended by us. */
+export type CallEnd =
+  | { how: 'ok'; usage: Usage }
+  | { how: 'limited'; afterMs: number | undefined; reason: string }
+  | { how: 'failed' | 'refused'; reason: string }
+  | { how: 'void' };
+
+const Details = z.object({
+  status: z.number().nullish(),
+  type: z.string().nullish(),
+  retryAfterMs: z.number().nullish(),
+});
+
+/**
+ * How a call that threw has ended, for the fleet. The only place that decides what is waited for (`limited`: the call
+ * is made again, at no cost to its job) and what is a fault of the attempt, which the queue may repeat.
+ */
+export function endOfFailedCall(err: unknown): CallEnd {
+  if (!(err instanceof FleetError) || err.code !== 'MODEL_UNAVAILABLE') return { how: 'void' };
+  const { status, type, retryAfterMs: afterMs } = Details.parse(err.details);
+  const reason = err.message;
+  if (status === 429 || status === 529 || type === 'rate_limit_error' || type === 'overloaded_error')
+    return { how: 'limited', afterMs: afterMs ?? undefined, reason };
+  // No status: there was no connection, or it broke off, or fell silent.
+  const isFault = typeof status !== 'number' || status === 408 || status >= 500;
+  return { how: isFault ? 'failed' : 'refused', reason };
 }

@@ -4,14 +4,14 @@ import { z } from 'zod';
 export class ApiProblem extends Error {
   readonly status: number;
   readonly type: string;
-  readonly retryAfterS: number | undefined;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, type: string, message: string, retryAfterS?: number) {
+  constructor(status: number, type: string, message: string, headers: Readonly<Record<string, string>> = {}) {
     super(message);
     this.name = 'ApiProblem';
     this.status = status;
     this.type = type;
-    this.retryAfterS = retryAfterS;
+    this.headers = headers;
   }
 }
 

@@ -10,6 +10,9 @@ export type ScriptTool = z.infer<typeof ScriptTool>;
 
 const onlyFirst = z.boolean().default(false);
 
+/** Response headers, such as those that tell of limits. */
+const Headers = z.record(z.string().regex(/^[a-z0-9-]+$/), z.string()).optional();
+
 /** A fault that is answered instead of the turn: an HTTP error, or a stream that goes wrong half way. */
 export const ScriptFault = z.union([
   z.strictObject({
@@ -17,6 +20,7 @@ export const ScriptFault = z.union([
     type: z.string().min(1),
     message: z.string().optional(),
     retry_after_s: z.number().nonnegative().optional(),
+    headers: Headers,
     only_first: onlyFirst,
   }),
   z.strictObject({
@@ -48,6 +52,7 @@ export const ScriptTurn = z.strictObject({
   /** Before the answer begins, and between its events. */
   delay_ms: z.number().int().nonnegative().max(600_000).default(0),
   pace_ms: z.number().int().nonnegative().max(60_000).default(0),
+  headers: Headers,
   fault: ScriptFault.optional(),
 });
 export type ScriptTurn = z.infer<typeof ScriptTurn>;

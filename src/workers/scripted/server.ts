@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { z } from 'zod';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { parseJobLine } from '../agent/job-line.ts';
 import { buildReply, replyEvents, sendEvent } from './reply.ts';
 import { ApiProblem, CountRequest, MessagesRequest, type ScriptedMessage, checkRequest } from './request-check.ts';
-import { type Script, type ScriptTurn, findScriptJob } from './script-schema.ts';
+import { type Script, ScriptFault, type ScriptTurn, findScriptJob } from './script-schema.ts';
 import { usageOf } from './usage.ts';
 
 const MAX_BODY_BYTES = 32 * 1024 ** 2;
@@ -17,7 +18,21 @@ export interface ScriptedProvider {
   url: string;
   /** How many requests for a message were received. */
   readonly requests: number;
+  /** When each of them came, in milliseconds, and for which model. */
+  readonly arrivals: readonly Arrival[];
   close(): Promise<void>;
+}
+
+export interface Arrival {
+  at: number;
+  model: string;
+}
+
+/** What happens to a request whatever the script says: a fault, headers of its own, or a connection that is cut. */
+export interface Interference {
+  fault?: z.input<typeof ScriptFault>;
+  headers?: Record<string, string>;
+  cut?: boolean;
 }
 
 interface ScriptedOptions {
@@ -26,6 +41,8 @@ interface ScriptedOptions {
   host?: string;
   /** Added before every answer. */
   latencyMs?: number;
+  /** Asked for every request, with how many came before it: plays limits, overload and outages. */
+  interfere?: (request: { nth: number; model: string }) => Interference | undefined;
 }
 
 /** The turn to play, told from the request alone: any server with the same scripts gives the same answer. */
@@ -84,21 +101,31 @@ async function readBody(request: IncomingMessage): Promise<{ text: string; json:
   }
 }
 
+function setHeaders(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+}
+
 function sendJson(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body));
 }
 
+/** More than any test looks at; a stand-in that runs for long keeps the last ones. */
+const MOST_ARRIVALS = 10_000;
+
 class Stage {
   requests = 0;
+  readonly arrivals: Arrival[] = [];
   readonly #scripts: readonly Script[];
   readonly #latencyMs: number;
+  readonly #interfere: ScriptedOptions['interfere'];
   /** Faults that happen once only. The one thing the stand-in remembers; only tests use it. */
   readonly #played = new Set<string>();
 
-  constructor(scripts: readonly Script[], latencyMs: number) {
+  constructor({ scripts, latencyMs = 0, interfere }: ScriptedOptions) {
     this.#scripts = scripts;
     this.#latencyMs = latencyMs;
+    this.#interfere = interfere;
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -126,7 +153,7 @@ class Stage {
         return;
       }
       const problem = err instanceof ApiProblem ? err : new ApiProblem(500, 'api_error', errorMessage(err));
-      if (problem.retryAfterS !== undefined) response.setHeader('retry-after', String(problem.retryAfterS));
+      setHeaders(response, problem.headers);
       const error = { type: problem.type, message: problem.message };
       sendJson(response, problem.status, { type: 'error', error, request_id: requestId });
       // The rest of a body that is too large is not read.
@@ -145,11 +172,21 @@ class Stage {
   async #message(body: { text: string; json: unknown }, response: ServerResponse): Promise<void> {
     this.requests += 1;
     const request = checkRequest(MessagesRequest, body.json);
+    this.arrivals.push({ at: Date.now(), model: request.model });
+    if (this.arrivals.length > MOST_ARRIVALS) this.arrivals.shift();
     const { turn, key } = chooseTurn(this.#scripts, request.messages);
-    const fault = this.#faultOf(turn, key);
+    const interference = this.#interfere?.({ nth: this.requests - 1, model: request.model });
+    const fault = interference?.fault === undefined ? this.#faultOf(turn, key) : ScriptFault.parse(interference.fault);
     await delay(this.#latencyMs + turn.delay_ms);
+    if (interference?.cut === true) {
+      response.destroy();
+      return;
+    }
+    setHeaders(response, { ...turn.headers, ...interference?.headers });
     if (fault !== undefined && 'status' in fault) {
-      throw new ApiProblem(fault.status, fault.type, fault.message ?? `scripted ${fault.type}`, fault.retry_after_s);
+      const wait = fault.retry_after_s === undefined ? {} : { 'retry-after': String(fault.retry_after_s) };
+      const headers = { ...wait, ...fault.headers };
+      throw new ApiProblem(fault.status, fault.type, fault.message ?? `scripted ${fault.type}`, headers);
     }
     const reply = buildReply(turn, body.text, usageOf(request));
     if (request.stream !== true) {
@@ -191,7 +228,7 @@ function listen(server: Server, port: number, host: string): Promise<number> {
  */
 export async function startScriptedProvider(options: ScriptedOptions): Promise<ScriptedProvider> {
   const host = options.host ?? '127.0.0.1';
-  const stage = new Stage(options.scripts, options.latencyMs ?? 0);
+  const stage = new Stage(options);
   const server = createServer((request, response) => {
     void stage.handle(request, response);
   });
@@ -199,6 +236,7 @@ export async function startScriptedProvider(options: ScriptedOptions): Promise<S
   let closing: Promise<void> | undefined;
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    arrivals: stage.arrivals,
     get requests() {
       return stage.requests;
     },

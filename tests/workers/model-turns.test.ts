@@ -1,0 +1,247 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { silentLogger } from '../../src/shared/logger.ts';
+import type { RateLimits } from '../../src/shared/model-config.ts';
+import { readModelLimits } from '../../src/shared/model-limits.ts';
+import type { Redis } from '../../src/shared/redis.ts';
+import { ModelTurns, type TurnWait } from '../../src/workers/models/model-turns.ts';
+import { Parked } from '../../src/workers/parking.ts';
+import { Script } from '../../src/workers/scripted/script-schema.ts';
+import { type Interference, type ScriptedProvider, startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { childModule } from '../support/child-module.ts';
+import { testRedis } from '../support/test-redis.ts';
+import { HAND_OFF, runWith } from './agent-support.ts';
+
+const SCRIPT = Script.parse({
+  workflow: 'demo',
+  jobs: [{ phase: 'backend', persona: 'backend_developer', turns: [{ tools: [HAND_OFF] }] }],
+});
+
+/** A stand-in where every job is one call, and what happens to each is told by the test. */
+async function provider(
+  interfere: (nth: number) => Interference | undefined,
+  latencyMs = 0,
+): Promise<ScriptedProvider> {
+  const server = await startScriptedProvider({
+    scripts: [SCRIPT],
+    latencyMs,
+    interfere: ({ nth }) => interfere(nth),
+  });
+  onTestFinished(() => server.close());
+  return server;
+}
+
+interface Worker {
+  turns: ModelTurns;
+  waits: TurnWait[];
+  redis: Redis;
+}
+
+/** The turns as one worker process takes them: its own connection, and nothing shared but Redis. */
+async function worker(
+  of: ReturnType<typeof testRedis>,
+  { limits = {}, parkAfterMs = 60_000 }: { limits?: RateLimits; parkAfterMs?: number } = {},
+): Promise<Worker> {
+  const redis = await of.connect();
+  const waits: TurnWait[] = [];
+  const turns = new ModelTurns({
+    redis,
+    prefix: of.prefix,
+    limitsOf: () => limits,
+    parkAfterMs,
+    logger: silentLogger(),
+    onWait: async (wait) => void waits.push(wait),
+    isDue: () => Promise.resolve(false),
+  });
+  return { turns, waits, redis };
+}
+
+let jobs = 0;
+const work = (server: ScriptedProvider, by: Worker, overrides: Parameters<typeof runWith>[1] = {}) =>
+  runWith(server.url, { turns: by.turns, jobId: `job-${(jobs += 1)}`, ...overrides });
+
+const times = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+const LIMITED = { status: 429, type: 'rate_limit_error' };
+
+test('a 429 with retry-after pauses the model for every worker, and none of them sends a call before it lifts', async () => {
+  const of = testRedis();
+  const [one, two] = [await worker(of), await worker(of)];
+  const server = await provider((nth) => (nth === 0 ? { fault: { ...LIMITED, retry_after_s: 2 } } : undefined), 30);
+  const first = work(server, one);
+  await expect.poll(async () => (await readModelLimits(one.redis, of.prefix)).models[0]?.pauses).toBe(1);
+  const paused = (await readModelLimits(one.redis, of.prefix)).models[0];
+  expect(paused).toMatchObject({ model: 'claude-sonnet-5-5', callsUnderWay: 0, callsAllowed: 2 });
+  expect(paused?.pausedForMs).toBeGreaterThan(1_000);
+  const others = times(40).map((index) => work(server, index % 2 === 0 ? one : two));
+  const results = await Promise.all([first, ...others]);
+
+  const at = server.arrivals.map((arrival) => arrival.at);
+  const refused = at[0] ?? 0;
+  expect(at).toHaveLength(42);
+  expect(at.slice(1).filter((time) => time - refused < 2_000)).toEqual([]);
+  // No herd: the first moment after the pause sees the probes, and the rest follows as they are answered.
+  const lifted = refused + 2_000;
+  expect(at.filter((time) => time >= lifted && time - (at[1] ?? 0) < 25).length).toBeLessThanOrEqual(2);
+  expect((at.at(-1) ?? 0) - (at[1] ?? 0)).toBeGreaterThan(150);
+  // The conversation that was refused went on in the same attempt.
+  expect(results[0].calls.map(({ outcome, attempt }) => [outcome, attempt])).toEqual([
+    ['failed', 1],
+    ['answered', 1],
+  ]);
+  expect([...one.waits, ...two.waits].some((wait) => wait.cause === 'paused' && wait.detail.includes('429'))).toBe(
+    true,
+  );
+});
+
+test.each([
+  ['retry-after-ms', () => '1200'],
+  ['retry-after', () => new Date(Date.now() + 2_500).toUTCString()],
+])('a 529 with %s is waited for as long as it says', async (name, value) => {
+  const of = testRedis();
+  const by = await worker(of);
+  const overloaded = () => ({ fault: { status: 529, type: 'overloaded_error', headers: { [name]: value() } } });
+  const server = await provider((nth) => (nth === 0 ? overloaded() : undefined));
+  await work(server, by);
+  const [first = 0, second = 0] = server.arrivals.map(({ at }) => at);
+  expect(second - first).toBeGreaterThanOrEqual(1_000);
+});
+
+test('without a word how long, each refusal in a row is waited for twice as long, at no attempt', async () => {
+  const of = testRedis();
+  const by = await worker(of);
+  const server = await provider((nth) => (nth < 2 ? { fault: LIMITED } : undefined));
+  const { calls } = await work(server, by);
+  const [first = 0, second = 0, third = 0] = server.arrivals.map(({ at }) => at);
+  expect(second - first).toBeGreaterThanOrEqual(1_000);
+  expect(third - second).toBeGreaterThanOrEqual(2_000);
+  expect(calls.map((call) => call.attempt)).toEqual([1, 1, 1]);
+});
+
+test('another model at the same endpoint is called while one is paused', async () => {
+  const of = testRedis();
+  const by = await worker(of);
+  const server = await provider((nth) => (nth === 0 ? { fault: { ...LIMITED, retry_after_s: 30 } } : undefined));
+  const stop = new AbortController();
+  const waiting = work(server, by, { signal: stop.signal });
+  await expect.poll(() => by.waits.length).toBe(1);
+  await work(server, by, { model: 'claude-haiku-5-5' });
+  expect(server.arrivals.map(({ model }) => model)).toEqual(['claude-sonnet-5-5', 'claude-haiku-5-5']);
+  const standing = (await readModelLimits(by.redis, of.prefix)).models.find(({ waiting: here }) => here > 0);
+  expect(standing).toMatchObject({ model: 'claude-sonnet-5-5', waiting: 1 });
+  stop.abort();
+  await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' });
+  expect((await readModelLimits(by.redis, of.prefix)).models.every(({ waiting: here }) => here === 0)).toBe(true);
+});
+
+test('a long wait gives the worker back, and the call keeps its place', async () => {
+  const of = testRedis();
+  const by = await worker(of, { parkAfterMs: 1_000 });
+  const server = await provider((nth) => (nth === 0 ? { fault: { ...LIMITED, retry_after_s: 60 } } : undefined));
+  const parked: unknown = await work(server, by).catch((err: unknown) => err);
+  expect(parked).toBeInstanceOf(Parked);
+  expect(String(parked)).toContain('the provider asked to wait');
+  expect(parked instanceof Parked && parked.delayMs).toBeGreaterThan(59_000);
+  expect(by.waits).toEqual([expect.objectContaining({ cause: 'paused', parks: true })]);
+  expect((await readModelLimits(by.redis, of.prefix)).models[0]).toMatchObject({ waiting: 0, parked: 1 });
+});
+
+test('a budget of requests is kept by two worker processes together', async () => {
+  const of = testRedis();
+  const server = await provider(() => undefined);
+  const program = `
+    import { connectRedis } from '../../src/shared/redis.ts';
+    import { ModelTurns } from '../../src/workers/models/model-turns.ts';
+    const run = async () => {
+      const redis = await connectRedis(${JSON.stringify(of.url)}, 'worker');
+      const turns = new ModelTurns({
+        redis, prefix: ${JSON.stringify(of.prefix)}, limitsOf: () => ({ requestsPerMinute: 20 }), parkAfterMs: 60000,
+        logger: { warn() {} }, onWait: async () => {}, isDue: async () => false,
+      });
+      console.log('ready');
+      for (let at = 0; ; at += 1) {
+        const turn = await turns.enter({
+          model: 'm', host: 'h', id: process.pid + '-' + at, inputTokens: 1, outputTokens: 1,
+          signal: new AbortController().signal, mayPark: false, pausePoint: () => {},
+        });
+        await redis.rpush(${JSON.stringify(`${of.prefix}:entered`)}, process.pid);
+        await turn.leave({ how: 'ok', usage: { calls: 1, inputTokens: 1, outputTokens: 1, cacheReadTokens: 0, cacheWriteTokens: 0, costUsd: 0 } });
+      }
+    };
+    run();
+  `;
+  const redis = await of.connect();
+  const started = Date.now();
+  const children = await Promise.all([childModule(program), childModule(program)]);
+  await expect.poll(() => redis.llen(`${of.prefix}:entered`), { timeout: 20_000 }).toBeGreaterThanOrEqual(23);
+  const entered = await redis.lrange(`${of.prefix}:entered`, 0, -1);
+  const allowed = 20 + ((Date.now() - started) / 60_000) * 20;
+  expect(entered.length).toBeLessThanOrEqual(Math.ceil(allowed));
+  expect(new Set(entered)).toEqual(new Set(children.map(({ pid }) => String(pid))));
+  expect(server.requests).toBe(0);
+}, 40_000);
+
+test('budgets are learnt from the headers of one answer, and kept by workers that never saw it', async () => {
+  const of = testRedis();
+  const [one, two] = [await worker(of), await worker(of)];
+  const headers = {
+    'anthropic-ratelimit-requests-limit': '60',
+    'anthropic-ratelimit-requests-remaining': '3',
+    'anthropic-ratelimit-requests-reset': new Date(Date.now() + 57_000).toISOString(),
+    'anthropic-ratelimit-input-tokens-limit': '500000',
+    'anthropic-ratelimit-input-tokens-remaining': '499000',
+  };
+  const server = await provider((nth) => (nth === 0 ? { headers } : undefined));
+  await work(server, one);
+  expect((await readModelLimits(one.redis, of.prefix)).models[0]?.budgets).toMatchObject([
+    { kind: 'requests', perMinute: 60, left: 3, source: 'learnt' },
+    { kind: 'input', perMinute: 500_000, source: 'learnt' },
+  ]);
+  const from = Date.now();
+  await Promise.all(times(6).map(() => work(server, two)));
+  // Three at once, and then one a second.
+  const after = server.arrivals.slice(1).map(({ at }) => at - from);
+  expect(after.filter((ms) => ms < 700)).toHaveLength(3);
+  expect(after.at(-1)).toBeGreaterThan(2_500);
+});
+
+test('what a call was feared to use and did not is given back to the budget of tokens', async () => {
+  const of = testRedis();
+  const by = await worker(of, { limits: { outputTokensPerMinute: 9_000 } });
+  const server = await provider(() => undefined);
+  // Each may use 4,000 tokens and uses a few: without giving back, the third would wait for half a minute.
+  for (let count = 0; count < 4; count += 1) await work(server, by);
+  expect(by.waits).toEqual([]);
+  const [budget] = (await readModelLimits(by.redis, of.prefix)).models[0]?.budgets ?? [];
+  expect(budget).toMatchObject({ kind: 'output', perMinute: 9_000, source: 'configured' });
+  expect(budget?.left).toBeGreaterThan(8_500);
+  expect(budget?.left).toBeLessThan(9_000);
+});
+
+test('failures in a row open the breaker for the fleet, one probe closes it, and the rest follows', async () => {
+  const of = testRedis();
+  const [one, two] = [await worker(of), await worker(of)];
+  let isDown = true;
+  const server = await provider((nth) => {
+    if (!isDown) return undefined;
+    return nth % 2 === 0 ? { cut: true } : { fault: { status: 500, type: 'api_error' } };
+  });
+  const endpoint = async () => (await readModelLimits(one.redis, of.prefix)).endpoints[0];
+  for (let count = 0; count < 5; count += 1)
+    await expect(work(server, count % 2 === 0 ? one : two)).rejects.toMatchObject({ retry: true });
+  expect(await endpoint()).toMatchObject({ breaker: 'open', failures: 5 });
+  expect((await endpoint())?.error).toContain('claude-sonnet-5-5 at 127.0.0.1');
+  const opened = Date.now();
+  // Still down: the probe fails, alone, and the breaker stays open for longer.
+  const waiting = times(6).map((index) => work(server, index % 2 === 0 ? one : two).catch((err: unknown) => err));
+  await expect.poll(() => server.requests, { timeout: 10_000 }).toBe(6);
+  expect(Date.now() - opened).toBeGreaterThan(4_500);
+  await expect.poll(async () => (await endpoint())?.failures).toBe(6);
+  expect((await endpoint())?.opensForMs).toBeGreaterThan(8_000);
+  isDown = false;
+  const before = server.requests;
+  const results = await Promise.all(waiting);
+  const later = server.arrivals.slice(before).map(({ at }) => at);
+  expect(results.filter((result) => result instanceof Error)).toHaveLength(1);
+  expect(later).toHaveLength(5);
+  expect((later[0] ?? 0) - opened).toBeGreaterThan(14_000);
+  expect(await endpoint()).toMatchObject({ breaker: 'closed', failures: 0 });
+}, 40_000);
