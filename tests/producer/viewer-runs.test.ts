@@ -161,6 +161,9 @@ describe('the run viewer shows', () => {
     expect(await page.locator('.card[data-phase="payments"]').innerText()).toContain('sub-workflow, 2 phases');
     await shootAll(page, 'instances');
     expect(await axeViolations(page)).toEqual([]);
+    await page.setViewportSize({ width: 390, height: 800 });
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    expect(await axeViolations(page)).toEqual([]);
     expect(faults).toEqual([]);
     await page.close();
   });
