@@ -33,12 +33,15 @@ describe('the stories collector', () => {
     ]);
   });
 
-  it.each(['Then ...', 'Then TODO', 'Then to be defined'])('counts a step that says nothing as none: %s', async (step) => {
-    const collected = await collect(storiesCollector, new Project().edit(FEATURE, 'Then a code comes back', step), [
-      METRIC,
-    ]);
-    expect(readingOf(collected, METRIC)).toEqual({ value: 0.5, examined: 2 });
-  });
+  it.each(['Then ...', 'Then TODO', 'Then to be defined'])(
+    'counts a step that says nothing as none: %s',
+    async (step) => {
+      const collected = await collect(storiesCollector, new Project().edit(FEATURE, 'Then a code comes back', step), [
+        METRIC,
+      ]);
+      expect(readingOf(collected, METRIC)).toEqual({ value: 0.5, examined: 2 });
+    },
+  );
 
   it('counts an outline without an example as no scenario, for it stands for none', async () => {
     const outline = (rows: string): string =>
