@@ -65,7 +65,7 @@ const LIMITED = { status: 429, type: 'rate_limit_error' };
 test('a 429 with retry-after pauses the model for every worker, and none of them sends a call before it lifts', async () => {
   const of = testRedis();
   const [one, two] = [await worker(of), await worker(of)];
-  const server = await provider((nth) => (nth === 0 ? { fault: { ...LIMITED, retry_after_s: 2 } } : undefined), 30);
+  const server = await provider((nth) => (nth === 0 ? { fault: { ...LIMITED, retry_after_s: 2 } } : undefined), 400);
   const first = work(server, one);
   await expect.poll(async () => (await readModelLimits(one.redis, of.prefix)).models[0]?.pauses).toBe(1);
   const paused = (await readModelLimits(one.redis, of.prefix)).models[0];
@@ -79,9 +79,10 @@ test('a 429 with retry-after pauses the model for every worker, and none of them
   expect(at).toHaveLength(42);
   expect(at.slice(1).filter((time) => time - refused < 2_000)).toEqual([]);
   // No herd: the first moment after the pause sees the probes, and the rest follows as they are answered.
-  const lifted = refused + 2_000;
-  expect(at.filter((time) => time >= lifted && time - (at[1] ?? 0) < 25).length).toBeLessThanOrEqual(2);
-  expect((at.at(-1) ?? 0) - (at[1] ?? 0)).toBeGreaterThan(150);
+  const after = at.slice(1).map((time) => time - (at[1] ?? 0));
+  expect((at[1] ?? 0) - refused).toBeGreaterThanOrEqual(2_000);
+  expect(after.filter((ms) => ms < 350)).toHaveLength(2);
+  expect(after.filter((ms) => ms < 750).length).toBeLessThanOrEqual(6);
   // The conversation that was refused went on in the same attempt.
   expect(results[0].calls.map(({ outcome, attempt }) => [outcome, attempt])).toEqual([
     ['failed', 1],
@@ -223,7 +224,7 @@ test('failures in a row open the breaker for the fleet, one probe closes it, and
   const server = await provider((nth) => {
     if (!isDown) return undefined;
     return nth % 2 === 0 ? { cut: true } : { fault: { status: 500, type: 'api_error' } };
-  });
+  }, 600);
   const endpoint = async () => (await readModelLimits(one.redis, of.prefix)).endpoints[0];
   for (let count = 0; count < 5; count += 1)
     await expect(work(server, count % 2 === 0 ? one : two)).rejects.toMatchObject({ retry: true });
@@ -236,6 +237,7 @@ test('failures in a row open the breaker for the fleet, one probe closes it, and
   expect(Date.now() - opened).toBeGreaterThan(4_500);
   await expect.poll(async () => (await endpoint())?.failures).toBe(6);
   expect((await endpoint())?.opensForMs).toBeGreaterThan(8_000);
+  expect(server.requests).toBe(6);
   isDown = false;
   const before = server.requests;
   const results = await Promise.all(waiting);
