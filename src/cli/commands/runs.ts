@@ -12,10 +12,10 @@ import {
   type RunRecord,
 } from '../../shared/run-record.ts';
 import { PutBackLog } from '../../shared/put-back.ts';
+import { phaseLines } from '../phase-lines.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
-import type { Terminal } from '../terminal.ts';
 import { oneLine } from '../text.ts';
-import { cost, elapsed, paintStatus, statusText, tokens, verdictProblems, waitingText } from '../words.ts';
+import { paintStatus, waitingText } from '../words.ts';
 import { parseRunId } from './run-id.ts';
 import { conflictLines, exitOf, resultJson, summaryLines, writeReport, writeRepository } from './run-result.ts';
 
@@ -77,7 +77,9 @@ export function statusCommand(context: CommandContext, id: string, flags: JsonFl
     terminal.out(
       `${run.runId} ${run.workflow} ${paintStatus(colors, run.status)}${run.simulated ? ' [simulated]' : ''}${reason}`,
     );
-    for (const phase of phases) for (const line of phaseLines(colors, phase)) terminal.out(line);
+    if (run.generation > 0)
+      terminal.out(`  taken up again ${run.generation === 1 ? 'once' : `${run.generation} times`}`);
+    for (const line of phaseLines(colors, phases)) terminal.out(line);
     if (waits.startAt !== undefined) terminal.out(`  starts at ${waits.startAt}`);
     for (const queue of waits.idleQueues) terminal.out(colors.yellow(`  no worker consumes ${queue}`));
     for (const put of waits.putBack) terminal.out(colors.yellow(`  ${put.jobId} was put back: ${put.reason}`));
@@ -101,18 +103,6 @@ async function waitsFor(
     idleQueues: await idleQueues(session, [...personas]),
     putBack: putBack.filter(({ jobId }) => jobId.startsWith(run.runId)),
   };
-}
-
-function phaseLines(colors: Terminal['colors'], phase: PhaseRecord): string[] {
-  const until = phase.finishedAt === null ? Date.now() : Date.parse(phase.finishedAt);
-  const time = phase.startedAt === null ? '' : elapsed(until - Date.parse(phase.startedAt));
-  const spent = phase.usage.calls === 0 ? '' : `${tokens(phase.usage)}, ${cost(phase.usage, phase.simulated)}`;
-  const round = phase.round > 0 ? `rework ${phase.round}` : '';
-  const status = paintStatus(colors, phase.status, statusText(phase.status).padEnd(22));
-  const line = `  ${phase.phase.padEnd(16)} ${status} ${time.padStart(7)}  ${spent.padEnd(24)}  ${round}`.trimEnd();
-  const verdict = phase.rounds.at(-1)?.verdict;
-  const problems = verdict === undefined ? [oneLine(phase.reason)] : verdictProblems(verdict);
-  return [line, ...problems.filter((problem) => problem !== '').map((problem) => `      ${problem}`)];
 }
 
 /** `maestro events RUN`: the append-only log, one line an event; `--follow` waits for more until the run has ended. */
