@@ -30,6 +30,7 @@ test(
       mostWorkMs: 300,
       runsAtOnce: 6,
       gapMs: 600,
+      keepRuns: 20,
       log: () => undefined,
     });
     process.stdout.write(`${describeReport(report, MINIMUM)}\n`);

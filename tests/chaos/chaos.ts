@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
+import { RunArchive } from '../../src/shared/archive.ts';
+import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { QUEUES, type RunId, personaQueue } from '../../src/shared/names.ts';
 import { type Redis, connectRedis } from '../../src/shared/redis.ts';
 import { TERMINAL_PHASE, TERMINAL_RUN } from '../../src/shared/run-record.ts';
@@ -43,6 +45,8 @@ export interface ChaosOptions {
   mostWorkMs: number;
   runsAtOnce: number;
   gapMs: number;
+  /** How many ended runs stay in Redis. */
+  keepRuns: number;
   log: (line: string) => void;
   /** Called now and then, to look at the memory of everybody. */
   sample?: (now: Sample) => void;
@@ -52,7 +56,11 @@ export interface ChaosOptions {
 export interface Sample {
   elapsedMs: number;
   runsEnded: number;
+  /** Runs in Redis, ended and under way, and those in the archive. */
+  runsHeld: number;
+  runsArchived: number;
   redisBytes: number;
+  redisKeys: number;
   /** By the name of the worker. */
   workerBytes: Readonly<Record<string, number>>;
 }
@@ -70,6 +78,8 @@ const DRAIN_MS = 60_000;
 const LEFT_MS = 20_000;
 const CHECK_AGAIN_MS = 20_000;
 const SAMPLE_MS = 5_000;
+/** The first runs to end are looked at once more in the end: by then they are in the archive. */
+const LOOKED_AT_LAST = 50;
 
 /** Tries until it succeeds: Redis may be away for the moment. */
 async function insist<T>(what: () => Promise<T>, withinMs = 30_000): Promise<T> {
@@ -104,6 +114,7 @@ class Chaos {
 
   readonly #mostPhases: number;
   readonly #ended: Ended[] = [];
+  readonly #first: Ended[] = [];
 
   constructor(store: RunStore, mostPhases: number) {
     this.#store = store;
@@ -127,6 +138,11 @@ class Chaos {
       this.#ended.shift();
       await this.#check(oldest);
     }
+  }
+
+  /** Whatever the time under faults has done to them, the first runs read as they ended, from wherever they are now. */
+  async checkFirst(): Promise<void> {
+    for (const run of this.#first) await this.#check(run);
   }
 
   async #describe(runId: RunId): Promise<string> {
@@ -155,7 +171,9 @@ class Chaos {
       await sleep(100);
     }
     await this.#check({ runId, seed });
-    this.#ended.push({ runId, seed, at: Date.now() });
+    const run: Ended = { runId, seed, at: Date.now() };
+    this.#ended.push(run);
+    if (this.#first.length < LOOKED_AT_LAST) this.#first.push(run);
     this.#open.delete(runId);
     this.runsEnded += 1;
   }
@@ -186,7 +204,8 @@ async function inFolder(
   // `server` connections come back by themselves; the harness asks again until they answer.
   const redis = await connectRedis(server.url, 'server');
   ends.push(() => redis.disconnect());
-  const store = new RunStore(redis, prefix);
+  const blobs = openBlobStore(join(folder, 'blobs'));
+  const store = new RunStore(redis, prefix, new RunArchive(redis, prefix, blobs));
   const journalRedis = await connectRedis(server.url, 'worker');
   ends.push(() => journalRedis.disconnect());
   const journal = new Journal(journalRedis, prefix, 'harness');
@@ -201,10 +220,9 @@ async function inFolder(
   let named = 0;
   const add = async (): Promise<void> => {
     named += 1;
-    const { mostPhases, mostWorkMs } = options;
-    workers.push(
-      await startWorker(program, server.url, { name: `w${named}`, prefix, home: folder, mostPhases, mostWorkMs }),
-    );
+    const { mostPhases, mostWorkMs, keepRuns } = options;
+    const told = { name: `w${named}`, prefix, home: folder, mostPhases, mostWorkMs, keepRuns };
+    workers.push(await startWorker(program, server.url, told));
   };
   ends.push(() => Promise.all(workers.filter((worker) => !worker.isGone).map((worker) => worker.kill())));
   await Promise.all(Array.from({ length: options.workers }, add));
@@ -251,16 +269,11 @@ async function inFolder(
   const sample = async (): Promise<void> => {
     if (Date.now() - sampledAt < SAMPLE_MS) return;
     sampledAt = Date.now();
-    const redisBytes = Number(/^used_memory:(\d+)/m.exec(await journalRedis.info('memory'))?.[1] ?? 0);
-    const live = workers.filter((worker) => !worker.isGone);
-    const sizes = await Promise.all(
-      live.map(async (worker): Promise<[string, number]> => [worker.name, await worker.memory()]),
-    );
     const now: Sample = {
       elapsedMs: elapsed(),
       runsEnded: chaos.runsEnded,
-      redisBytes,
-      workerBytes: Object.fromEntries(sizes),
+      ...(await lookAtRedis(journalRedis, store)),
+      workerBytes: await memoryOf(workers),
     };
     options.sample?.(now);
     log(describeSample(now, chaos));
@@ -281,6 +294,7 @@ async function inFolder(
   // Longer than the frozen need to come back and to try what they were about to do.
   await sleep(1_000);
   await chaos.checkAgain(0);
+  await chaos.checkFirst();
   analyst.read(await journal.take());
   const { found } = analyst;
   return {
@@ -292,6 +306,28 @@ async function inFolder(
     forgotten: chaos.forgotten,
     elapsedMs: elapsed(),
   };
+}
+
+const sum = (counts: Readonly<Partial<Record<string, number>>>): number =>
+  Object.values(counts).reduce<number>((total, count) => total + (count ?? 0), 0);
+
+async function lookAtRedis(
+  redis: Redis,
+  store: RunStore,
+): Promise<Omit<Sample, 'elapsedMs' | 'runsEnded' | 'workerBytes'>> {
+  return insist(async () => ({
+    runsHeld: sum(await store.index.counts()),
+    runsArchived: sum((await store.archive?.counts()) ?? {}),
+    redisBytes: Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1] ?? 0),
+    redisKeys: await redis.dbsize(),
+  }));
+}
+
+async function memoryOf(workers: readonly WorkerProcess[]): Promise<Record<string, number>> {
+  const live = workers.filter((worker) => !worker.isGone);
+  return Object.fromEntries(
+    await Promise.all(live.map(async (worker): Promise<[string, number]> => [worker.name, await worker.memory()])),
+  );
 }
 
 const UNFINISHED = ['active', 'waiting', 'delayed', 'prioritized', 'waiting-children'] as const;
@@ -325,7 +361,7 @@ const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 const describeSample = (now: Sample, { open, problems }: Chaos): string =>
   [
     `${Math.round(now.elapsedMs / 1000)} s: ${now.runsEnded} runs ended, ${open} under way, ${problems.length} problems`,
-    `Redis ${megabytes(now.redisBytes)}`,
+    `Redis ${megabytes(now.redisBytes)}, ${now.redisKeys} keys, ${now.runsHeld} runs, ${now.runsArchived} archived`,
     ...Object.entries(now.workerBytes).map(([name, bytes]) => `${name} ${megabytes(bytes)}`),
   ].join('; ');
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { type ChaosOptions, type Minimum, type Sample, runChaos, shortOf } from './chaos.ts';
-import { memoryProblems } from './memory.ts';
+import { describeGrowth, memoryProblems } from './memory.ts';
 import { describeReport } from './report.ts';
 
 const PICK_UP_MS = 10_000;
@@ -9,7 +9,8 @@ const OLDEST = 'w1';
 
 /**
  * Random DAGs under faults. `npm run chaos -- --runs N`: until enough runs ended and enough faults hit.
- * `npm run soak -- --minutes N`: for that long, with an eye on memory. Both take `--seed N`.
+ * `npm run soak -- --minutes N`: for that long, with an eye on memory; `--keep N` ended runs stay in Redis, the others
+ * are archived, so that many are the same as no archive, and must be found out. Both take `--seed N`.
  */
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -17,6 +18,7 @@ async function main(): Promise<void> {
       runs: { type: 'string', default: '200' },
       minutes: { type: 'string' },
       seed: { type: 'string' },
+      keep: { type: 'string', default: '20' },
       quiet: { type: 'boolean', default: false },
     },
   });
@@ -33,6 +35,7 @@ async function main(): Promise<void> {
     refusals: 2,
     refusalsInCommit: 2,
   };
+  const keepRuns = Number(values.keep);
   const samples: Sample[] = [];
   const options: ChaosOptions = {
     seed,
@@ -45,17 +48,19 @@ async function main(): Promise<void> {
     mostWorkMs: 200,
     runsAtOnce: 10,
     gapMs: 1_500,
+    keepRuns,
     log: values.quiet ? () => undefined : say,
     sample: (now) => samples.push(now),
   };
   say(`seed ${seed}: ${soakMs === undefined ? `at least ${minimum.runs} runs` : `${values.minutes} minutes`}`);
   const report = await runChaos(options);
   say(describeReport(report, minimum));
+  if (soakMs !== undefined) say(describeGrowth(samples, OLDEST));
   const late = report.pickUps.filter((ms) => ms > PICK_UP_MS).length;
   const problems = [
     ...shortOf(report, minimum, report.runsEnded).map((what) => `not enough ${what}`),
     ...(late > report.pickUps.length / 10 ? [`${late} jobs of killed workers waited for more than 10 s`] : []),
-    ...(soakMs === undefined ? [] : memoryProblems(samples, OLDEST)),
+    ...(soakMs === undefined ? [] : memoryProblems(samples, { worker: OLDEST, keepRuns })),
     ...report.problems,
   ];
   for (const problem of problems.slice(0, 50)) say(`problem: ${problem}`);

@@ -17,6 +17,8 @@ export const WorkerOptions = z.strictObject({
   mostPhases: z.number(),
   /** Work takes up to this long. */
   mostWorkMs: z.number(),
+  /** How many ended runs stay in Redis; the others move to the blob store below `home`. */
+  keepRuns: z.number(),
 });
 export type WorkerOptions = z.infer<typeof WorkerOptions>;
 
@@ -25,7 +27,8 @@ async function main(): Promise<void> {
   const { name, redisUrl, prefix } = options;
   const redis = await connectRedis(redisUrl, 'worker');
   const journal = new Journal(redis, prefix, name);
-  const ctx = noopContext({ redis, redisUrl, prefix, home: options.home });
+  const made = noopContext({ redis, redisUrl, prefix, home: options.home });
+  const ctx = { ...made, config: { ...made.config, keepRuns: { ...made.config.keepRuns, count: options.keepRuns } } };
 
   let mustFreeze = false;
   let isLooking = false;
