@@ -10,7 +10,7 @@ const ACTIVE: readonly RunStatus[] = ['queued', 'running', 'awaiting_approval'];
 
 /** Wakes the jobs of a run that wait for something, so that they look again. */
 async function wakeParked(target: EnqueueTarget, runId: RunId): Promise<void> {
-  const parked = await target.store.takeParked(runId);
+  const parked = await target.store.parkedJobs(runId);
   for (const name of new Set(parked.map((job) => job.queue)))
     await withQueue(target, name, async (queue) => {
       for (const job of parked) if (job.queue === name) await wakeJob(queue, job.jobId);

@@ -340,10 +340,12 @@ export class RunStore {
     await this.#redis.sadd(this.#key(runId, 'parked'), `${job.queue}|${job.jobId}`);
   }
 
-  /** The jobs of the run that were parked, and may have woken since; they are no longer noted afterwards. */
-  async takeParked(runId: RunId): Promise<ParkedJob[]> {
+  /**
+   * The jobs of the run that were parked at some time. They stay noted: waking one that is awake does nothing, and
+   * whoever dies between noting and waking loses nobody.
+   */
+  async parkedJobs(runId: RunId): Promise<ParkedJob[]> {
     const noted = await this.#redis.smembers(this.#key(runId, 'parked'));
-    if (noted.length > 0) await this.#redis.srem(this.#key(runId, 'parked'), ...noted);
     return noted.map((entry) => {
       const [queue = '', jobId = ''] = entry.split('|');
       return { queue, jobId };

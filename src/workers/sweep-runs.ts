@@ -1,5 +1,6 @@
 import { QUEUES, type RunId, RunId as RunIdSchema, jobIds } from '../shared/names.ts';
 import { type PhaseRecord, type RunPlan, TERMINAL_RUN } from '../shared/run-record.ts';
+import type { Fence } from '../shared/run-store.ts';
 import { movePhase, moveRun } from '../shared/transitions.ts';
 import type { QueuePool } from './queue-pool.ts';
 import { type FoundJob, type JobRef, type LostJob, lookAtFlow, release, releaseLost } from './sweep-jobs.ts';
@@ -32,6 +33,8 @@ export async function sweepRun(
   const { store } = ctx;
   const standing = await store.getStanding(runId);
   if (standing === undefined || TERMINAL_RUN.includes(standing.status)) return 0;
+  // What is found is found in this take of the run; one that begins meanwhile is left alone.
+  const fence = store.fenceOf({ runId, generation: standing.generation });
   const quietFor = Date.now() - (await store.lastEventAt(runId));
   if (quietFor < limits.quietMs) return 0;
   const plan = await store.getPlan(runId);
@@ -39,41 +42,44 @@ export async function sweepRun(
   const state = await root?.getState();
   if (root === undefined || state === 'failed' || state === 'completed' || state === 'unknown') {
     const why = root === undefined ? 'is no longer in the queue' : `is ${state}: ${root.failedReason ?? 'no reason'}`;
-    await endRun(ctx, runId, `the run's own job ${why}`);
+    await endRun(ctx, runId, fence, `the run's own job ${why}`);
     return 1;
   }
   // A long backlog waits, and is not searched through all the time.
   if (standing.status === 'queued' && quietFor < limits.quietMs * 10) return 1;
   const look = await lookAtFlow(queues, root);
-  for (const lost of look.lost) await endLost(ctx, queues, runId, lost);
+  for (const lost of look.lost) await endLost(ctx, queues, { runId, fence, lost });
   if (look.lost.length === 0 && standing.status !== 'paused')
-    await endStuck(ctx, plan, [...look.leaves, ...look.idle], limits);
+    await endStuck(ctx, { plan, fence, jobs: [...look.leaves, ...look.idle] }, limits);
   return look.size;
 }
 
 /** Whatever of the run has not ended ends with it. */
-async function endRun(ctx: WorkerContext, runId: RunId, reason: string): Promise<void> {
+async function endRun(ctx: WorkerContext, runId: RunId, fence: Fence, reason: string): Promise<void> {
   // The run first: when it has ended by itself meanwhile, its phases are left as they are.
-  if (!(await moveRun(ctx.store, runId, 'failed', { reason }))) return;
+  if (!(await moveRun(ctx.store, runId, 'failed', { reason, fence }))) return;
   ctx.logger.warn({ runId, reason }, 'run ended by the sweep');
   for (const phase of await ctx.store.getPhases(runId)) {
     const status = phase.status === 'waiting' ? 'not_started' : 'failed';
-    await movePhase(ctx.store, runId, phase.phase, status, { reason });
+    await movePhase(ctx.store, runId, phase.phase, status, { reason, fence });
   }
 }
 
-async function endLost(ctx: WorkerContext, queues: QueuePool, runId: RunId, lost: LostJob): Promise<void> {
+async function endLost(
+  ctx: WorkerContext,
+  queues: QueuePool,
+  { runId, fence, lost }: { runId: RunId; fence: Fence; lost: LostJob },
+): Promise<void> {
   const phase = phaseOf(isLink(lost) ? lost.parent : lost);
   const reason = `its job ${lost.id} is no longer in the queue ${lost.queue}`;
-  await movePhase(ctx.store, runId, phase, 'failed', { reason });
+  await movePhase(ctx.store, runId, phase, 'failed', { reason, fence });
   ctx.logger.warn({ runId, phase, queue: lost.queue, jobId: lost.id }, 'a lost job was found by the sweep');
   await releaseLost(queues, lost);
 }
 
 async function endStuck(
   ctx: WorkerContext,
-  plan: RunPlan,
-  jobs: readonly FoundJob[],
+  { plan, fence, jobs }: { plan: RunPlan; fence: Fence; jobs: readonly FoundJob[] },
   limits: SweepLimits,
 ): Promise<void> {
   const { store, logger } = ctx;
@@ -91,7 +97,7 @@ async function endStuck(
     if (quietMs < allowedMs) continue;
     const seen = own.map((job) => `${job.id} is ${job.state.replace('-', ' ')}`).join(', ');
     const reason = `no progress for ${Math.round(quietMs / 1000)} s (${seen})`;
-    if (!(await movePhase(store, plan.runId, record.phase, 'failed', { reason }))) continue;
+    if (!(await movePhase(store, plan.runId, record.phase, 'failed', { reason, fence }))) continue;
     logger.warn({ runId: plan.runId, phase: record.phase, reason }, 'a stuck phase was ended by the sweep');
     for (const { job } of own) await release(job);
   }
