@@ -4,6 +4,7 @@ import { type EdgeJob, FRESH, type GateJob, type PersonaJob, type PhaseStart, ty
 import { KEEP, QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
 import { type PlannedPhase, type RunPlan, priorityOf } from '../shared/run-record.ts';
 import { leftOut } from '../shared/start-from.ts';
+import { waitersOf } from '../shared/waiters.ts';
 
 /** How long a parked edge waits before it looks for itself, should nobody have woken it. */
 const EDGE_SAFETY_MS = 10 * 60_000;
@@ -134,7 +135,7 @@ class FlowBuilder {
       children:
         phase.repeat === undefined
           ? workersOf(phase, this.#take).map((persona) => this.#work(phase, persona))
-          : this.#links({ phase, persona: REPEATED }),
+          : waitersOf(phase).flatMap((persona) => this.#links({ phase, persona })),
     };
   }
 
@@ -191,11 +192,10 @@ class FlowBuilder {
   }
 
   #fan(from: string, others: readonly Consumer[]): FlowJob {
-    const edges = others.map((other) => jobIds.edge(this.#of, from, other.phase.name, other.persona));
     return {
       name: `${from} done, wake ${others.length} more${this.#mark}`,
       queueName: QUEUES.edges,
-      data: { ...this.#common, kind: 'fan', from, edges } satisfies EdgeJob,
+      data: { ...this.#common, kind: 'fan', from } satisfies EdgeJob,
       opts: child(this.#plan, { jobId: jobIds.fan(this.#of, from), ...CONTROL_ATTEMPTS }),
       children: [this.#gate(this.#planned(from))],
     };
@@ -215,12 +215,9 @@ class FlowBuilder {
   }
 }
 
-/** What stands for the personas of a repeated phase: its gate job waits for what they need, and then adds them. */
-const REPEATED = 'instances';
-
 /** The personas that have something to do when the phase begins. */
 function workersOf(phase: PlannedPhase, take: FlowTake): string[] {
-  if (phase.repeat !== undefined) return [REPEATED];
+  if (phase.repeat !== undefined) return [...waitersOf(phase)];
   const { given, done } = take.phases.get(phase.name) ?? FRESH;
   return given === null ? phase.personas.filter((name) => !done.some((result) => result.persona === name)) : [];
 }

@@ -93,7 +93,7 @@ export type GateProgress = z.infer<typeof GateProgress>;
 
 /** Job data of the `edges` queue. */
 export const EdgeJob = z.discriminatedUnion('kind', [
-  z.strictObject({ ...common, kind: z.literal('fan'), from: Name, edges: z.array(z.string()) }),
+  z.strictObject({ ...common, kind: z.literal('fan'), from: Name }),
   z.strictObject({ ...common, kind: z.literal('edge'), from: Name, to: Name, persona: Name }),
 ]);
 export type EdgeJob = z.infer<typeof EdgeJob>;

@@ -1,12 +1,13 @@
 import { type Approval } from '../shared/handoff.ts';
 import type { ApprovalJob, EdgeJob, RunJob, RunJobResult } from '../shared/jobs.ts';
 import type { z } from 'zod';
-import type { RunId } from '../shared/names.ts';
+import { type RunId, jobIds } from '../shared/names.ts';
 import { Parked } from './parking.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type PhaseRecord, type RunStatus, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { Fence, RunStore } from '../shared/run-store.ts';
 import { leftOut } from '../shared/start-from.ts';
+import { waitersOf } from '../shared/waiters.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 
 /** What a control job may do with the queue it lives in. */
@@ -36,7 +37,10 @@ export async function settleEndedPhase(
 export async function passEdge(store: RunStore, job: EdgeJob, handle: ControlHandle): Promise<null> {
   if (job.kind === 'fan') {
     await settleEndedPhase(store, job.runId, job.from, handle.fence);
-    for (const edge of job.edges) await handle.wake(edge);
+    // Which edges there are stands in the plan: a job's data stays small, however many wait for it.
+    const { phases } = await store.getPlan(job.runId);
+    for (const to of phases.filter(({ needs, instance }) => instance === undefined && needs.includes(job.from)))
+      for (const waiter of waitersOf(to)) await handle.wake(jobIds.edge(job, job.from, to.name, waiter));
     return null;
   }
   const isDue = async (): Promise<boolean> =>

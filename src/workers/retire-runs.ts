@@ -2,6 +2,7 @@ import { archiveRun } from '../shared/archive-run.ts';
 import { errorMessage } from '../shared/errors.ts';
 import { QUEUES, RunId, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
 import type { RunPlan } from '../shared/run-record.ts';
+import { waitersOf } from '../shared/waiters.ts';
 import type { QueuePool } from './queue-pool.ts';
 import type { JobRef } from './sweep-jobs.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -67,10 +68,13 @@ function jobsOf(plan: RunPlan, take: RunTake): JobRef[] {
   return plan.phases.flatMap((phase): JobRef[] => [
     { queue: QUEUES.gates, id: jobIds.gate(take, phase.name) },
     { queue: QUEUES.edges, id: jobIds.fan(take, phase.name) },
-    ...phase.personas.flatMap((persona) => [
-      { queue: personaQueue(persona), id: jobIds.work(take, phase.name, persona, 0) },
-      ...phase.needs.map((need) => ({ queue: QUEUES.edges, id: jobIds.edge(take, need, phase.name, persona) })),
-    ]),
+    ...phase.personas.map((persona) => ({
+      queue: personaQueue(persona),
+      id: jobIds.work(take, phase.name, persona, 0),
+    })),
+    ...waitersOf(phase).flatMap((waiter) =>
+      phase.needs.map((need) => ({ queue: QUEUES.edges, id: jobIds.edge(take, need, phase.name, waiter) })),
+    ),
   ]);
 }
 
