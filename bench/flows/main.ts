@@ -196,7 +196,13 @@ async function benchBacklog(bench: Bench, most: number): Promise<void> {
   const table = new Table({ head, style: { head: [], border: [] } });
   for (let runs = 10; runs <= most; runs *= 10) {
     const rounds = runs < 1_000 ? 5 : 1;
-    const { raw, fleet } = await paired(bench, rounds, { shape, runs, atOnce: 0, queueFirst: true, gatesAtOnce: 1 });
+    const { raw, fleet } = await paired(bench, rounds, {
+      shape,
+      runs,
+      atOnce: 0,
+      queueFirst: true,
+      gatesAtOnce: GATES_AT_ONCE,
+    });
     const [a, b] = [middle(raw), middle(fleet)];
     table.push([
       String(runs),
@@ -236,12 +242,10 @@ async function main(): Promise<void> {
         runs: 30,
         atOnce: 10,
         queueFirst: false,
-        gatesAtOnce: 1,
+        gatesAtOnce: GATES_AT_ONCE,
       });
-    for (const gatesAtOnce of [1, 20]) {
-      say(`\n== ${gatesAtOnce} gate jobs at once, for both${gatesAtOnce === 1 ? ', as shipped' : ''}`);
-      await benchCases(bench, Number(flags.rounds), gatesAtOnce);
-    }
+    say(`\n== ${GATES_AT_ONCE} gate jobs at once, for both, as shipped`);
+    await benchCases(bench, Number(flags.rounds), GATES_AT_ONCE);
     await benchBacklog(bench, Number(flags.backlog));
     redis.disconnect();
   } finally {

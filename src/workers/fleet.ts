@@ -30,7 +30,8 @@ import type { WorkerContext } from './worker-context.ts';
  */
 const LOCK = { lockDuration: 6_000, stalledInterval: 1_500, maxStalledCount: 1_000_000 } as const;
 const CLOSE_DEADLINE_MS = 20_000;
-const GATES_AT_ONCE = 10;
+/** Gate jobs at once in one process, when nothing else is said. */
+export const GATES_AT_ONCE = 10;
 
 export interface FleetOptions {
   /** Persona queues to consume. */
