@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { buildFlow, countJobs, firstTake } from '../../src/producer/flow.ts';
 import { type Redis, connectRedis } from '../../src/shared/redis.ts';
+import { GATES_AT_ONCE } from '../../src/workers/fleet.ts';
 import { freePort, startRedis } from '../../tests/chaos/redis-process.ts';
 import { noopPlan } from '../../tests/support/noop-handlers.ts';
 import { type Contender, type Place, openFleet, openRaw } from './contenders.ts';
