@@ -35,7 +35,8 @@ export async function openPage(browser: Browser, url: string, path: string): Pro
 /** With MAESTRO_SCREENSHOTS=FOLDER the pages are kept there, to be looked at. */
 export async function shoot(page: Page, name: string): Promise<void> {
   const folder = process.env['MAESTRO_SCREENSHOTS'];
-  if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: !name.startsWith('size') });
+  if (folder !== undefined)
+    await page.screenshot({ path: join(folder, `${name}.png`), fullPage: !name.startsWith('size') });
 }
 
 export async function axeViolations(page: Page): Promise<string[]> {
