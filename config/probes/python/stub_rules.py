@@ -9,6 +9,14 @@ NOT_IMPLEMENTED = re.compile(r"not[\s_-]*(?:yet[\s_-]*)?implemented|unimplemente
 TODO = re.compile(
     r"\b(?:TODO|FIXME|TBD|XXX)\b|\bstub\b|placeholder|not (?:yet )?implemented|implement (?:me|this|later)", re.I
 )
+# The whole of a text that stands where an answer should be.
+PLACEHOLDER = re.compile(
+    r"^\W*(?:lorem ipsum\b.*|coming soon|under construction|placeholder(?: text)?"
+    r"|(?:this is )?not (?:yet )?implemented(?: yet)?|to be (?:done|defined|implemented)"
+    r"|(?:dummy|sample) (?:text|data)|tbd)\W*$",
+    re.I | re.S,
+)
+PLACEHOLDER_MARK = re.compile(r"^\W*(?:TODO|FIXME|XXX)\b")
 # Only declared, by the language's own means: the work stands elsewhere.
 DECLARED = {"abstractmethod", "abstractproperty", "abstractclassmethod", "abstractstaticmethod", "overload"}
 STATUS_CALLS = {"abort", "send_response", "send_error", "status", "HTTPException", "Response", "make_response"}
@@ -114,6 +122,20 @@ def is_trivial(body):
     return len(body) <= 2 and all(small(part) for part in body)
 
 
+def is_answer(body):
+    """A body that only gives back, prints or sends constants."""
+    if is_trivial(body):
+        return True
+    sent = body[0].value if len(body) == 1 and isinstance(body[0], (ast.Return, ast.Expr)) else None
+    return isinstance(sent, ast.Call) and all(
+        is_constant(part) for part in [*sent.args, *(word.value for word in sent.keywords)]
+    )
+
+
+def is_placeholder(text):
+    return PLACEHOLDER.search(text) is not None or PLACEHOLDER_MARK.search(text) is not None
+
+
 def notes_of(function, source):
     first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
     comments = {token.start[0]: token.string for token in source.comments}
@@ -142,4 +164,7 @@ def stub_of(function, source):
         return "stub/route-501", "%s answers 501 Not Implemented" % function.name
     if is_trivial(body) and any(TODO.search(note) for note in notes_of(function, source)):
         return "stub/todo-only", "%s does nothing but hold a note that it is still to be done" % function.name
+    texts = [node.value for node in own if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    if is_answer(body) and any(is_placeholder(text) for text in texts):
+        return "stub/placeholder-text", "%s answers with placeholder text" % function.name
     return None

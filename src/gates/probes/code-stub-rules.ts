@@ -5,6 +5,11 @@ type WithBody = ts.FunctionLikeDeclaration & { body: ts.ConciseBody };
 const NOT_IMPLEMENTED = /not[\s_-]*(?:yet[\s_-]*)?implemented|unimplemented|\bTODO\b|implement me/i;
 const TODO = /\b(?:TODO|FIXME|TBD|XXX)\b|\bstub\b|placeholder|not (?:yet )?implemented|implement (?:me|this|later)/i;
 
+/** The whole of a text that stands where an answer should be. */
+const PLACEHOLDER =
+  /^\W*(?:lorem ipsum\b.*|coming soon|under construction|placeholder(?: text)?|(?:this is )?not (?:yet )?implemented(?: yet)?|to be (?:done|defined|implemented)|(?:dummy|sample) (?:text|data)|tbd)\W*$/is;
+const isPlaceholder = (text: string): boolean => PLACEHOLDER.test(text) || /^\W*(?:TODO|FIXME|XXX)\b/.test(text);
+
 /** Why a function is a stub, or nothing. The first reason that holds counts, once for each function. */
 export function stubOf(node: WithBody, source: ts.SourceFile): { rule: string; message: string } | undefined {
   const name = nameOf(node, source);
@@ -17,8 +22,23 @@ export function stubOf(node: WithBody, source: ts.SourceFile): { rule: string; m
     return { rule: 'stub/route-501', message: `${name} answers 501 Not Implemented` };
   if (isTrivial(node.body) && notesOf(node, source).some((note) => TODO.test(note)))
     return { rule: 'stub/todo-only', message: `${name} does nothing but hold a note that it is still to be done` };
+  const answers = own.filter((part) => ts.isStringLiteralLike(part));
+  if (isAnswer(node.body) && answers.some((part) => isPlaceholder(part.text)))
+    return { rule: 'stub/placeholder-text', message: `${name} answers with placeholder text` };
   return undefined;
 }
+
+/** A body that only gives back, prints or sends constants. */
+function isAnswer(body: ts.ConciseBody): boolean {
+  if (isTrivial(body)) return true;
+  if (!ts.isBlock(body)) return isSent(body);
+  const [only, ...more] = body.statements;
+  if (only === undefined || more.some((statement) => !ts.isReturnStatement(statement))) return false;
+  if (ts.isReturnStatement(only)) return only.expression !== undefined && isSent(only.expression);
+  return ts.isExpressionStatement(only) && isSent(only.expression);
+}
+
+const isSent = (node: ts.Expression): boolean => ts.isCallExpression(node) && node.arguments.every(isConstant);
 
 const isEmpty = (node: WithBody): boolean => ts.isBlock(node.body) && node.body.statements.length === 0;
 

@@ -34,6 +34,22 @@ describe('the stub collector', () => {
       'stub/todo-only',
     ],
     ['a note above a constant', '/** FIXME: real check */\nexport const isValid = () => true;', 'stub/todo-only'],
+    [
+      'placeholder text given back',
+      "export const about = () => 'Lorem ipsum dolor sit amet';",
+      'stub/placeholder-text',
+    ],
+    ['a mark given back', "export function about() { return 'TODO'; }", 'stub/placeholder-text'],
+    [
+      'placeholder text in a field',
+      "export function about() { return { message: 'Coming soon' }; }",
+      'stub/placeholder-text',
+    ],
+    [
+      'placeholder text that is sent',
+      "export const route = (req, res) => res.send('Not implemented');",
+      'stub/placeholder-text',
+    ],
     ['a note that is printed', "export function send() { console.log('TODO send mail'); }", 'stub/todo-only'],
   ])('finds %s', async (_name, text, rule) => {
     const run = await measure('stubs', await source(`${text}\n`));
@@ -44,6 +60,8 @@ describe('the stub collector', () => {
   test.each([
     ['a default that does nothing', 'export const run = (done = () => {}) => done();'],
     ['a swallowed rejection', 'export const run = (job) => job().catch(() => {});'],
+    ['a text that names a list of things to do', "export const title = () => 'Todo lists';"],
+    ['a text with such a word in it', "export const help = () => 'Write a placeholder in braces';"],
     ['a constant without a note', 'export const version = () => 1;'],
     ['a note in a function that works', 'export function add(a, b) {\n  // TODO: carry\n  return a + b;\n}'],
     ['a number 501 that is no status', 'export const limit = (list) => list.slice(501);'],

@@ -146,16 +146,22 @@ test('each kind of stub counts, and what the language only declares does not', a
       '    return None  # TODO: write this',
       'def done():',
       '    return None',
+      'def said():',
+      '    return "Not implemented yet"',
+      'def sent(app):',
+      '    return app.send("coming soon")',
     ].join('\n'),
   });
   const red = await measure('stubs', root);
-  expect(red.of('stub_rate')).toEqual({ value: 5 / 12, examined: 12 });
+  expect(red.of('stub_rate')).toEqual({ value: 7 / 14, examined: 14 });
   expect(red.findings.map(({ rule, line }) => [rule, line])).toEqual([
     ['stub/empty-body', 8],
     ['stub/empty-body', 9],
     ['stub/not-implemented', 12],
     ['stub/route-501', 14],
     ['stub/todo-only', 16],
+    ['stub/placeholder-text', 20],
+    ['stub/placeholder-text', 22],
   ]);
   const none = await measure('stubs', await pythonProject({ src: null, 'src/one.py': 'X = 1\n' }));
   expect(none.read('stub_rate')).toMatch(/no function/);

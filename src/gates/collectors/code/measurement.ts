@@ -8,7 +8,7 @@ import { scopeCollectors } from './scope-collector.ts';
 import { type CodeScope, readScope } from './scope.ts';
 
 /** Raised with every change of what the code collectors measure, or how. */
-const VERSION = '2';
+const VERSION = '3';
 
 /** A collector over the JavaScript and TypeScript of one scope. */
 export const codeCollector = scopeCollectors(VERSION, readScope);

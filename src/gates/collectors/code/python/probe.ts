@@ -10,7 +10,7 @@ import { LOCK, type PythonScope, readPythonScope } from './scope.ts';
 import { pythonTools } from './toolchain.ts';
 
 /** Raised with every change of what the Python collectors measure, or how. */
-const VERSION = '2';
+const VERSION = '3';
 
 /** A collector over the Python of one scope. */
 export const pythonCollector = scopeCollectors(VERSION, readPythonScope);
