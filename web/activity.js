@@ -1,6 +1,6 @@
 import { count, h, pill, row, table, when, words } from '/dom.js';
 
-export const EVENT_TYPES = ['run.queued', 'run.status', 'run.resumed', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'model.waiting', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'run.finished'];
+export const EVENT_TYPES = ['run.queued', 'run.status', 'run.resumed', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'model.waiting', 'conversation.compacted', 'conversation.restarted', 'conversation.circling', 'gates.started', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'run.finished'];
 const MOST_SHOWN = 300;
 const MOST_NAMED = 12;
 
@@ -39,6 +39,10 @@ const TELL = {
   'persona.done': ({ phase, persona, kind, summary }) => `${phase}: ${persona} finished ${kind}${summary === '' ? '' : ': '}${summary.slice(0, 300)}${summary.length > 300 ? '…' : ''}`,
   'persona.fault': ({ phase, persona, attempt, message, final }) => `${phase}: ${persona}, attempt ${attempt} failed${final ? ' for good' : ''}: ${message}`,
   'model.waiting': ({ phase, persona, model, host, reason, until }) => `${phase}: ${persona} waits for ${model} at ${host} until ${new Date(until).toLocaleTimeString()}: ${reason}`,
+  'conversation.compacted': ({ phase, persona, fromTokens, toTokens }) => `${phase}: the conversation of ${persona} was summed up by the model, from ${fromTokens} to ${toTokens} tokens`,
+  'conversation.restarted': ({ phase, persona, reason }) => `${phase}: ${persona} begins anew: ${reason}`,
+  'conversation.circling': ({ phase, persona, warning }) => `${phase}: ${persona} goes round in circles and was told so: ${warning}`,
+  'gates.started': ({ phase, round }) => `${phase}: gates of round ${round + 1} begin to measure`,
   'gate.verdict': ({ phase, round, verdict }) => `${phase}: round ${round + 1} ${words(verdict.verdict)}`,
   'rework.requested': ({ phase, findings, headline }) => `${phase}: back for rework with ${count(findings, 'finding')}: ${headline}`,
   'approval.requested': ({ phase, role }) => `${phase}: waits for a decision of ${role}`,

@@ -12,6 +12,7 @@ import type { Terminal } from './terminal.ts';
 import { wrapTo } from '../gates/reports/columns.ts';
 import { count, cutTo, oneLine } from './text.ts';
 import {
+  conversationText,
   cost,
   elapsed,
   gateColor,
@@ -149,6 +150,13 @@ export class ProgressView {
         this.#change(event.phase, (row) => (row.doing = `waits for ${event.model}`));
         return [{ phase: event.phase, text: waitingText(event), paint: colors.yellow }];
       }
+      case 'conversation.compacted':
+      case 'conversation.restarted':
+      case 'conversation.circling':
+        return [{ phase: event.phase, text: conversationText(event), paint: colors.yellow }];
+      case 'gates.started':
+        this.#change(event.phase, (row) => (row.doing = 'gates measure'));
+        return [];
       case 'gate.verdict':
         return this.#onVerdict(event);
       case 'rework.requested': {

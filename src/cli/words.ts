@@ -128,3 +128,18 @@ export function waitingText(event: Extract<RunEvent, { type: 'model.waiting' }>)
     `${event.persona} waits for ${event.model} at ${event.host} until ${until} UTC: ${event.reason}${place}`,
   );
 }
+
+/** What became of a conversation, beside its turns. */
+export function conversationText(
+  event: Extract<RunEvent, { type: 'conversation.compacted' | 'conversation.restarted' | 'conversation.circling' }>,
+): string {
+  const { persona } = event;
+  switch (event.type) {
+    case 'conversation.compacted':
+      return `${persona}'s conversation was summed up by the model, from ${event.fromTokens} to ${event.toTokens} tokens`;
+    case 'conversation.restarted':
+      return oneLine(`${persona} begins anew: ${event.reason}`);
+    case 'conversation.circling':
+      return oneLine(`${persona} goes round in circles and was told so: ${event.warning}`);
+  }
+}

@@ -251,6 +251,15 @@ export const RunEvent = z.discriminatedUnion('type', [
     turn: z.number().int(),
     tools: z.array(z.string()),
     usage: Usage,
+    /** When the turn began: before it waited for its place among the fleet's calls. */
+    startedAt: z.iso.datetime().optional(),
+    /** How long it waited for that place, how long the model took to answer, and how long the tools then ran. */
+    waitedMs: z.number().nonnegative().optional(),
+    modelMs: z.number().nonnegative().optional(),
+    toolMs: z.number().nonnegative().optional(),
+    /** The model that answered, and why it stopped. */
+    model: z.string().optional(),
+    stopReason: z.string().optional(),
   }),
   z.strictObject({
     ...base,
@@ -286,6 +295,42 @@ export const RunEvent = z.discriminatedUnion('type', [
     /** Whether the job gave its worker back meanwhile. */
     parked: z.boolean(),
   }),
+  z.strictObject({
+    ...base,
+    type: z.literal('conversation.compacted'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    turn: z.number().int(),
+    /** What the model had to read before, and what it has to read now. */
+    fromTokens: z.number().int().nonnegative(),
+    toTokens: z.number().int().nonnegative(),
+    /** The conversation as it was: nothing of it is lost. */
+    conversation: BlobRef.optional(),
+  }),
+  z.strictObject({
+    ...base,
+    type: z.literal('conversation.restarted'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    /** Why what was saved could not be gone on with. */
+    reason: z.string(),
+  }),
+  z.strictObject({
+    ...base,
+    type: z.literal('conversation.circling'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    turn: z.number().int(),
+    /** What was said to the model: it is ended when that does not help. */
+    warning: z.string(),
+  }),
+  z.strictObject({ ...base, type: z.literal('gates.started'), phase: Name, round: z.number().int() }),
   z.strictObject({
     ...base,
     type: z.literal('gate.verdict'),

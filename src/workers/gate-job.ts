@@ -123,7 +123,12 @@ async function inTime(gate: Gate, evaluate: (gate: Gate) => Promise<GateJobResul
 
 async function closeRound(gate: Gate, measure: () => Promise<Measured>): Promise<GateJobResult> {
   const { ctx, handle } = gate;
-  const measured = handle.data.measured?.round === gate.round ? handle.data.measured : await measure();
+  let measured = handle.data.measured?.round === gate.round ? handle.data.measured : undefined;
+  if (measured === undefined) {
+    const started = { type: 'gates.started', phase: gate.phase.name, round: gate.round } as const;
+    await ctx.store.append(gate.plan.runId, [started], handle.fence);
+    measured = await measure();
+  }
   const first = await getJson(ctx.blobs, measured.evidence, RoundEvidence);
   const early = await judge(gate, first, measured.conflicts);
   if (early.verdict.verdict === 'blocked' && isBlockedByMeasurement(early.verdict, gate.judged))

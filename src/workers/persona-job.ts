@@ -345,16 +345,16 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     pausePoint: job.pausePoint,
     signal,
     idleTimeoutMs: IDLE_MS,
-    onTurn: async ({ turn, tools, call }) => {
+    onTurn: async ({ turn, tools, call, timing }) => {
       const { persona: name, kind, round } = data;
+      const answer = { model: call.modelAnswered ?? undefined, stopReason: call.stopReason ?? undefined };
+      const counted = { turn, tools, usage: call.usage, ...timing, ...answer };
       await ctx.store.updatePhase(
         plan.runId,
         phase.name,
         (record) => ({
           next: { ...record, usage: addUsage(record.usage, call.usage), simulated: record.simulated || call.simulated },
-          events: [
-            { type: 'persona.turn', phase: phase.name, persona: name, kind, round, turn, tools, usage: call.usage },
-          ],
+          events: [{ type: 'persona.turn', phase: phase.name, persona: name, kind, round, ...counted }],
         }),
         fence,
       );

@@ -65,6 +65,21 @@ describe('a conversation', () => {
     expect(usage).toMatchObject({ calls: 2, costUsd: 0 });
   });
 
+  test('tells of each turn when it began, and how long the model and the tools took', async () => {
+    const server = await playing([{ tools: [{ tool: 'run_gates', input: {} }], delay_ms: 150 }, { tools: [HAND_OFF] }]);
+    const turns: AgentTurn[] = [];
+    const began = Date.now();
+    const runGates = () => new Promise<string>((done) => setTimeout(done, 120, 'measured'));
+    await runWith(server.url, { tools: ['run_gates'], runGates, onTurn: (turn) => void turns.push(turn) });
+    const [first, second] = turns.map((turn) => turn.timing);
+    expect(first?.modelMs).toBeGreaterThanOrEqual(149);
+    expect(first?.toolMs).toBeGreaterThanOrEqual(119);
+    const ends = Date.parse(first?.startedAt ?? '') + (first?.modelMs ?? 0) + (first?.toolMs ?? 0);
+    expect(Date.parse(first?.startedAt ?? '')).toBeGreaterThanOrEqual(began);
+    expect(Date.parse(second?.startedAt ?? '')).toBeGreaterThanOrEqual(ends - 2);
+    expect(second?.toolMs).toBeLessThan(119);
+  });
+
   test('reads from the cache what the turn before it wrote', async () => {
     const big = write('a.txt', 'x'.repeat(20_000));
     const server = await playing([{ tools: [big] }, { tools: [write('b.txt', 'b')] }, { tools: [HAND_OFF] }]);

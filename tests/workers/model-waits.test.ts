@@ -60,6 +60,15 @@ test('a job that waits long for its model is parked in its first attempt, goes o
   expect(phase.faults).toBe(0);
   expect(events.filter((event) => event.type === 'persona.done')).toHaveLength(1);
   expect(events.filter((event) => event.type === 'persona.turn').map(({ turn }) => turn)).toEqual([1, 2]);
+  for (const turn of events.filter((event) => event.type === 'persona.turn')) {
+    expect(turn).toMatchObject({ model: 'scripted-1', stopReason: 'tool_use' });
+    expect(turn.waitedMs).toBeLessThan(5_000);
+    const spent = (turn.waitedMs ?? Number.NaN) + (turn.modelMs ?? Number.NaN) + (turn.toolMs ?? Number.NaN);
+    // Clocks of different fineness: what was spent lies between its beginning and its end.
+    expect(spent).toBeLessThanOrEqual(Date.parse(turn.at) - Date.parse(turn.startedAt ?? '') + 5);
+  }
+  const marks = events.map(({ type }) => type).filter((type) => /^(gates|gate|persona.done)/.test(type));
+  expect(marks).toEqual(['persona.done', 'gates.started', 'gate.verdict']);
   const [wait] = events.filter((event) => event.type === 'model.waiting');
   expect(wait).toMatchObject({ phase: 'a', persona: 'noop', kind: 'work', parked: true });
   expect(wait?.reason).toContain('the provider asked to wait');

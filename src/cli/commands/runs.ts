@@ -15,7 +15,7 @@ import { PutBackLog } from '../../shared/put-back.ts';
 import { phaseLines } from '../phase-lines.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { oneLine } from '../text.ts';
-import { paintStatus, waitingText } from '../words.ts';
+import { conversationText, paintStatus, waitingText } from '../words.ts';
 import { parseRunId } from './run-id.ts';
 import { conflictLines, exitOf, resultJson, summaryLines, writeReport, writeRepository } from './run-result.ts';
 
@@ -167,6 +167,12 @@ function describe(event: RunEvent): string {
       return `${event.phase} ${event.persona} attempt ${event.attempt}: ${event.message}`;
     case 'model.waiting':
       return `${event.phase} ${waitingText(event)}`;
+    case 'conversation.compacted':
+    case 'conversation.restarted':
+    case 'conversation.circling':
+      return `${event.phase} round ${event.round}: ${conversationText(event)}`;
+    case 'gates.started':
+      return `${event.phase} round ${event.round}`;
     case 'gate.verdict':
       return `${event.phase} round ${event.round}: ${event.verdict.verdict}`;
     case 'rework.requested':

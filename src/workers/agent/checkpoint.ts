@@ -30,6 +30,8 @@ export const AgentCheckpoint = z.strictObject({
   turns: z.number().int().nonnegative(),
   messages: z.array(Message).min(1),
   calls: z.array(CallRecord),
+  /** When the last turn began, and how long it waited for its place among the fleet's calls. */
+  began: z.strictObject({ at: z.string(), waitedMs: z.number() }).optional(),
   lineage: z.array(LineageEntry),
   refusedCalls: z.array(RefusedCall),
   /** How often the model was helped on, so that a restart does not begin counting again. */

@@ -33,6 +33,15 @@ export interface AgentTurn {
   /** Names of the tools that were called, in order. */
   tools: string[];
   call: CallRecord;
+  timing: TurnTiming;
+}
+
+export interface TurnTiming {
+  /** When the turn began, before it waited for its place among the fleet's calls. */
+  startedAt: string;
+  waitedMs: number;
+  modelMs: number;
+  toolMs: number;
 }
 
 export interface AgentOptions<F> {
@@ -137,7 +146,9 @@ async function askModel<F>(
     idleTimeoutMs: options.idleTimeoutMs,
     signal: options.signal,
   };
+  state.began = { at: new Date().toISOString(), waitedMs: 0 };
   for (let message: Anthropic.Message | undefined; message === undefined;) {
+    const since = performance.now();
     const entered = await options.turns?.enter({
       model,
       host: options.provider.host,
@@ -149,6 +160,7 @@ async function askModel<F>(
       mayPark: options.checkpoint !== undefined || state.turns === 0,
       pausePoint: () => options.pausePoint?.(),
     });
+    state.began.waitedMs += Math.round(performance.now() - since);
     message = await callInTurn({ options, state, call }, entered);
     if (message === undefined) continue;
     try {
@@ -203,10 +215,14 @@ export async function runAgent<F>(options: AgentOptions<F>): Promise<AgentResult
       await askModel(options, state, definitions);
       await options.checkpoint?.save(state);
     }
+    const since = performance.now();
     const called = await takeAnswer(state, options);
+    const toolMs = Math.round(performance.now() - since);
     await options.checkpoint?.save(state);
     const call = lastAnswer(state);
-    await options.onTurn?.({ turn: state.turns, tools: called, call });
+    const { at: startedAt, waitedMs } = state.began ?? { at: call.startedAt, waitedMs: 0 };
+    const timing = { startedAt, waitedMs, modelMs: call.latencyMs, toolMs };
+    await options.onTurn?.({ turn: state.turns, tools: called, call, timing });
   }
   const simulated = options.provider.simulated || state.calls.some((call) => call.simulated);
   return {
