@@ -17,6 +17,7 @@ const ENDINGS: Readonly<Record<Exclude<SandboxResult['endedBy'], 'exit'>, string
 
 const shell = defineTool({
   name: 'shell',
+  effects: 'workspace',
   description:
     'Runs a shell command in the workspace (/work), in a sandbox: no network, only the workspace is writable, ' +
     `at most ${WALL_MS / 1000} s. Node, npm, git and the usual tools are there. Returns the exit code and the output.`,
@@ -52,6 +53,8 @@ const shell = defineTool({
 
 const runGates = defineTool({
   name: 'run_gates',
+  // It commits what is there before it measures.
+  effects: 'workspace',
   description:
     'Measures the workspace now with the collectors that the gate will use, holds its tests against the code as it ' +
     'was before this phase and against planted faults, and returns what it found. Files that git ignores are no part of it. ' +

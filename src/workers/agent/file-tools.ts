@@ -49,6 +49,7 @@ const nameInside = async (root: string, real: string): Promise<string> =>
 
 const listFiles = defineTool({
   name: 'list_files',
+  effects: 'none',
   description: 'Lists files and folders below a folder of the workspace, with sizes. Links are shown and not followed.',
   schema: z.strictObject({ path: FilePath.optional() }),
   async run({ path = '.' }, { root }) {
@@ -81,6 +82,7 @@ const listFiles = defineTool({
 
 const readFile = defineTool({
   name: 'read_file',
+  effects: 'none',
   description:
     'Reads a text file of the workspace with line numbers. `from` and `to` are the first and last line wanted, counted ' +
     `from 1; at most ${MAX_LINES} lines or ${MAX_CHARS} characters come at once.`,
@@ -116,6 +118,7 @@ const readFile = defineTool({
 
 const writeFile = defineTool({
   name: 'write_file',
+  effects: 'workspace',
   description: 'Writes a whole text file into the workspace; folders are made as needed, an existing file is replaced.',
   schema: z.strictObject({ path: FilePath, content: z.string() }),
   run: ({ path, content }, { root }) => write(root, path, content),
@@ -123,6 +126,7 @@ const writeFile = defineTool({
 
 const editFile = defineTool({
   name: 'edit_file',
+  effects: 'workspace',
   description:
     'Replaces `old_text` by `new_text` in a file. `old_text` must occur exactly once, written exactly as in the file ' +
     '(without line numbers); add lines around it until it is unique.',
@@ -156,6 +160,7 @@ async function remove(path: string, { root }: ToolContext) {
 
 const deleteFile = defineTool({
   name: 'delete_file',
+  effects: 'workspace',
   description: 'Deletes one file of the workspace.',
   schema: z.strictObject({ path: FilePath }),
   run: ({ path }, context) =>

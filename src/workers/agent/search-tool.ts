@@ -44,6 +44,7 @@ process.stdout.write('\\n' + found + ' ' + files);
 
 const search = defineTool({
   name: 'search',
+  effects: 'none',
   description:
     'Searches the text files of the workspace, line by line, for a JavaScript regular expression. ' +
     `Returns file:line:text, at most ${MATCHES} matches. node_modules is not searched.`,

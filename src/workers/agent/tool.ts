@@ -21,9 +21,16 @@ export interface ToolOutput {
   changed?: FileChange[];
 }
 
+/**
+ * What running a call may change. `none`: nothing, so it may run beside others and be run again. `workspace`: files of
+ * the work tree, which are taken back together with a conversation. `outside`: things that cannot be taken back.
+ */
+export type ToolEffects = 'none' | 'workspace' | 'outside';
+
 export interface AgentTool {
-  name: ToolName;
+  name: string;
   description: string;
+  effects: ToolEffects;
   schema: z.ZodType;
   run(input: unknown, context: ToolContext): Promise<ToolOutput>;
 }
@@ -32,6 +39,7 @@ export interface AgentTool {
 export function defineTool<S extends z.ZodType>(tool: {
   name: ToolName;
   description: string;
+  effects: ToolEffects;
   schema: S;
   run(input: z.infer<S>, context: ToolContext): Promise<ToolOutput>;
 }): AgentTool {

@@ -8,7 +8,7 @@ import { COMMAND_TOOLS } from './command-tools.ts';
 import { FILE_TOOLS } from './file-tools.ts';
 import type { LineageEntry } from './lineage.ts';
 import { SEARCH_TOOLS } from './search-tool.ts';
-import type { AgentTool, ToolContext } from './tool.ts';
+import type { AgentTool, ToolContext, ToolEffects } from './tool.ts';
 
 const ALL_TOOLS: readonly AgentTool[] = [...FILE_TOOLS, ...SEARCH_TOOLS, ...COMMAND_TOOLS];
 
@@ -30,6 +30,8 @@ interface ToolOutcome {
 /** The tools one persona has, and no others. */
 export interface ToolBox {
   readonly definitions: readonly Anthropic.Tool[];
+  /** What a call of this tool may change; a tool that this persona does not have changes nothing. */
+  effectsOf(name: string): ToolEffects;
   /** Runs one call. What goes wrong in a tool is an answer for the model, never an exception; only an abort throws. */
   invoke(call: ToolCall): Promise<ToolOutcome>;
 }
@@ -47,7 +49,7 @@ export const inputProblems = (error: z.ZodError): string =>
 const fail = (text: string, isRefused = false): ToolOutcome => ({ text, isError: true, lineage: [], isRefused });
 
 export function createToolBox(options: ToolContext & { tools: readonly ToolName[] }): ToolBox {
-  const mine = ALL_TOOLS.filter((tool) => options.tools.includes(tool.name));
+  const mine = ALL_TOOLS.filter((tool) => options.tools.some((name) => name === tool.name));
   const names = mine.map((tool) => tool.name);
   return {
     definitions: mine.map((tool) => ({
@@ -55,6 +57,7 @@ export function createToolBox(options: ToolContext & { tools: readonly ToolName[
       description: tool.description,
       input_schema: inputSchemaOf(tool.schema),
     })),
+    effectsOf: (name) => mine.find((tool) => tool.name === name)?.effects ?? 'none',
     async invoke(call) {
       if (options.signal.aborted) throw abortReason(options.signal);
       const tool = mine.find((one) => one.name === call.name);
