@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import type { RequestHandler } from 'express';
 import { FleetError } from '../shared/errors.ts';
+import { setPrincipal } from './principal.ts';
 import { sendProblem } from './problem.ts';
 
 /** Only this machine can reach it. */
@@ -25,16 +26,21 @@ const digest = (text: string): Buffer => createHash('sha256').update(text).diges
  * (which is what a browser offers for the pages). Digests are compared, so that neither content nor length shows in the time it takes.
  */
 export function authenticate(token: string | undefined): RequestHandler {
-  if (token === undefined) return (_req, _res, next) => next();
+  if (token === undefined)
+    return (req, _res, next) => {
+      setPrincipal(req, { name: 'local', scopes: ['admin'] });
+      next();
+    };
   const expected = digest(token);
   return (req, res, next) => {
     const given = presentedToken(req.headers.authorization);
     if (given !== undefined && timingSafeEqual(digest(given), expected)) {
+      setPrincipal(req, { name: 'bootstrap', scopes: ['admin'] });
       next();
       return;
     }
     res.set('WWW-Authenticate', ['Bearer realm="maestro"', 'Basic realm="maestro", charset="UTF-8"']);
-    sendProblem(res, 401, 'BAD_USAGE', {
+    sendProblem(res, 401, 'UNAUTHORIZED', {
       detail: given === undefined ? 'this server asks for a token' : 'this token is not known here',
       remedy: 'Send `Authorization: Bearer TOKEN`.',
     });
@@ -74,5 +80,5 @@ export const guardOrigin: RequestHandler = (req, res, next) => {
     next();
     return;
   }
-  sendProblem(res, 403, 'BAD_USAGE', { detail: 'requests from pages of another origin are refused' });
+  sendProblem(res, 403, 'FORBIDDEN', { detail: 'requests from pages of another origin are refused' });
 };

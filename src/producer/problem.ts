@@ -14,6 +14,7 @@ const TITLES: Record<number, string> = {
   413: 'The request body is too large',
   415: 'Unsupported media type',
   421: 'Misdirected request',
+  429: 'Too many requests',
   500: 'Internal fault',
   503: 'Not available now',
 };
@@ -23,6 +24,9 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   BAD_USAGE: 400,
   NOT_FOUND: 404,
   CONFLICT: 409,
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
+  RATE_LIMITED: 429,
   REDIS_UNAVAILABLE: 503,
   REDIS_UNSAFE: 503,
   BLOB_UNAVAILABLE: 503,

@@ -1,10 +1,21 @@
-import { Router } from 'express';
 import { z } from 'zod';
+import { FleetError } from '../shared/errors.ts';
+import { Approval } from '../shared/handoff.ts';
 import { Name, RunId } from '../shared/names.ts';
-import { ApprovalRequest, CancelRequest, PauseRequest, ResumeRequest, RetryRequest } from './api-schemas.ts';
+import {
+  ApprovalRequest,
+  CancelRequest,
+  CancelResponse,
+  PauseRequest,
+  PauseResponse,
+  ResumeRequest,
+  ResumeResponse,
+  RetryRequest,
+} from './api-schemas.ts';
 import { approvePhase } from './enqueue.ts';
-import { methodNotAllowed, parsePart } from './problem.ts';
+import { mayApprove } from './principal.ts';
 import { type ResumeRequest as TakeUpRequest, resumeRun } from './resume.ts';
+import { type Route, json, route } from './route.ts';
 import { cancelRun, pauseRun } from './run-control.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -12,62 +23,108 @@ const RunParams = z.object({ id: RunId });
 const PhaseParams = z.object({ id: RunId, phase: Name });
 
 /** What can be done to runs. */
-export function controlRoutes({ store, redis, prefix, logger }: ServerContext): Router {
-  const router = Router();
+export const controlRoutes = (context: ServerContext): Route[] => [
+  approvalRoute(context),
+  ...stopRoutes(context),
+  ...takeUpRoutes(context),
+];
+
+function approvalRoute({ store, redis, prefix, logger }: ServerContext): Route {
+  return route({
+    method: 'post',
+    path: '/api/runs/{id}/approvals/{phase}',
+    id: 'approvePhase',
+    summary: 'Record a decision of a person in a role',
+    scope: 'approve',
+    params: PhaseParams,
+    body: { name: 'ApprovalRequest', schema: ApprovalRequest },
+    answers: [json(201, 'The decision as recorded', 'Approval', Approval)],
+    handle: async ({ params: { id, phase }, body, principal, res }) => {
+      if (!mayApprove(principal, body.role))
+        throw new FleetError('FORBIDDEN', `this token may not decide as ${body.role}`, {
+          remedy: `Use a token with the scope \`approve:${body.role}\`.`,
+        });
+      const approval = await approvePhase({ redis, prefix, store }, id, { ...body, phase, simulated: false });
+      logger.info({ runId: id, phase, role: approval.role, decision: approval.decision }, 'approval recorded');
+      res.status(201).json(approval);
+    },
+  });
+}
+
+function stopRoutes({ store, redis, prefix, logger }: ServerContext): Route[] {
   const target = { redis, prefix, store };
+  return [
+    route({
+      method: 'post',
+      path: '/api/runs/{id}/cancel',
+      id: 'cancelRun',
+      summary: 'End a run',
+      scope: 'run',
+      params: RunParams,
+      body: { name: 'CancelRequest', schema: CancelRequest },
+      answers: [
+        json(202, 'It ends', 'CancelResponse', CancelResponse),
+        json(200, 'It had ended already', 'CancelResponse', CancelResponse),
+      ],
+      handle: async ({ params: { id }, body: { reason }, res }) => {
+        const cancelled = await cancelRun(target, id, reason);
+        const run = await store.getRun(id);
+        logger.info({ runId: id, cancelled }, 'cancel asked for');
+        res.status(cancelled ? 202 : 200).json({ runId: id, status: run.status, cancelled });
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/runs/{id}/pause',
+      id: 'pauseRun',
+      summary: 'Start nothing new; conversations under way end their turn and wait',
+      scope: 'run',
+      params: RunParams,
+      body: { name: 'PauseRequest', schema: PauseRequest },
+      answers: [json(200, 'It is paused', 'PauseResponse', PauseResponse)],
+      handle: async ({ params: { id }, body: { reason }, res }) => {
+        const paused = await pauseRun(target, id, reason);
+        logger.info({ runId: id, paused }, 'pause asked for');
+        res.json({ runId: id, status: (await store.getRun(id)).status, paused });
+      },
+    }),
+  ];
+}
+
+function takeUpRoutes({ store, redis, prefix, logger }: ServerContext): Route[] {
   const takeUp = async (runId: RunId, request: TakeUpRequest) => {
-    const resumed = await resumeRun(target, runId, request);
+    const resumed = await resumeRun({ redis, prefix, store }, runId, request);
     logger.info({ ...resumed }, 'resume asked for');
     return resumed;
   };
-  router
-    .route('/api/runs/:id/approvals/:phase')
-    .post(async (req, res) => {
-      const { id, phase } = parsePart(PhaseParams, 'params', req);
-      const request = parsePart(ApprovalRequest, 'body', req);
-      const approval = await approvePhase(target, id, { ...request, phase, simulated: false });
-      logger.info({ runId: id, phase, role: approval.role, decision: approval.decision }, 'approval recorded');
-      res.status(201).json(approval);
-    })
-    .all(methodNotAllowed(['POST']));
-  router
-    .route('/api/runs/:id/cancel')
-    .post(async (req, res) => {
-      const { id } = parsePart(RunParams, 'params', req);
-      const { reason } = parsePart(CancelRequest, 'body', req);
-      const cancelled = await cancelRun(target, id, reason);
-      const run = await store.getRun(id);
-      logger.info({ runId: id, cancelled }, 'cancel asked for');
-      res.status(cancelled ? 202 : 200).json({ runId: id, status: run.status, cancelled });
-    })
-    .all(methodNotAllowed(['POST']));
-  router
-    .route('/api/runs/:id/pause')
-    .post(async (req, res) => {
-      const { id } = parsePart(RunParams, 'params', req);
-      const { reason } = parsePart(PauseRequest, 'body', req);
-      const paused = await pauseRun(target, id, reason);
-      logger.info({ runId: id, paused }, 'pause asked for');
-      res.json({ runId: id, status: (await store.getRun(id)).status, paused });
-    })
-    .all(methodNotAllowed(['POST']));
-  router
-    .route('/api/runs/:id/resume')
-    .post(async (req, res) => {
-      const { id } = parsePart(RunParams, 'params', req);
-      const { reason, budget } = parsePart(ResumeRequest, 'body', req);
-      res.status(202).json(await takeUp(id, { reason, ...(budget === undefined ? {} : { budget }) }));
-    })
-    .all(methodNotAllowed(['POST']));
-  router
-    .route('/api/runs/:id/retry')
-    .post(async (req, res) => {
-      const { id } = parsePart(RunParams, 'params', req);
-      const { phase, from, reason, budget } = parsePart(RetryRequest, 'body', req);
-      const again =
-        phase === undefined ? ({ kind: 'from', phase: from ?? '' } as const) : ({ kind: 'phase', phase } as const);
-      res.status(202).json(await takeUp(id, { takeUp: again, reason, ...(budget === undefined ? {} : { budget }) }));
-    })
-    .all(methodNotAllowed(['POST']));
-  return router;
+  return [
+    route({
+      method: 'post',
+      path: '/api/runs/{id}/resume',
+      id: 'resumeRun',
+      summary: 'Let a run go on: a paused one, or what did not pass of one that ended',
+      scope: 'run',
+      params: RunParams,
+      body: { name: 'ResumeRequest', schema: ResumeRequest },
+      answers: [json(202, 'What is run again', 'ResumeResponse', ResumeResponse)],
+      handle: async ({ params: { id }, body: { reason, budget }, res }) => {
+        res.status(202).json(await takeUp(id, { reason, ...(budget === undefined ? {} : { budget }) }));
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/runs/{id}/retry',
+      id: 'retryRun',
+      summary: 'Run one phase again, or all from a phase onward',
+      scope: 'run',
+      params: RunParams,
+      body: { name: 'RetryRequest', schema: RetryRequest },
+      answers: [json(202, 'What is run again', 'ResumeResponse', ResumeResponse)],
+      handle: async ({ params: { id }, body: { phase, from, reason, budget }, res }) => {
+        const again =
+          phase === undefined ? ({ kind: 'from', phase: from ?? '' } as const) : ({ kind: 'phase', phase } as const);
+        res.status(202).json(await takeUp(id, { takeUp: again, reason, ...(budget === undefined ? {} : { budget }) }));
+      },
+    }),
+  ];
 }

@@ -1,4 +1,3 @@
-import { type Request, Router } from 'express';
 import { z } from 'zod';
 import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
@@ -6,10 +5,10 @@ import { RunId } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { runKey } from '../shared/run-keys.ts';
 import { BlobRef, type PhaseRecord } from '../shared/run-record.ts';
-import { RunListQuery, type RunArtifacts, type RunDetail, type RunGates } from './api-schemas.ts';
+import { RunArtifacts, RunDetail, RunEvidence, RunGates, RunList, RunListQuery, RunReport } from './api-schemas.ts';
 import { streamEvents } from './event-stream.ts';
 import { groupWaits } from './group-waits.ts';
-import { methodNotAllowed, parsePart } from './problem.ts';
+import { type Route, json, route, text } from './route.ts';
 import { runLinks } from './run-links.ts';
 import { buildReport } from './run-report.ts';
 import type { ServerContext } from './server-context.ts';
@@ -17,22 +16,25 @@ import type { ServerContext } from './server-context.ts';
 const RunParams = z.object({ id: RunId });
 const BlobParams = z.object({ id: RunId, ref: BlobRef });
 
-const runOf = (req: Request): RunId => parsePart(RunParams, 'params', req).id;
-
 /** What can be asked of runs. */
-export function runRoutes(context: ServerContext): Router {
-  const router = Router();
-  addReading(router, context);
-  addFiles(router, context);
-  return router;
-}
+export const runRoutes = (context: ServerContext): Route[] => [
+  listRoute(context),
+  detailRoute(context),
+  eventsRoute(context),
+  ...judgementRoutes(context),
+  ...fileRoutes(context),
+];
 
-function addReading(router: Router, context: ServerContext): void {
-  const { store, redis, prefix } = context;
-  router
-    .route('/api/runs')
-    .get(async (req, res) => {
-      const { limit, cursor, status, workflow } = parsePart(RunListQuery, 'query', req);
+function listRoute({ store }: ServerContext): Route {
+  return route({
+    method: 'get',
+    path: '/api/runs',
+    id: 'listRuns',
+    summary: 'Runs, newest first',
+    scope: 'read',
+    query: RunListQuery,
+    answers: [json(200, 'One page', 'RunList', RunList)],
+    handle: async ({ query: { limit, cursor, status, workflow }, res }) => {
       res.json(
         await store.listRuns({
           limit,
@@ -41,12 +43,20 @@ function addReading(router: Router, context: ServerContext): void {
           ...(workflow === undefined ? {} : { workflow }),
         }),
       );
-    })
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/api/runs/:id')
-    .get(async (req, res) => {
-      const id = runOf(req);
+    },
+  });
+}
+
+function detailRoute({ store, redis, prefix }: ServerContext): Route {
+  return route({
+    method: 'get',
+    path: '/api/runs/{id}',
+    id: 'getRun',
+    summary: 'A run with its plan and phases',
+    scope: 'read',
+    params: RunParams,
+    answers: [json(200, 'The run', 'RunDetail', RunDetail)],
+    handle: async ({ params: { id }, res }) => {
       const [run, plan, phases, approvals] = await Promise.all([
         store.getRun(id),
         store.getPlan(id),
@@ -59,87 +69,132 @@ function addReading(router: Router, context: ServerContext): void {
       const waits = await groupWaits({ redis, prefix }, { plan, run, phases });
       const detail: RunDetail = { run, ...planned, phases, approvals, archived, waits, links: runLinks(id) };
       res.json(detail);
-    })
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/api/runs/:id/events')
-    .get(async (req, res) => streamEvents(context, runOf(req), req, res))
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/api/runs/:id/gates')
-    .get(async (req, res) => {
-      const id = runOf(req);
-      const [run, plan, phases] = await Promise.all([store.getRun(id), store.getPlan(id), store.getPhases(id)]);
-      const gates: RunGates = {
-        runId: id,
-        status: run.status,
-        simulated: run.simulated,
-        phases: phases.map(({ phase, status, rounds }, index) => ({
-          phase,
-          status,
-          policy: plan.phases[index]?.policy ?? null,
-          policyFallback: plan.phases[index]?.policyFallback ?? false,
-          rounds: rounds.map(({ round, at, findings, verdict }) => ({ round, at, findings, verdict })),
-        })),
-      };
-      res.json(gates);
-    })
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/api/runs/:id/report')
-    .get(async (req, res) => {
-      const id = runOf(req);
-      const [run, plan, phases] = await Promise.all([store.getRun(id), store.getPlan(id), store.getPhases(id)]);
-      res.json(buildReport(plan, run, phases));
-    })
-    .all(methodNotAllowed(['GET']));
+    },
+  });
 }
 
-function addFiles(router: Router, { store, blobs }: ServerContext): void {
-  router
-    .route('/api/runs/:id/artifacts')
-    .get(async (req, res) => {
-      const id = runOf(req);
-      const link = (ref: BlobRef) => ({ ref, href: `/api/runs/${id}/blobs/${ref}` });
-      const links = (refs: Record<string, BlobRef>) =>
-        Object.fromEntries(Object.entries(refs).map(([name, ref]) => [name, link(ref)]));
-      const run = await store.getRun(id);
-      const artifacts: RunArtifacts = {
-        runId: id,
-        simulated: run.simulated,
-        phases: (await store.getPhases(id)).map(({ phase, commit, bundle, handoffs, transcripts }) => ({
-          phase,
-          commit,
-          bundle: bundle === null ? null : link(bundle),
-          handoffs: links(handoffs),
-          transcripts: links(transcripts),
-        })),
-      };
-      res.json(artifacts);
-    })
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/api/runs/:id/blobs/:ref')
-    .get(async (req, res) => {
-      const { id, ref } = parsePart(BlobParams, 'params', req);
-      // Only what this run's records name; an address alone opens nothing.
-      if (!(await store.getPhases(id)).some((record) => blobsOf(record).includes(ref)))
-        throw new FleetError('NOT_FOUND', `run ${id} has no blob ${ref}`);
-      const bytes = await blobs.get(ref);
-      res.set('Cache-Control', 'private, max-age=31536000, immutable').attachment(ref);
-      res.type('application/octet-stream').send(Buffer.from(bytes));
-    })
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/api/runs/:id/evidence')
-    .get(async (req, res) => {
-      const id = runOf(req);
-      const [run, phases] = await Promise.all([store.getRun(id), store.getPhases(id)]);
-      const refs = phases.flatMap((record) => record.rounds.map((round) => round.evidence));
-      const rounds = await Promise.all(refs.map((ref) => getJson(blobs, ref, RoundEvidence)));
-      res.json({ runId: id, simulated: run.simulated, rounds });
-    })
-    .all(methodNotAllowed(['GET']));
+function eventsRoute(context: ServerContext): Route {
+  return route({
+    method: 'get',
+    path: '/api/runs/{id}/events',
+    id: 'streamEvents',
+    summary: 'The events of a run, replayed and then live, until it has ended; each is a RunEvent',
+    scope: 'read',
+    params: RunParams,
+    headers: { 'Last-Event-ID': 'The number of the last event already seen' },
+    answers: [
+      text(200, 'Server-sent events', 'text/event-stream'),
+      { status: 204, description: 'The run has ended and everything was seen' },
+    ],
+    handle: ({ params: { id }, req, res }) => streamEvents(context, id, req, res),
+  });
+}
+
+function judgementRoutes({ store, blobs }: ServerContext): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/api/runs/{id}/gates',
+      id: 'getGates',
+      summary: 'Every verdict of a run, phase by phase and round by round',
+      scope: 'read',
+      params: RunParams,
+      answers: [json(200, 'The verdicts', 'RunGates', RunGates)],
+      handle: async ({ params: { id }, res }) => {
+        const [run, plan, phases] = await Promise.all([store.getRun(id), store.getPlan(id), store.getPhases(id)]);
+        const gates: RunGates = {
+          runId: id,
+          status: run.status,
+          simulated: run.simulated,
+          phases: phases.map(({ phase, status, rounds }, index) => ({
+            phase,
+            status,
+            policy: plan.phases[index]?.policy ?? null,
+            policyFallback: plan.phases[index]?.policyFallback ?? false,
+            rounds: rounds.map(({ round, at, findings, verdict }) => ({ round, at, findings, verdict })),
+          })),
+        };
+        res.json(gates);
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/runs/{id}/report',
+      id: 'getReport',
+      summary: 'What a run came to, and what blocked it',
+      scope: 'read',
+      params: RunParams,
+      answers: [json(200, 'The report', 'RunReport', RunReport)],
+      handle: async ({ params: { id }, res }) => {
+        const [run, plan, phases] = await Promise.all([store.getRun(id), store.getPlan(id), store.getPhases(id)]);
+        res.json(buildReport(plan, run, phases));
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/runs/{id}/evidence',
+      id: 'getEvidence',
+      summary: 'What every verdict rests on: measurements, findings, reviews, approvals',
+      scope: 'read',
+      params: RunParams,
+      answers: [json(200, 'The evidence of every round', 'RunEvidence', RunEvidence)],
+      handle: async ({ params: { id }, res }) => {
+        const [run, phases] = await Promise.all([store.getRun(id), store.getPhases(id)]);
+        const refs = phases.flatMap((record) => record.rounds.map((round) => round.evidence));
+        const rounds = await Promise.all(refs.map((ref) => getJson(blobs, ref, RoundEvidence)));
+        res.json({ runId: id, simulated: run.simulated, rounds });
+      },
+    }),
+  ];
+}
+
+function fileRoutes({ store, blobs }: ServerContext): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/api/runs/{id}/artifacts',
+      id: 'getArtifacts',
+      summary: 'What each phase handed on',
+      scope: 'read',
+      params: RunParams,
+      answers: [json(200, 'Addresses of git bundles, handoffs and transcripts', 'RunArtifacts', RunArtifacts)],
+      handle: async ({ params: { id }, res }) => {
+        const link = (ref: BlobRef) => ({ ref, href: `/api/runs/${id}/blobs/${ref}` });
+        const links = (refs: Record<string, BlobRef>) =>
+          Object.fromEntries(Object.entries(refs).map(([name, ref]) => [name, link(ref)]));
+        const run = await store.getRun(id);
+        const artifacts: RunArtifacts = {
+          runId: id,
+          simulated: run.simulated,
+          phases: (await store.getPhases(id)).map(({ phase, commit, bundle, handoffs, transcripts }) => ({
+            phase,
+            commit,
+            bundle: bundle === null ? null : link(bundle),
+            handoffs: links(handoffs),
+            transcripts: links(transcripts),
+          })),
+        };
+        res.json(artifacts);
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/runs/{id}/blobs/{ref}',
+      id: 'getBlob',
+      summary: 'One blob that a run names',
+      scope: 'read',
+      params: BlobParams,
+      answers: [text(200, 'Its bytes', 'application/octet-stream')],
+      handle: async ({ params: { id, ref }, res }) => {
+        // Only what this run's records name; an address alone opens nothing.
+        if (!(await store.getPhases(id)).some((record) => blobsOf(record).includes(ref)))
+          throw new FleetError('NOT_FOUND', `run ${id} has no blob ${ref}`);
+        const bytes = await blobs.get(ref);
+        res.set('Cache-Control', 'private, max-age=31536000, immutable').attachment(ref);
+        res.type('application/octet-stream').send(Buffer.from(bytes));
+      },
+    }),
+  ];
 }
 
 const blobsOf = (record: PhaseRecord): string[] => [

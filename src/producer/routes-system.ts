@@ -1,59 +1,80 @@
-import { type Response, Router } from 'express';
+import type { Response } from 'express';
+import { z } from 'zod';
 import { errorMessage } from '../shared/errors.ts';
 import { BlobRef, RunStatus, TERMINAL_RUN } from '../shared/run-record.ts';
 import { readModelLimits } from '../shared/model-limits.ts';
 import { limitLines } from './limit-metrics.ts';
 import { listDead } from './dead-letters.ts';
 import type { FleetQueues } from './bull-board.ts';
-import { openApiDocument } from './openapi.ts';
-import { methodNotAllowed } from './problem.ts';
+import { DeadLetters, Health, Readiness } from './api-schemas.ts';
+import { type Route, json, route, text } from './route.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** A blob that need not exist: asking for it shows that the store answers. */
 const NO_BLOB = BlobRef.parse('0'.repeat(64));
 
 /** Liveness and readiness: they need no token, and tell nothing about runs. */
-export function healthRoutes({ redis, blobs }: ServerContext): Router {
-  const router = Router();
-  router
-    .route('/healthz')
-    .get((_req, res) => {
-      res.json({ status: 'ok' });
-    })
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/readyz')
-    .get(async (_req, res) => {
+export const healthRoutes = ({ redis, blobs }: ServerContext): Route[] => [
+  route({
+    method: 'get',
+    path: '/healthz',
+    id: 'getHealth',
+    summary: 'The process is alive',
+    scope: 'open',
+    answers: [json(200, 'It is', 'Health', Health)],
+    handle: ({ res }) => res.json({ status: 'ok' }),
+  }),
+  route({
+    method: 'get',
+    path: '/readyz',
+    id: 'getReadiness',
+    summary: 'Redis and the blob store answer',
+    scope: 'open',
+    answers: [json(200, 'They do', 'Readiness', Readiness), json(503, 'One of them does not', 'Readiness', Readiness)],
+    handle: async ({ res }) => {
       const [redisCheck, blobCheck] = await Promise.all([check(() => redis.ping()), check(() => blobs.has(NO_BLOB))]);
       const isReady = redisCheck.ok && blobCheck.ok;
       res.status(isReady ? 200 : 503);
       res.json({ status: isReady ? 'ready' : 'unavailable', checks: { redis: redisCheck, blobs: blobCheck } });
-    })
-    .all(methodNotAllowed(['GET']));
-  return router;
-}
+    },
+  }),
+];
 
 /** What other programs read about the service itself. */
-export function systemRoutes(context: ServerContext, queues: FleetQueues): Router {
-  const router = Router();
-  router
-    .route('/api/dead')
-    .get(async (_req, res) => {
-      res.json({ dead: await listDead(context.store) });
-    })
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/metrics')
-    .get(async (_req, res) => sendMetrics(context, queues, res))
-    .all(methodNotAllowed(['GET']));
-  router
-    .route('/openapi.json')
-    .get((_req, res) => {
-      res.json(openApiDocument());
-    })
-    .all(methodNotAllowed(['GET']));
-  return router;
-}
+export const systemRoutes = (context: ServerContext, queues: FleetQueues): Route[] => [
+  route({
+    method: 'get',
+    path: '/api/dead',
+    id: 'listDead',
+    summary: 'Phases that failed for good, over all runs; resuming a run redrives it',
+    scope: 'read',
+    answers: [json(200, 'All of them', 'DeadLetters', DeadLetters)],
+    handle: async ({ res }) => res.json({ dead: await listDead(context.store) }),
+  }),
+  route({
+    method: 'get',
+    path: '/metrics',
+    id: 'getMetrics',
+    summary: 'Queue depths and run counts in Prometheus text format',
+    scope: 'read',
+    answers: [text(200, 'The metrics', 'text/plain')],
+    handle: ({ res }) => sendMetrics(context, queues, res),
+  }),
+];
+
+/** The document that describes all routes, itself among them. */
+export const documentRoute = (document: () => unknown): Route =>
+  route({
+    method: 'get',
+    path: '/openapi.json',
+    id: 'getOpenApi',
+    summary: 'This document',
+    scope: 'read',
+    answers: [json(200, 'OpenAPI 3.1', 'OpenApiDocument', OpenApiDocument)],
+    handle: ({ res }) => res.json(document()),
+  });
+
+const OpenApiDocument = z.looseObject({ openapi: z.string(), paths: z.looseObject({}) });
 
 const READY_TIMEOUT_MS = 2_000;
 

@@ -1,6 +1,6 @@
 import { type RequestListener, type Server, createServer } from 'node:http';
 import { join } from 'node:path';
-import express, { type Express } from 'express';
+import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
 import { RunArchive } from '../shared/archive.ts';
@@ -15,10 +15,9 @@ import { assertGuarded, authenticate, guardHost, guardOrigin } from './authentic
 import { BOARD_PATH, type FleetQueues, boardRoutes, openQueues } from './bull-board.ts';
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
 import { notFound, problemHandler } from './problem.ts';
-import { controlRoutes } from './routes-control.ts';
-import { runRoutes } from './routes-runs.ts';
-import { healthRoutes, systemRoutes } from './routes-system.ts';
-import { workflowRoutes } from './routes-workflows.ts';
+import { allow, mountRoutes } from './route.ts';
+import { apiRoutes } from './routes.ts';
+import { healthRoutes } from './routes-system.ts';
 import { RunSignals } from './run-signals.ts';
 import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
@@ -46,7 +45,6 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const BODY_LIMIT = '1mb';
 const CLOSE_DEADLINE_MS = 3_000;
 
 const notReady: RequestListener = (_req, res) => res.writeHead(503, { 'retry-after': '1' }).end();
@@ -88,15 +86,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 function createApp(context: ServerContext, queues: FleetQueues, { host, token, packageRoot }: ServerOptions): Express {
   const app = express();
   app.disable('x-powered-by');
-  app.use(securityHeaders(), guardHost(host), healthRoutes(context));
+  app.use(securityHeaders(), guardHost(host), mountRoutes(healthRoutes(context)));
   app.use(authenticate(token), guardOrigin);
-  app.use(BOARD_PATH, boardRoutes(queues));
-  app.use('/api', express.json({ limit: BODY_LIMIT, type: () => true }));
-  app.use(workflowRoutes(context), runRoutes(context), controlRoutes(context), systemRoutes(context, queues));
-  app.use(express.static(join(packageRoot, 'web'), { index: 'index.html', redirect: false }));
+  app.use(BOARD_PATH, allowBoard, boardRoutes(queues));
+  app.use(mountRoutes(apiRoutes(context, queues)));
+  app.use(allow('read'), express.static(join(packageRoot, 'web'), { index: 'index.html', redirect: false }));
   app.use(notFound, problemHandler(context.logger));
   return app;
 }
+
+/** Looking needs `read`; what the board can change needs `admin`. */
+const allowBoard: RequestHandler = (req, res, next) =>
+  allow(req.method === 'GET' || req.method === 'HEAD' ? 'read' : 'admin')(req, res, next);
 
 /** The pages load nothing from elsewhere; Bull Board sets styles and its configuration inline. */
 const securityHeaders = () =>

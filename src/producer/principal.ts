@@ -1,0 +1,39 @@
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+
+/** What a token may do. `approve:tech_lead` approves in that role alone, `approve:*` in any; `admin` may do everything. */
+export const Scope = z
+  .string()
+  .regex(
+    /^(read|run|admin|approve:(\*|[a-z][a-z0-9_-]{0,62}))$/,
+    'a scope is `read`, `run`, `approve:ROLE`, `approve:*` or `admin`',
+  );
+export type Scope = z.infer<typeof Scope>;
+
+/** What a route asks of whoever calls it. `approve` is any role; which one is checked against the decision itself. */
+export type Need = 'open' | 'read' | 'run' | 'approve' | 'admin';
+
+/** Who asks. */
+export interface Principal {
+  /** The name of the token; `bootstrap` for MAESTRO_TOKEN, `local` for anybody on this machine when no token is asked for. */
+  name: string;
+  scopes: readonly Scope[];
+}
+
+const principals = new WeakMap<IncomingMessage, Principal>();
+
+export const setPrincipal = (req: IncomingMessage, principal: Principal): void => {
+  principals.set(req, principal);
+};
+
+/** Whose request it is; who was never asked may do nothing. */
+export const principalOf = (req: IncomingMessage): Principal =>
+  principals.get(req) ?? { name: 'anonymous', scopes: [] };
+
+export function mayDo({ scopes }: Principal, need: Need): boolean {
+  if (need === 'open' || scopes.includes('admin')) return true;
+  return need === 'approve' ? scopes.some((scope) => scope.startsWith('approve:')) : scopes.includes(need);
+}
+
+export const mayApprove = ({ scopes }: Principal, role: string): boolean =>
+  ['admin', 'approve:*', `approve:${role}`].some((scope) => scopes.includes(scope));

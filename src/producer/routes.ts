@@ -1,0 +1,21 @@
+import type { FleetQueues } from './bull-board.ts';
+import { openApiDocument } from './openapi.ts';
+import type { Route } from './route.ts';
+import { controlRoutes } from './routes-control.ts';
+import { runRoutes } from './routes-runs.ts';
+import { documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
+import { workflowRoutes } from './routes-workflows.ts';
+import type { ServerContext } from './server-context.ts';
+
+/** Every operation that asks who calls it. Those of `healthRoutes` do not, and stand before them. */
+export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] {
+  const routes = [
+    ...workflowRoutes(context),
+    ...runRoutes(context),
+    ...controlRoutes(context),
+    ...systemRoutes(context, queues),
+    documentRoute(() => document),
+  ];
+  const document = openApiDocument([...healthRoutes(context), ...routes]);
+  return routes;
+}
