@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobStore } from '../shared/blob-store.ts';
 import type { RunId } from '../shared/names.ts';
-import { OPEN_PHASE } from '../shared/run-record.ts';
+import { type CommitRef, OPEN_PHASE } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import { type MergeConflict, type Source, cloneBundle, openWorkspace } from '../shared/workspace.ts';
 import { workOf } from './edit-phase.ts';
@@ -18,34 +18,52 @@ export interface ExportedRun {
   conflicts: MergeConflict[];
 }
 
-/** Writes what a run has handed on so far as a git repository that a person can clone, log and diff. */
-export async function exportRun(of: {
+interface WorkOf {
   store: RunStore;
   blobs: BlobStore;
   runId: RunId;
   /** Only this phase's work, also when its gates have blocked it. */
   phase?: string | undefined;
-  dir: string;
   scratch: string;
-}): Promise<ExportedRun> {
+}
+
+/** What a run has handed on so far, as one commit. */
+export interface HandedOn extends Omit<ExportedRun, 'repository' | 'commit'> {
+  /** Null when no phase handed anything on. */
+  work: CommitRef | null;
+}
+
+/** Merges what a run has handed on so far into one commit, which is the same one whenever it is asked for. */
+export async function mergeHandedOn(of: WorkOf): Promise<HandedOn> {
   const sources =
     of.phase === undefined ? await handedOn(of.store, of.runId) : await madeBy(of.store, of.runId, of.phase);
-  if (sources.length === 0) return { repository: null, commit: null, phases: [], leftOut: [], conflicts: [] };
+  const [only, ...others] = sources;
+  if (only === undefined) return { work: null, phases: [], leftOut: [], conflicts: [] };
+  const labels = sources.map((source) => source.label);
+  if (others.length === 0) {
+    const { commit, bundle } = only;
+    return { work: { commit, bundle }, phases: labels, leftOut: [], conflicts: [] };
+  }
   const dir = join(of.scratch, `export-${of.runId}`);
   try {
     const { workspace, conflicts } = await openWorkspace({ dir, blobs: of.blobs, sources });
-    const merged = await workspace.bundle();
-    await rm(of.dir, { recursive: true, force: true });
-    await cloneBundle({ ...merged, blobs: of.blobs, dir: of.dir, branch: 'main' });
     // The last one named is the one that did not fit on what was there.
     const unfit = new Set(conflicts.map((conflict) => conflict.labels.at(-1)));
-    const labels = sources.map((source) => source.label);
     const phases = labels.filter((label) => !unfit.has(label));
     const leftOut = labels.filter((label) => unfit.has(label));
-    return { repository: of.dir, commit: merged.commit, phases, leftOut, conflicts };
+    return { work: await workspace.bundle(), phases, leftOut, conflicts };
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** Writes what a run has handed on so far as a git repository that a person can clone, log and diff. */
+export async function exportRun(of: WorkOf & { dir: string }): Promise<ExportedRun> {
+  const { work, ...rest } = await mergeHandedOn(of);
+  if (work === null) return { repository: null, commit: null, ...rest };
+  await rm(of.dir, { recursive: true, force: true });
+  await cloneBundle({ ...work, blobs: of.blobs, dir: of.dir, branch: 'main' });
+  return { repository: of.dir, commit: work.commit, ...rest };
 }
 
 /** The work of the phases that nobody has built on yet: with all that they built on. */

@@ -72,13 +72,10 @@ function describe({
     ...(scope === 'open' ? { security: [] } : {}),
     'x-scope': scope,
     ...(body === undefined ? {} : { requestBody: requestBody(body) }),
-    responses: Object.fromEntries([
-      ...answers.map((answer): [string, unknown] => [String(answer.status), response(answer)]),
-      [
-        'default',
-        { description: 'Anything else', content: { 'application/problem+json': { schema: refTo('Problem') } } },
-      ],
-    ]),
+    responses: {
+      ...responses(answers),
+      default: { description: 'Anything else', content: { 'application/problem+json': { schema: refTo('Problem') } } },
+    },
   };
 }
 
@@ -87,9 +84,18 @@ function requestBody(body: NonNullable<Route['body']>): unknown {
   return { required: true, content: { [body.type]: { schema: { type: 'string' } } } };
 }
 
-function response({ description, name, type }: Answer): Record<string, unknown> {
-  if (name !== undefined) return { description, content: { 'application/json': { schema: refTo(name) } } };
-  return type === undefined ? { description } : { description, content: { [type]: { schema: { type: 'string' } } } };
+/** By status; answers of one status differ in their media type. */
+function responses(answers: readonly Answer[]): Record<string, unknown> {
+  const byStatus: Record<string, { description: string; content?: Record<string, unknown> }> = {};
+  for (const { status, description, name, type } of answers) {
+    const content = {
+      ...byStatus[status]?.content,
+      ...(name === undefined ? {} : { 'application/json': { schema: refTo(name) } }),
+      ...(type === undefined ? {} : { [type]: { schema: { type: 'string' } } }),
+    };
+    byStatus[status] = { description, ...(Object.keys(content).length === 0 ? {} : { content }) };
+  }
+  return byStatus;
 }
 
 function componentSchemas(routes: readonly Route[]): Record<string, unknown> {

@@ -2,6 +2,7 @@ import type { FleetQueues } from './bull-board.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Route } from './route.ts';
 import { controlRoutes } from './routes-control.ts';
+import { fileRoutes } from './routes-files.ts';
 import { runRoutes } from './routes-runs.ts';
 import { documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
 import { workflowRoutes } from './routes-workflows.ts';
@@ -12,6 +13,7 @@ export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] 
   const routes = [
     ...workflowRoutes(context),
     ...runRoutes(context),
+    ...fileRoutes(context),
     ...controlRoutes(context),
     ...systemRoutes(context, queues),
     documentRoute(() => document),

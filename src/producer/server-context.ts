@@ -4,6 +4,7 @@ import type { Redis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { RunSources } from './definitions-builder.ts';
+import type { RunRepositories } from './run-repositories.ts';
 import type { RunSignals } from './run-signals.ts';
 
 /** What every route works with. */
@@ -13,6 +14,8 @@ export interface ServerContext {
   store: RunStore;
   blobs: BlobStore;
   signals: RunSignals;
+  /** The files of runs, for looking at. */
+  repositories: RunRepositories;
   /** The folder that holds `workflows/`. */
   packageRoot: string;
   /** Personas, policies and models of every run that is started here, as they were when the server started. */

@@ -1,4 +1,6 @@
 import { type RequestListener, type Server, createServer } from 'node:http';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
@@ -18,6 +20,7 @@ import { notFound, problemHandler } from './problem.ts';
 import { allow, mountRoutes } from './route.ts';
 import { apiRoutes } from './routes.ts';
 import { healthRoutes } from './routes-system.ts';
+import { RunRepositories } from './run-repositories.ts';
 import { RunSignals } from './run-signals.ts';
 import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
@@ -73,7 +76,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ends.splice(1, 0, () => queues.close());
     const scheduler = await startScheduler({ ...options, store });
     ends.splice(1, 0, () => scheduler.close());
-    const context: ServerContext = { ...options, sources, redis, store, signals, closing: closing.signal };
+    const scratch = await mkdtemp(join(tmpdir(), 'maestro-serve-'));
+    ends.push(() => rm(scratch, { recursive: true, force: true }));
+    const repositories = new RunRepositories({ store, blobs: options.blobs, scratch });
+    const context: ServerContext = {
+      ...options,
+      sources,
+      redis,
+      store,
+      signals,
+      repositories,
+      closing: closing.signal,
+    };
     answer = createApp(context, queues, options);
   } catch (err) {
     await close();

@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { FleetError } from './errors.ts';
 import { type ProcessResult, runProcess } from './process.ts';
 
@@ -11,6 +14,8 @@ export interface GitOptions {
   stdin?: string;
   /** Names and dates of a commit, and the like. */
   env?: Readonly<Record<string, string>>;
+  /** Output is cut after so many bytes. */
+  outputBytes?: number;
 }
 
 /** Who commits and merges on behalf of the fleet. */
@@ -50,33 +55,76 @@ const SETTINGS = {
 export const OWN_ATTRIBUTES =
   '* -text !eol !merge !filter !ident !diff !working-tree-encoding !export-ignore !export-subst\n';
 
+const SETTING_ARGS = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+
+const environment = (place: GitPlace, env: GitOptions['env']): Record<string, string> => ({
+  PATH: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin',
+  // Nothing is looked up in a home folder or in the system's configuration.
+  HOME: '/nonexistent',
+  XDG_CONFIG_HOME: '/nonexistent',
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_ATTR_NOSYSTEM: '1',
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_ASKPASS: '/bin/false',
+  GIT_EDITOR: '/bin/false',
+  GIT_DIR: place.gitDir,
+  GIT_WORK_TREE: place.workTree,
+  GIT_NO_REPLACE_OBJECTS: '1',
+  LC_ALL: 'C',
+  TZ: 'UTC',
+  ...env,
+});
+
 /** Runs git on a place. A failing exit code is a result. */
 export function tryGit(place: GitPlace, args: readonly string[], options: GitOptions = {}): Promise<ProcessResult> {
-  const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   return runProcess({
-    argv: ['git', ...settings, ...args],
+    argv: ['git', ...SETTING_ARGS, ...args],
     cwd: place.workTree,
-    env: {
-      PATH: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin',
-      // Nothing is looked up in a home folder or in the system's configuration.
-      HOME: '/nonexistent',
-      XDG_CONFIG_HOME: '/nonexistent',
-      GIT_CONFIG_NOSYSTEM: '1',
-      GIT_CONFIG_GLOBAL: '/dev/null',
-      GIT_ATTR_NOSYSTEM: '1',
-      GIT_TERMINAL_PROMPT: '0',
-      GIT_ASKPASS: '/bin/false',
-      GIT_EDITOR: '/bin/false',
-      GIT_DIR: place.gitDir,
-      GIT_WORK_TREE: place.workTree,
-      GIT_NO_REPLACE_OBJECTS: '1',
-      LC_ALL: 'C',
-      TZ: 'UTC',
-      ...options.env,
-    },
+    env: environment(place, options.env),
     timeoutMs: TIMEOUT_MS,
-    outputBytes: OUTPUT_BYTES,
+    outputBytes: options.outputBytes ?? OUTPUT_BYTES,
     stdin: options.stdin,
+  });
+}
+
+/**
+ * Runs git with its output, as bytes, going to a stream that is ended with it. Whoever reads may leave at any time, and
+ * the program then ends. Throws `GIT_FAILED` when git fails, which may be after a part of its output was sent.
+ */
+export async function streamGit(
+  place: GitPlace,
+  args: readonly string[],
+  to: Writable,
+  options: { stdin?: Readable; env?: GitOptions['env'] } = {},
+): Promise<void> {
+  const child = spawn('git', [...SETTING_ARGS, ...args], {
+    cwd: place.workTree,
+    env: environment(place, options.env),
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString('utf8')).slice(0, 2_000)));
+  child.stdin.on('error', () => child.stdin.destroy());
+  // What is asked may break off; git then sees the end of its input.
+  if (options.stdin === undefined) child.stdin.end();
+  else options.stdin.on('error', () => child.stdin.destroy()).pipe(child.stdin);
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code));
+  });
+  try {
+    await Promise.all([pipeline(child.stdout, to), ended]);
+  } catch (err) {
+    child.kill('SIGKILL');
+    throw new FleetError('GIT_FAILED', `git ${args[0] ?? ''} was broken off`, { cause: err, retry: true });
+  }
+  const exitCode = await ended;
+  if (exitCode === 0) return;
+  throw new FleetError('GIT_FAILED', `git ${args[0] ?? ''} failed: ${stderr.trim() || 'it was ended'}`, {
+    details: { exitCode },
   });
 }
 
