@@ -1,6 +1,6 @@
 import { count, h, pill, row, table, when, words } from '/dom.js';
 
-export const EVENT_TYPES = ['run.queued', 'run.status', 'run.resumed', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'model.waiting', 'conversation.compacted', 'conversation.restarted', 'conversation.circling', 'gates.started', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'run.finished'];
+export const EVENT_TYPES = ['run.queued', 'run.status', 'run.resumed', 'phase.status', 'persona.turn', 'persona.done', 'persona.fault', 'model.waiting', 'conversation.compacted', 'conversation.restarted', 'conversation.circling', 'gates.started', 'gate.verdict', 'rework.requested', 'approval.requested', 'approval.recorded', 'question.asked', 'question.answered', 'run.finished'];
 const MOST_SHOWN = 300;
 const MOST_NAMED = 12;
 
@@ -47,6 +47,8 @@ const TELL = {
   'rework.requested': ({ phase, findings, headline }) => `${phase}: back for rework with ${count(findings, 'finding')}: ${headline}`,
   'approval.requested': ({ phase, role }) => `${phase}: waits for a decision of ${role}`,
   'approval.recorded': ({ approval }) => `${approval.phase}: ${approval.decision} by ${approval.by} (${approval.role})`,
+  'question.asked': ({ phase, persona, question }) => `${phase}: ${persona} asks: ${question}`,
+  'question.answered': ({ phase, answer }) => `${phase}: ${answer.by} answered${answer.simulated ? ' (simulated)' : ''}: ${answer.text}`,
   'run.finished': ({ status, reason }) => `run finished: ${words(status)} ${reason}`,
 };
 

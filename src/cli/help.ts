@@ -72,6 +72,9 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro retry 01M84FY4S1VC88BJ5H9YZEP0XW --from design       design and all after it, again',
   ),
   approve: examples('maestro approve 01M84FY4S1VC88BJ5H9YZEP0XW requirements --role stakeholder --by "Your Name"'),
+  answer: examples(
+    'maestro answer 01M84FY4S1VC88BJ5H9YZEP0XW design --by "Your Name" --text "Keep the old field names"',
+  ),
   artifacts: examples(
     'maestro artifacts 01M84FY4S1VC88BJ5H9YZEP0XW --out ./result',
     'maestro artifacts 01M84FY4S1VC88BJ5H9YZEP0XW --phase backend --out ./backend',

@@ -15,6 +15,7 @@ import {
   bypassRequestCommand,
   bypassRevokeCommand,
 } from './commands/bypass.ts';
+import { answerCommand } from './commands/answer.ts';
 import { deadCommand } from './commands/dead.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -256,6 +257,11 @@ function addLooking(program: Command, context: MakeContext, set: SetExit): void 
     .option('--note <TEXT>', 'what you saw', '')
     .option('--round <N>', 'the round you looked at, from 0: refused when it is at another', wholeNumber(0, 1_000))
     .action((id: string, phase: string, flags) => set(approveCommand(context(), id, phase, flags)));
+  json(program.command('answer <RUN> <PHASE>').description('answer what a persona asked a person'))
+    .option('--id <QUESTION>', 'which question, when several are open')
+    .requiredOption('--by <NAME>', 'who you are')
+    .requiredOption('--text <TEXT>', 'what you answer')
+    .action((id: string, phase: string, flags) => set(answerCommand(context(), id, phase, flags)));
   json(program.command('logs <RUN> [PHASE]').description('what the personas of a run said and did'))
     .option('--full', 'nothing cut')
     .action((id: string, phase: string | undefined, flags) => set(logsCommand(context(), id, phase, flags)));

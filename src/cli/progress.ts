@@ -163,6 +163,13 @@ export class ProgressView {
         const text = `↻ rework round ${event.round} with ${count(event.findings, 'finding')}: ${oneLine(event.headline)}`;
         return [{ phase: event.phase, text, paint: colors.yellow }];
       }
+      case 'question.asked':
+        return [{ phase: event.phase, text: this.#questionText(event), paint: colors.yellow }];
+      case 'question.answered': {
+        const { by, text, simulated } = event.answer;
+        const said = cutTo(oneLine(text), SUMMARY_COLUMNS);
+        return [{ phase: event.phase, text: `${oneLine(by)} answered: ${said}${simulated ? ' [simulated]' : ''}` }];
+      }
       case 'approval.requested':
         return [{ phase: event.phase, text: this.#approvalText(event), paint: colors.yellow }];
       case 'approval.recorded': {
@@ -170,6 +177,12 @@ export class ProgressView {
         return [{ phase, text: `${decision} by ${oneLine(by)} (${role})${simulated ? ' [simulated]' : ''}` }];
       }
     }
+  }
+
+  #questionText({ runId, phase, persona, id, question }: Extract<RunEvent, { type: 'question.asked' }>): string {
+    const asked = `? ${persona} asks: ${oneLine(question)}`;
+    if (this.#plan.scripted?.approvals === true) return `${asked} (a script answers)`;
+    return `${asked}: ${this.#command} answer ${runId} ${phase} --id ${id} --by NAME --text TEXT`;
   }
 
   #approvalText({ runId, phase, role }: Extract<RunEvent, { type: 'approval.requested' }>): string {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { GivenFile } from '../shared/definitions.ts';
 import { Approval } from '../shared/handoff.ts';
 import { Name, RunId } from '../shared/names.ts';
+import { Question } from '../shared/question.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import {
   BlobRef,
@@ -117,6 +118,8 @@ export const RunDetail = z.strictObject({
   plan: z.array(PlannedPhase),
   phases: z.array(PhaseRecord),
   approvals: z.array(Approval),
+  /** What personas asked people; a conversation waits for those without an answer. */
+  questions: z.array(Question),
   /** When a run that waits for its time is to start. */
   startAt: z.string().nullable(),
   /** It has left Redis: it can be read, and not be changed. */
@@ -214,6 +217,12 @@ export const ApprovalRequest = z.strictObject({
   round: z.number().int().min(0).optional(),
 });
 export type ApprovalRequest = z.input<typeof ApprovalRequest>;
+
+export const AnswerRequest = z.strictObject({
+  by: z.string().trim().min(1).max(200),
+  text: z.string().trim().min(1).max(20_000),
+});
+export type AnswerRequest = z.input<typeof AnswerRequest>;
 
 export const CancelRequest = z.strictObject({
   reason: z.string().trim().min(1).max(1_000).default('cancelled by request'),

@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import { Approval } from '../shared/handoff.ts';
 import { type ErrorCode, ERROR_EXITS, FleetError, errorMessage } from '../shared/errors.ts';
+import { Question } from '../shared/question.ts';
 import { RunEvent, type RunRecord, type RunStatus } from '../shared/run-record.ts';
 import {
+  type AnswerRequest,
   type ApprovalRequest,
   CancelResponse,
   type ExecuteRequest,
@@ -104,6 +106,12 @@ export class MaestroClient {
   approve(runId: string, phase: string, request: ApprovalRequest): Promise<Approval> {
     const path = this.#run(runId, `approvals/${encodeURIComponent(phase)}`);
     return this.#json(path, Approval, { method: 'POST', body: request });
+  }
+
+  /** Answers what a persona asked a person. */
+  answer(runId: string, questionId: string, request: AnswerRequest): Promise<Question> {
+    const path = this.#run(runId, `questions/${encodeURIComponent(questionId)}`);
+    return this.#json(path, Question, { method: 'POST', body: request });
   }
 
   cancel(runId: string, reason?: string): Promise<CancelResponse> {

@@ -4,6 +4,7 @@ import { FleetError, errorMessage } from '../shared/errors.ts';
 import type { Approval } from '../shared/handoff.ts';
 import { QUEUES, type RunId, jobIds } from '../shared/names.ts';
 import { type RunPlan, TERMINAL_PHASE } from '../shared/run-record.ts';
+import { openQuestions } from '../shared/question.ts';
 import { moveRun } from '../shared/transitions.ts';
 import { wakeJob } from '../shared/wake-job.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
@@ -126,6 +127,15 @@ export async function approvePhase(
     throw new FleetError('CONFLICT', `phase "${decision.phase}" is ${record.status} and waits for nobody yet`, {
       remedy: 'Decide when it is awaiting_approval.',
     });
+  const [asked] = openQuestions(await target.store.getQuestions(runId), decision.phase);
+  if (asked !== undefined)
+    throw new FleetError(
+      'CONFLICT',
+      `phase "${decision.phase}" waits for an answer to ${asked.id}, not for a decision`,
+      {
+        remedy: `Answer it: \`maestro answer ${runId} ${decision.phase} --id ${asked.id} --by NAME --text TEXT\`.`,
+      },
+    );
   if (decision.round !== undefined && decision.round !== record.round)
     throw new FleetError(
       'CONFLICT',

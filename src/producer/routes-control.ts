@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
 import { Approval } from '../shared/handoff.ts';
 import { Name, RunId } from '../shared/names.ts';
+import { Question, QuestionId } from '../shared/question.ts';
 import {
+  AnswerRequest,
   ApprovalRequest,
   CancelRequest,
   CancelResponse,
@@ -12,6 +14,7 @@ import {
   ResumeResponse,
   RetryRequest,
 } from './api-schemas.ts';
+import { answerQuestion } from './answer-question.ts';
 import { approvePhase } from './enqueue.ts';
 import { mayApprove } from './principal.ts';
 import { type ResumeRequest as TakeUpRequest, resumeRun } from './resume.ts';
@@ -20,11 +23,13 @@ import { cancelRun, pauseRun } from './run-control.ts';
 import type { ServerContext } from './server-context.ts';
 
 const RunParams = z.object({ id: RunId });
+const QuestionParams = z.object({ id: RunId, questionId: QuestionId });
 const PhaseParams = z.object({ id: RunId, phase: Name });
 
 /** What can be done to runs. */
 export const controlRoutes = (context: ServerContext): Route[] => [
   approvalRoute(context),
+  answerRoute(context),
   ...stopRoutes(context),
   ...takeUpRoutes(context),
 ];
@@ -47,6 +52,25 @@ function approvalRoute({ store, redis, prefix, logger }: ServerContext): Route {
       const approval = await approvePhase({ redis, prefix, store }, id, { ...body, phase, simulated: false });
       logger.info({ runId: id, phase, role: approval.role, decision: approval.decision }, 'approval recorded');
       res.status(201).json(approval);
+    },
+  });
+}
+
+/** An answer is a person's decision, like an approval; it is bound to no role. */
+function answerRoute({ store, redis, prefix, logger }: ServerContext): Route {
+  return route({
+    method: 'post',
+    path: '/api/runs/{id}/questions/{questionId}',
+    id: 'answerQuestion',
+    summary: 'Answer what a persona asked a person; its conversation goes on with it',
+    scope: 'approve',
+    params: QuestionParams,
+    body: { name: 'AnswerRequest', schema: AnswerRequest },
+    answers: [json(201, 'The question with its answer', 'Question', Question)],
+    handle: async ({ params: { id, questionId }, body, res }) => {
+      const question = await answerQuestion({ redis, prefix, store }, id, { ...body, id: questionId });
+      logger.info({ runId: id, phase: question.phase, questionId }, 'question answered');
+      res.status(201).json(question);
     },
   });
 }

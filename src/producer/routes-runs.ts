@@ -57,17 +57,18 @@ function detailRoute({ store, redis, prefix }: ServerContext): Route {
     params: RunParams,
     answers: [json(200, 'The run', 'RunDetail', RunDetail)],
     handle: async ({ params: { id }, res }) => {
-      const [run, plan, phases, approvals] = await Promise.all([
+      const [run, plan, phases, approvals, questions] = await Promise.all([
         store.getRun(id),
         store.getPlan(id),
         store.getPhases(id),
         store.getApprovals(id),
+        store.getQuestions(id),
       ]);
       const { inputs, budget, workflowDigest, startAt = null } = plan;
       const planned = { inputs, budget, workflowDigest, startAt, plan: plan.phases };
       const archived = (await redis.exists(runKey(prefix, id))) === 0;
       const waits = await groupWaits({ redis, prefix }, { plan, run, phases });
-      const detail: RunDetail = { run, ...planned, phases, approvals, archived, waits, links: runLinks(id) };
+      const detail: RunDetail = { run, ...planned, phases, approvals, questions, archived, waits, links: runLinks(id) };
       res.json(detail);
     },
   });

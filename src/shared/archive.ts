@@ -7,7 +7,7 @@ import { INDEX_SCRIPT, type IndexChange, indexArgument } from './run-index.ts';
 import { allRunKeys, runKey } from './run-keys.ts';
 
 /** The hashes of a run that are kept; conversations under way and parked jobs end with it. */
-const HASHES = ['run', 'phases', 'approvals', 'account'] as const;
+const HASHES = ['run', 'phases', 'approvals', 'questions', 'account'] as const;
 type HashName = (typeof HASHES)[number];
 type Hash = Record<string, string>;
 
@@ -19,6 +19,7 @@ const ArchivedRun = z.strictObject({
     run: z.record(z.string(), z.string()),
     phases: z.record(z.string(), z.string()),
     approvals: z.record(z.string(), z.string()),
+    questions: z.record(z.string(), z.string()).default({}),
     account: z.record(z.string(), z.string()),
   }),
   /** Id and body of every event. */
@@ -134,9 +135,14 @@ export class RunArchive {
     // The run's own hash first: it counts every event, so whatever changes after this is noticed in the last step.
     const run = await read('run');
     if (run['run'] === undefined) return undefined;
-    const [phases, approvals, account] = await Promise.all([read('phases'), read('approvals'), read('account')]);
+    const [phases, approvals, questions, account] = await Promise.all([
+      read('phases'),
+      read('approvals'),
+      read('questions'),
+      read('account'),
+    ]);
     const entries = await this.#redis.xrange(runKey(this.#prefix, runId, 'events'), '-', '+');
     const events = entries.map(([id, fields]): [string, string] => [id, fields[1] ?? '']);
-    return { schemaVersion: 1, runId, hashes: { run, phases, approvals, account }, events };
+    return { schemaVersion: 1, runId, hashes: { run, phases, approvals, questions, account }, events };
   }
 }

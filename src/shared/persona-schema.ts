@@ -10,6 +10,7 @@ export const ToolName = z.enum([
   'delete_file',
   'shell',
   'run_gates',
+  'ask_human',
 ]);
 export type ToolName = z.infer<typeof ToolName>;
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Approval } from './handoff.ts';
 import { Name, RunId } from './names.ts';
+import { Answer, AskedQuestion, QuestionId } from './question.ts';
 import { PhaseVerdict } from './verdict.ts';
 import { Budget, Concurrency, InputValues, ListSource, Priority } from './workflow-schema.ts';
 
@@ -348,6 +349,16 @@ export const RunEvent = z.discriminatedUnion('type', [
   }),
   z.strictObject({ ...base, type: z.literal('approval.requested'), phase: Name, role: Name }),
   z.strictObject({ ...base, type: z.literal('approval.recorded'), approval: Approval }),
+  z.strictObject({ ...base, type: z.literal('question.asked'), ...AskedQuestion.shape }),
+  z.strictObject({
+    ...base,
+    type: z.literal('question.answered'),
+    phase: Name,
+    persona: Name,
+    round: z.number().int(),
+    id: QuestionId,
+    answer: Answer,
+  }),
   z.strictObject({
     ...base,
     type: z.literal('run.finished'),

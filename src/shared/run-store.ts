@@ -1,8 +1,8 @@
-import { z } from 'zod';
 import type { ArchivedRun, RunArchive } from './archive.ts';
 import { FleetError } from './errors.ts';
 import { Approval } from './handoff.ts';
 import type { RunId, RunTake } from './names.ts';
+import { Question } from './question.ts';
 import { Recent } from './recent.ts';
 import type { Redis } from './redis.ts';
 import { RedisScript } from './redis-script.ts';
@@ -10,13 +10,14 @@ import {
   NO_USAGE,
   type NewRunEvent,
   PhaseRecord,
-  RunEvent,
+  type RunEvent,
   RunPlan,
   type RunRecord,
   type RunStatus,
   StoredRun,
   addUsage,
 } from './run-record.ts';
+import { newPhase, noSuchRun, parseEvent, seqOf } from './run-entries.ts';
 import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
@@ -102,7 +103,7 @@ export class RunStore {
     return { run, ...(typeof generation === 'string' ? { generation } : {}) };
   }
 
-  async #fields(runId: string, part: 'phases' | 'approvals'): Promise<Record<string, string>> {
+  async #fields(runId: string, part: 'phases' | 'approvals' | 'questions'): Promise<Record<string, string>> {
     const raw = await this.#redis.hgetall(this.#key(runId, part));
     return Object.keys(raw).length > 0 ? raw : ((await this.#archived(runId))?.hashes[part] ?? {});
   }
@@ -426,12 +427,32 @@ export class RunStore {
 
   /** Records a decision. The newest decision on a phase, role and round is the one that counts. */
   async recordApproval(runId: RunId, approval: Approval, fence?: Fence): Promise<void> {
-    const key = this.#key(runId, 'approvals');
     const field = `${approval.phase}/${approval.role}/${approval.round}`;
+    const next = JSON.stringify(approval);
+    await this.#change(
+      runId,
+      'approvals',
+      field,
+      () => ({ next, events: [{ type: 'approval.recorded', approval }] }),
+      fence,
+    );
+  }
+
+  /** Changes one entry of a hash together with the events that tell of it; repeated when somebody else was faster. */
+  async #change(
+    runId: RunId,
+    part: 'approvals' | 'questions',
+    field: string,
+    change: (before: string | null) => Change<string> | null,
+    fence?: Fence,
+  ): Promise<void> {
+    const key = this.#key(runId, part);
     for (;;) {
-      const before = (await this.#redis.hget(key, field)) ?? '';
-      const write = { key, field, before, after: JSON.stringify(approval), changes: [] };
-      if (await this.#apply(runId, write, [{ type: 'approval.recorded', approval }], fence)) return;
+      const before = await this.#redis.hget(key, field);
+      const changed = change(before);
+      if (changed === null) return;
+      const write = { key, field, before: before ?? '', after: changed.next, changes: [] };
+      if (await this.#apply(runId, write, changed.events, fence)) return;
     }
   }
 
@@ -441,30 +462,31 @@ export class RunStore {
       .map((text) => Approval.parse(JSON.parse(text)))
       .toSorted((a, b) => a.at.localeCompare(b.at));
   }
+
+  /** Every question that personas of the run asked people, oldest first. */
+  async getQuestions(runId: RunId): Promise<Question[]> {
+    const raw = await this.#fields(runId, 'questions');
+    return Object.values(raw)
+      .map((text) => Question.parse(JSON.parse(text)))
+      .toSorted((a, b) => a.askedAt.localeCompare(b.askedAt));
+  }
+
+  /** Asks or answers a question. `change` returns null when there is nothing to do. */
+  async updateQuestion(
+    runId: RunId,
+    id: string,
+    change: (known: Question | null) => Change<Question> | null,
+    fence?: Fence,
+  ): Promise<void> {
+    await this.#change(
+      runId,
+      'questions',
+      id,
+      (before) => {
+        const changed = change(before === null ? null : Question.parse(JSON.parse(before)));
+        return changed === null ? null : { ...changed, next: JSON.stringify(Question.parse(changed.next)) };
+      },
+      fence,
+    );
+  }
 }
-
-const seqOf = (entryId: string): number => Number(entryId.split('-')[0]);
-
-const parseEvent = (runId: RunId, entryId: string, body: string): RunEvent =>
-  RunEvent.parse({ ...z.looseObject({}).parse(JSON.parse(body)), runId, seq: seqOf(entryId) });
-
-const noSuchRun = (runId: string): FleetError =>
-  new FleetError('NOT_FOUND', `there is no run ${runId}`, { remedy: 'List the runs with `maestro runs`.' });
-
-const newPhase = (phase: string, simulated: boolean): PhaseRecord => ({
-  phase,
-  status: 'waiting',
-  reason: '',
-  round: 0,
-  firstRound: 0,
-  faults: 0,
-  rounds: [],
-  commit: null,
-  bundle: null,
-  handoffs: {},
-  transcripts: {},
-  usage: NO_USAGE,
-  simulated,
-  startedAt: null,
-  finishedAt: null,
-});

@@ -20,7 +20,9 @@ import { type AncestorHandoff, type WorkPromptInput, reviewPrompt, workPrompt } 
 import { abandonIfHopeless } from './abandoned-talk.ts';
 import { type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
 import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
+import type { ToolContext } from './agent/tool.ts';
 import { createToolBox } from './agent/tools.ts';
+import { askPerson } from './ask-person.ts';
 import { askedOutputs } from './asked-outputs.ts';
 import { beginPhase } from './begin-phase.ts';
 import { inScratch } from './gate-measure.ts';
@@ -186,6 +188,7 @@ async function author(
         scratch: at.scratch,
         signal,
       }),
+    askPerson: (question) => askPerson({ store: job.ctx.store, plan, data, fence: job.fence }, question),
     saved,
   }).catch(async (err: unknown) => {
     await abandonIfHopeless(job.ctx, job, saved, err);
@@ -318,6 +321,7 @@ interface Conversation<F> {
   tools: Persona['tools'];
   finalTool: FinalTool<F>;
   runGates: (signal: AbortSignal) => Promise<string>;
+  askPerson?: ToolContext['askPerson'];
   saved?: SavedWork;
 }
 
@@ -332,7 +336,15 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     model: phase.model,
     system,
     userMessage,
-    tools: createToolBox({ root, sandbox: ctx.sandbox, runGates, signal, logger: ctx.logger, tools: talk.tools }),
+    tools: createToolBox({
+      root,
+      sandbox: ctx.sandbox,
+      runGates,
+      ...(talk.askPerson === undefined ? {} : { askPerson: talk.askPerson }),
+      signal,
+      logger: ctx.logger,
+      tools: talk.tools,
+    }),
     finalTool,
     maxTurns: persona.maxTurns,
     maxTokensPerTurn: persona.maxTokensPerTurn,

@@ -177,6 +177,10 @@ function describe(event: RunEvent): string {
       return `${event.phase} round ${event.round}: ${event.verdict.verdict}`;
     case 'rework.requested':
       return `${event.phase} round ${event.round}: ${event.headline}`;
+    case 'question.asked':
+      return `${event.phase} ${event.persona} asks (${event.id}): ${oneLine(event.question)}`;
+    case 'question.answered':
+      return `${event.phase} ${event.id} answered by ${oneLine(event.answer.by)}: ${oneLine(event.answer.text)}`;
     case 'approval.requested':
       return `${event.phase} by ${event.role}`;
     case 'approval.recorded':

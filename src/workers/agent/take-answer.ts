@@ -89,6 +89,7 @@ const result = (use: Use, text: string, isError: boolean): Anthropic.ToolResultB
 /** Runs the calls of one answer, in order; what is handed over is looked at last. */
 async function runTools(state: AgentCheckpoint, ending: Ending, uses: readonly Use[], cut: Use | undefined) {
   const messageId = lastAnswer(state).messageId ?? '';
+  await ending.tools.askFirst(uses.filter((use) => use !== cut));
   const results = new Map<Use, Anthropic.ToolResultBlockParam>();
   const warnings: string[] = [];
   let failed: string | undefined;

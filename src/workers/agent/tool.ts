@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Logger } from '../../shared/logger.ts';
 import type { ToolName } from '../../shared/persona-schema.ts';
+import type { Answer } from '../../shared/question.ts';
 import type { Sandbox } from '../../shared/sandbox/sandbox.ts';
 import type { FileChange } from './lineage.ts';
 
@@ -11,8 +12,15 @@ export interface ToolContext {
   sandbox: Sandbox;
   /** Measures the work tree with the collectors that the gate will use, and returns a table to read. */
   runGates: (signal: AbortSignal) => Promise<string>;
+  /** Asks a person, and gives the answer; throws `Parked` while there is none. A reviewer asks nobody. */
+  askPerson?: (question: { toolUseId: string; question: string; options?: string[] | undefined }) => Promise<Answer>;
   signal: AbortSignal;
   logger: Logger;
+}
+
+/** The same for one call. */
+export interface CallContext extends ToolContext {
+  toolUseId: string;
 }
 
 export interface ToolOutput {
@@ -32,7 +40,7 @@ export interface AgentTool {
   description: string;
   effects: ToolEffects;
   schema: z.ZodType;
-  run(input: unknown, context: ToolContext): Promise<ToolOutput>;
+  run(input: unknown, context: CallContext): Promise<ToolOutput>;
 }
 
 /** A tool whose input is checked before it runs. */
@@ -41,7 +49,7 @@ export function defineTool<S extends z.ZodType>(tool: {
   description: string;
   effects: ToolEffects;
   schema: S;
-  run(input: z.infer<S>, context: ToolContext): Promise<ToolOutput>;
+  run(input: z.infer<S>, context: CallContext): Promise<ToolOutput>;
 }): AgentTool {
   return { ...tool, run: (input, context) => tool.run(tool.schema.parse(input), context) };
 }

@@ -4,13 +4,15 @@ import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { ToolName } from '../../shared/persona-schema.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { abortReason } from '../models/call-model.ts';
+import { Parked } from '../parking.ts';
+import { ASK, ASK_TOOLS, Ask } from './ask-tool.ts';
 import { COMMAND_TOOLS } from './command-tools.ts';
 import { FILE_TOOLS } from './file-tools.ts';
 import type { LineageEntry } from './lineage.ts';
 import { SEARCH_TOOLS } from './search-tool.ts';
 import type { AgentTool, ToolContext, ToolEffects } from './tool.ts';
 
-const ALL_TOOLS: readonly AgentTool[] = [...FILE_TOOLS, ...SEARCH_TOOLS, ...COMMAND_TOOLS];
+const ALL_TOOLS: readonly AgentTool[] = [...FILE_TOOLS, ...SEARCH_TOOLS, ...COMMAND_TOOLS, ...ASK_TOOLS];
 
 interface ToolCall {
   id: string;
@@ -32,6 +34,11 @@ export interface ToolBox {
   readonly definitions: readonly Anthropic.Tool[];
   /** What a call of this tool may change; a tool that this persona does not have changes nothing. */
   effectsOf(name: string): ToolEffects;
+  /**
+   * Asks people what the calls of an answer ask them, before any of these runs: while there is no answer the
+   * conversation parks (throws `Parked`), and nothing has been done that would be done again.
+   */
+  askFirst(calls: readonly Omit<ToolCall, 'messageId'>[]): Promise<void>;
   /** Runs one call. What goes wrong in a tool is an answer for the model, never an exception; only an abort throws. */
   invoke(call: ToolCall): Promise<ToolOutcome>;
 }
@@ -58,6 +65,21 @@ export function createToolBox(options: ToolContext & { tools: readonly ToolName[
       input_schema: inputSchemaOf(tool.schema),
     })),
     effectsOf: (name) => mine.find((tool) => tool.name === name)?.effects ?? 'none',
+    async askFirst(calls) {
+      let parked: Parked | undefined;
+      for (const { id: toolUseId, input } of calls.filter((one) => one.name === ASK && names.includes(ASK))) {
+        const asked = Ask.safeParse(input);
+        if (!asked.success) continue;
+        try {
+          await options.askPerson?.({ toolUseId, ...asked.data });
+        } catch (err) {
+          // The others are asked all the same, so that a person finds them together.
+          if (!(err instanceof Parked)) throw err;
+          parked ??= err;
+        }
+      }
+      if (parked !== undefined) throw parked;
+    },
     async invoke(call) {
       if (options.signal.aborted) throw abortReason(options.signal);
       const tool = mine.find((one) => one.name === call.name);
@@ -70,12 +92,14 @@ export function createToolBox(options: ToolContext & { tools: readonly ToolName[
       const input = tool.schema.safeParse(call.input);
       if (!input.success) return fail(`the input of ${tool.name} is not valid:\n${inputProblems(input.error)}`);
       try {
-        const output = await tool.run(input.data, options);
+        const output = await tool.run(input.data, { ...options, toolUseId: call.id });
         const origin = { tool: tool.name, toolUseId: call.id, messageId: call.messageId };
         const lineage = (output.changed ?? []).map((change) => ({ ...change, ...origin }));
         return { text: output.text, isError: output.isError ?? false, lineage, isRefused: false };
       } catch (err) {
         if (options.signal.aborted) throw abortReason(options.signal);
+        // It goes on where it stands, when there is an answer.
+        if (err instanceof Parked) throw err;
         // Without a sandbox no command can be run at all; that is the machine's fault and not the model's to mend.
         if (err instanceof FleetError && err.code === 'SANDBOX_UNAVAILABLE') throw err;
         options.logger.debug({ err, tool: tool.name }, 'tool failed');

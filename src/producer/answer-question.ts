@@ -1,0 +1,43 @@
+import { FleetError } from '../shared/errors.ts';
+import { type RunId, jobIds, personaQueue } from '../shared/names.ts';
+import type { Question } from '../shared/question.ts';
+import { TERMINAL_PHASE } from '../shared/run-record.ts';
+import { wakeJob } from '../shared/wake-job.ts';
+import type { EnqueueTarget } from './enqueue-target.ts';
+import { withQueue } from './with-queue.ts';
+
+/**
+ * Records what a person answers to a question of a persona, and wakes the conversation that waits for it.
+ * Refused when nobody asked it, when it was answered already, and when its phase has ended.
+ */
+export async function answerQuestion(
+  target: EnqueueTarget,
+  runId: RunId,
+  given: { id: string; by: string; text: string; phase?: string },
+): Promise<Question> {
+  const { store } = target;
+  const asked = (await store.getQuestions(runId)).find(({ id }) => id === given.id);
+  if (asked === undefined || (given.phase !== undefined && given.phase !== asked.phase)) {
+    const where = given.phase === undefined ? '' : ` in phase "${given.phase}"`;
+    throw new FleetError('NOT_FOUND', `run ${runId} has no question ${given.id}${where}`, {
+      remedy: `\`maestro status ${runId}\` shows what is asked.`,
+    });
+  }
+  const { phase, persona, round, id } = asked;
+  const { status } = await store.getPhase(runId, phase);
+  if (asked.answer === null && TERMINAL_PHASE.includes(status))
+    throw new FleetError('CONFLICT', `phase "${phase}" has ended (${status}); nobody waits for an answer`);
+  const answer = { by: given.by, text: given.text, at: new Date().toISOString(), simulated: false };
+  let answered = asked;
+  await store.updateQuestion(runId, id, (known) => {
+    if (known === null) throw new FleetError('NOT_FOUND', `run ${runId} has no question ${id}`);
+    if (known.answer !== null)
+      throw new FleetError('CONFLICT', `question ${id} was answered by ${known.answer.by} already`);
+    answered = { ...known, answer };
+    return { next: answered, events: [{ type: 'question.answered', phase, persona, round, id, answer }] };
+  });
+  const { generation } = await store.getRun(runId);
+  const jobId = jobIds.work({ runId, generation }, phase, persona, round);
+  await withQueue(target, personaQueue(persona), (queue) => wakeJob(queue, jobId));
+  return answered;
+}
