@@ -38,6 +38,7 @@ export function planRun(request: PlanRequest): RunPlan {
   const { workflow } = definitions;
   const { phases, parts } = expandWorkflow(workflow, definitions.subWorkflows ?? {});
   const texts = new PlannedTexts(workflow, parts, request.inputs);
+  const { perDay, ...ofRun } = workflow.budget ?? {};
   const priority = request.priority ?? workflow.priority ?? 0;
   return {
     schemaVersion: 1,
@@ -47,7 +48,8 @@ export function planRun(request: PlanRequest): RunPlan {
     definitions: request.definitionsRef,
     inputs: texts.inputs,
     provider: request.provider,
-    budget: request.budget ?? workflow.budget ?? {},
+    budget: request.budget ?? ofRun,
+    ...(perDay === undefined ? {} : { dayBudget: perDay }),
     scripted: request.scripted,
     ...(parts.length === 0 ? {} : { parts: texts.parts }),
     ...(priority === 0 ? {} : { priority }),

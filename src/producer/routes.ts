@@ -1,6 +1,7 @@
 import type { FleetQueues } from './bull-board.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Route } from './route.ts';
+import { costRoutes } from './routes-costs.ts';
 import { controlRoutes } from './routes-control.ts';
 import { fileRoutes } from './routes-files.ts';
 import { runRoutes } from './routes-runs.ts';
@@ -14,6 +15,7 @@ export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] 
     ...workflowRoutes(context),
     ...runRoutes(context),
     ...fileRoutes(context),
+    ...costRoutes(context),
     ...controlRoutes(context),
     ...systemRoutes(context, queues),
     documentRoute(() => document),

@@ -24,6 +24,8 @@ const ArchivedRun = z.strictObject({
   }),
   /** Id and body of every event. */
   events: z.array(z.tuple([z.string(), z.string()])),
+  /** Its ledger of calls to models. */
+  calls: z.array(z.string()).default([]),
 });
 export type ArchivedRun = z.infer<typeof ArchivedRun>;
 
@@ -143,6 +145,7 @@ export class RunArchive {
     ]);
     const entries = await this.#redis.xrange(runKey(this.#prefix, runId, 'events'), '-', '+');
     const events = entries.map(([id, fields]): [string, string] => [id, fields[1] ?? '']);
-    return { schemaVersion: 1, runId, hashes: { run, phases, approvals, questions, account }, events };
+    const calls = await this.#redis.lrange(runKey(this.#prefix, runId, 'calls'), 0, -1);
+    return { schemaVersion: 1, runId, hashes: { run, phases, approvals, questions, account }, events, calls };
   }
 }

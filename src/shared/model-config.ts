@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { FleetError, InvalidInputError, errorMessage } from './errors.ts';
 import type { Usage } from './run-record.ts';
-import { Duration, durationMs } from './workflow-schema.ts';
+import { Budget, Duration, durationMs } from './workflow-schema.ts';
 import { parseYaml } from './yaml-file.ts';
 
 const Dollars = z.number().nonnegative();
@@ -36,6 +36,8 @@ export const ModelConfig = z.strictObject({
   prices: z.record(z.string(), Price.nullable()),
   /** Lower than what the provider tells; without them only what it tells counts. */
   limits: z.record(z.string(), RateLimits).optional(),
+  /** What the whole fleet may spend. */
+  budgets: z.strictObject({ perDay: Budget.optional() }).optional(),
   /** A job that has to wait longer for its turn gives its worker back. */
   parkAfter: Duration.optional(),
 });

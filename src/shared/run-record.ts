@@ -71,6 +71,8 @@ export const RunPlan = z.strictObject({
   inputs: InputValues,
   provider: ProviderName,
   budget: Budget,
+  /** What all runs of the workflow together may spend in a day (UTC). */
+  dayBudget: Budget.optional(),
   /** Only with the scripted provider: which scenario it plays, and whether a scripted person approves (shown as simulated). */
   scripted: z.strictObject({ scenario: z.string(), approvals: z.boolean() }).nullable(),
   /** What its sub-workflows were given, by their prefix. */
@@ -86,6 +88,10 @@ export const RunPlan = z.strictObject({
   startAt: z.iso.datetime().optional(),
 });
 export type RunPlan = z.infer<typeof RunPlan>;
+
+/** Runs on a real provider are counted apart from those that cannot cost anything. */
+export const spendKindOf = (plan: Pick<RunPlan, 'provider'>): 'paid' | 'free' =>
+  plan.provider === 'anthropic' ? 'paid' : 'free';
 
 /** The inputs of the workflow that a phase is written in. */
 export const inputsOf = (plan: Pick<RunPlan, 'inputs' | 'parts'>, prefix = ''): InputValues =>

@@ -47,6 +47,9 @@ export const Budget = z.strictObject({
 });
 export type Budget = z.infer<typeof Budget>;
 
+/** What a workflow may spend: each of its runs, and all of them together in a day (UTC). */
+export const WorkflowBudget = z.strictObject({ ...Budget.shape, perDay: Budget.optional() });
+
 /** Two hyphens part the name of a phase from the key of its instance, or from a phase of its sub-workflow. */
 const PhaseName = Name.regex(
   /^(?!.*--)/,
@@ -135,7 +138,7 @@ export const Workflow = z.strictObject({
   description: z.string().optional(),
   inputs: z.record(Name, InputSpec).default({}),
   defaults: WorkflowDefaults.default({}),
-  budget: Budget.optional(),
+  budget: WorkflowBudget.optional(),
   /** Runs with a lower number go before those with a higher one, wherever they wait for a worker. */
   priority: Priority.optional(),
   /** Whole runs of one group: at most `limit` at a time. */

@@ -11,7 +11,7 @@ import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { priceOf } from '../shared/model-config.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
-import { type PhaseRecord, type PlannedPhase, type RunPlan, addUsage, inputsOf } from '../shared/run-record.ts';
+import { type PhaseRecord, type PlannedPhase, type RunPlan, inputsOf } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
@@ -28,7 +28,7 @@ import { beginPhase } from './begin-phase.ts';
 import { inScratch } from './gate-measure.ts';
 import { verdictFindings } from './gate-text.ts';
 import { gatesNow } from './gates-now.ts';
-import { RunAccount } from './models/budget.ts';
+import { accountFor } from './account-of-job.ts';
 import { openProvider } from './models/provider.ts';
 import { neededSources } from './needed-sources.ts';
 import { Parked } from './parking.ts';
@@ -330,7 +330,8 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
   const { ctx, data, plan, phase, persona, signal, fence } = job;
   const { root, runGates, system, userMessage, finalTool } = talk;
   const provider = openProvider({ name: plan.provider, config: ctx.config });
-  const budget = (await ctx.store.getStanding(plan.runId))?.budget ?? plan.budget;
+  const { persona: name, kind, round } = data;
+  const account = await accountFor(ctx, plan, { phase: phase.name, persona: name, kind, round });
   return runAgent({
     provider,
     model: phase.model,
@@ -349,7 +350,7 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     maxTurns: persona.maxTurns,
     maxTokensPerTurn: persona.maxTokensPerTurn,
     price: priceOf(ctx.models, phase.model),
-    budget: new RunAccount({ redis: ctx.redis, prefix: ctx.config.prefix, runId: plan.runId, budget }),
+    budget: account,
     turns: turnsOf(ctx, job),
     jobId: conversationId(job),
     ...(talk.saved === undefined ? {} : { checkpoint: talk.saved }),
@@ -358,14 +359,19 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     signal,
     idleTimeoutMs: IDLE_MS,
     onTurn: async ({ turn, tools, call, timing }) => {
-      const { persona: name, kind, round } = data;
       const answer = { model: call.modelAnswered ?? undefined, stopReason: call.stopReason ?? undefined };
       const counted = { turn, tools, usage: call.usage, ...timing, ...answer };
+      // The account has seen every call, also those that a killed attempt could tell nobody of.
+      const usage = await account.phaseUsage();
       await ctx.store.updatePhase(
         plan.runId,
         phase.name,
         (record) => ({
-          next: { ...record, usage: addUsage(record.usage, call.usage), simulated: record.simulated || call.simulated },
+          next: {
+            ...record,
+            usage: usage.calls > record.usage.calls ? usage : record.usage,
+            simulated: record.simulated || call.simulated,
+          },
           events: [{ type: 'persona.turn', phase: phase.name, persona: name, kind, round, ...counted }],
         }),
         fence,

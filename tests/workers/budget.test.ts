@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Price } from '../../src/shared/model-config.ts';
 import { NO_USAGE } from '../../src/shared/run-record.ts';
+import type { CallRecord } from '../../src/workers/models/call-record.ts';
 import { RunAccount } from '../../src/workers/models/budget.ts';
 import { openProvider } from '../../src/workers/models/provider.ts';
 import { testRedis } from '../support/test-redis.ts';
@@ -8,13 +9,40 @@ import { HAND_OFF, playing, runWith } from './agent-support.ts';
 
 const redis = testRedis();
 const PRICE: Price = { asOf: '2026-01-01', input: 3, output: 15, cacheWrite: 3.75, cacheRead: 0.3 };
-const REAL = { price: PRICE, simulated: false, model: 'some-model' };
-const used = (tokens: number, costUsd: number | null = 0) => ({ ...NO_USAGE, calls: 1, inputTokens: tokens, costUsd });
+const REAL = { price: PRICE, simulated: false, model: 'some-model', host: 'h', turn: 1, attempt: 1 };
+const used = (tokens: number, costUsd: number | null = 0, simulated = false): CallRecord => ({
+  schemaVersion: 1,
+  turn: 1,
+  attempt: 1,
+  outcome: 'answered',
+  error: null,
+  messageId: 'msg_1',
+  requestId: 'req_1',
+  modelAsked: 'some-model',
+  modelAnswered: 'some-model',
+  host: 'h',
+  status: 200,
+  stopReason: 'end_turn',
+  usage: { ...NO_USAGE, calls: 1, inputTokens: tokens, costUsd },
+  startedAt: '2026-01-01T00:00:00.000Z',
+  latencyMs: 5,
+  requestSha256: null,
+  responseSha256: null,
+  simulated,
+  rateLimits: {},
+});
 
 let runs = 0;
 async function account(budget: { usd?: number; tokens?: number }): Promise<RunAccount> {
   runs += 1;
-  return new RunAccount({ redis: await redis.connect(), prefix: redis.prefix, runId: `run-${runs}`, budget });
+  return new RunAccount({
+    redis: await redis.connect(),
+    prefix: redis.prefix,
+    runId: `run-${runs}`,
+    limits: { run: budget },
+    place: { workflow: 'demo', phase: 'backend', persona: 'backend_developer', kind: 'work', round: 0 },
+    kind: 'paid',
+  });
 }
 
 describe('the account of a run', () => {
@@ -22,7 +50,7 @@ describe('the account of a run', () => {
     const run = await account({ tokens: 1_000 });
     await run.reserve('a', { inputTokens: 300, outputTokens: 200 }, REAL);
     expect(await run.totals()).toMatchObject({ tokens: 0, reservedTokens: 500 });
-    await run.settle('a', used(120, 0.001), false);
+    await run.settle('a', used(120, 0.001));
     expect(await run.totals()).toEqual({
       tokens: 120,
       reservedTokens: 0,
@@ -37,13 +65,13 @@ describe('the account of a run', () => {
   test('allows a call that just fits, and refuses one token more', async () => {
     const run = await account({ tokens: 1_000 });
     await run.reserve('a', { inputTokens: 600, outputTokens: 400 }, REAL);
-    await run.settle('a', used(999), false);
+    await run.settle('a', used(999));
     await run.reserve('b', { inputTokens: 1, outputTokens: 0 }, REAL);
     await expect(run.reserve('c', { inputTokens: 1, outputTokens: 0 }, REAL)).rejects.toMatchObject({
       code: 'BUDGET_EXCEEDED',
       retry: false,
       exitCode: 3,
-      remedy: 'Raise the budget, in the workflow or with `--budget-usd` or `--budget-tokens`, and start a new run.',
+      remedy: 'Raise it and let the run go on: `maestro resume RUN --budget-usd N` or `--budget-tokens N`.',
     });
   });
 
@@ -78,14 +106,14 @@ describe('the account of a run', () => {
       remedy: 'Fill in its price in config/models.yaml, or give the budget in tokens.',
     });
     await run.reserve('b', { inputTokens: 1, outputTokens: 1 }, { ...terms, simulated: true });
-    await run.settle('b', used(2), true);
+    await run.settle('b', used(2, 0, true));
     expect(await run.totals()).toMatchObject({ usd: 0, simulatedCalls: 1 });
   });
 
   test('says that the cost is unknown when a call without a price was made', async () => {
     const run = await account({ tokens: 100 });
     await run.reserve('a', { inputTokens: 1, outputTokens: 1 }, { ...REAL, price: null });
-    await run.settle('a', used(2, null), false);
+    await run.settle('a', used(2, null));
     expect((await run.totals()).usd).toBeNull();
   });
 
@@ -94,9 +122,9 @@ describe('the account of a run', () => {
     await run.reserve('job.t1', { inputTokens: 300, outputTokens: 100 }, REAL);
     await run.reserve('job.t1', { inputTokens: 300, outputTokens: 100 }, REAL);
     expect(await run.totals()).toMatchObject({ tokens: 400, reservedTokens: 400, unknownCalls: 1 });
-    await run.settle('job.t1', used(50), false);
-    await run.settle('job.t1', used(50), false);
-    expect(await run.totals()).toMatchObject({ tokens: 450, reservedTokens: 0, calls: 1 });
+    await run.settle('job.t1', used(50));
+    await run.settle('job.t1', used(50));
+    expect(await run.totals()).toMatchObject({ tokens: 450, reservedTokens: 0, calls: 2 });
   });
 });
 

@@ -50,8 +50,9 @@ export async function planFromFlags(
   if (!provider.success)
     throw new FleetError('BAD_USAGE', `unknown provider "${flags.provider}"`, { remedy: 'Use anthropic or scripted.' });
   const isScripted = provider.data === 'scripted';
+  const { perDay: _ofAllRuns, ...ofRun } = loaded.workflow.budget ?? {};
   const budget = {
-    ...loaded.workflow.budget,
+    ...ofRun,
     ...(flags.budgetTokens === undefined ? {} : { tokens: flags.budgetTokens }),
     ...(flags.budgetUsd === undefined ? {} : { usd: flags.budgetUsd }),
   };

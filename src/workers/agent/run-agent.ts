@@ -143,6 +143,7 @@ async function askModel<F>(
     account: options.budget,
     reservation: `${options.jobId}.t${turn}`,
     worst,
+    before: state.calls.findLast((made) => made.outcome === 'answered'),
     idleTimeoutMs: options.idleTimeoutMs,
     signal: options.signal,
   };

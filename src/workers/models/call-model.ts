@@ -6,7 +6,7 @@ import { NO_USAGE } from '../../shared/run-record.ts';
 import { SCRIPTED_MODEL } from '../scripted/reply.ts';
 import type { RunAccount, WorstCase } from './budget.ts';
 import { type CallRecord, usageOfMessage } from './call-record.ts';
-import { observeCall } from './http-observer.ts';
+import { type HttpObservation, observeCall } from './http-observer.ts';
 import { toModelError } from './model-errors.ts';
 import type { ModelProvider } from './provider.ts';
 
@@ -21,6 +21,8 @@ export interface ModelCall {
   account: RunAccount | undefined;
   reservation: string;
   worst: WorstCase;
+  /** The last answered call of the conversation, whose request this one repeats. */
+  before?: CallRecord | undefined;
   /** How long the stream may be silent. */
   idleTimeoutMs: number;
   signal: AbortSignal;
@@ -69,7 +71,14 @@ export async function callModel(
 ): Promise<{ message: Anthropic.Message; record: CallRecord }> {
   const { provider, request, account } = call;
   if (call.signal.aborted) throw abortReason(call.signal);
-  const terms = { price: call.price, simulated: provider.simulated, model: request.model };
+  const terms = {
+    price: call.price,
+    simulated: provider.simulated,
+    model: request.model,
+    host: provider.host,
+    turn: call.turn,
+    attempt: call.attempt,
+  };
   await account?.reserve(call.reservation, call.worst, terms);
   const startedAt = new Date();
   const { middleware, observation } = observeCall(call.onHeaders);
@@ -81,31 +90,8 @@ export async function callModel(
   stream.on('streamEvent', () => {
     idle.wind();
   });
-  const recordOf = (message: Anthropic.Message | undefined, error: FleetError | undefined): CallRecord => {
-    // A proxy may strip the header, but the stand-in also signs with its model name.
-    const simulated = provider.simulated || observation.simulated || message?.model === SCRIPTED_MODEL;
-    return {
-      schemaVersion: 1,
-      turn: call.turn,
-      attempt: call.attempt,
-      outcome: error === undefined ? 'answered' : 'failed',
-      error: error === undefined ? null : error.message,
-      messageId: message?.id ?? null,
-      requestId: observation.requestId,
-      modelAsked: request.model,
-      modelAnswered: message?.model ?? null,
-      host: provider.host,
-      status: observation.status,
-      stopReason: message?.stop_reason ?? null,
-      usage: message === undefined ? NO_USAGE : usageOfMessage(message.usage, call.price, simulated),
-      startedAt: startedAt.toISOString(),
-      latencyMs: Date.now() - startedAt.getTime(),
-      requestSha256: observation.requestSha256,
-      responseSha256: observation.responseSha256(),
-      simulated,
-      rateLimits: observation.rateLimits,
-    };
-  };
+  const recordOf = (message: Anthropic.Message | undefined, error: FleetError | undefined): CallRecord =>
+    recordCall(call, { startedAt, observation, message, error });
   let message: Anthropic.Message;
   try {
     message = await stream.finalMessage();
@@ -115,17 +101,53 @@ export async function callModel(
     const record = recordOf(partial, failure);
     // Refused before an answer began costs nothing; an answer that broke off may have cost anything up to its worst.
     const hasBegun = partial !== undefined || observation.status === 200 || observation.status === null;
-    if (hasBegun && !isUnreachable(err)) await account?.settleUnknown(call.reservation, record.simulated);
-    else await account?.settle(call.reservation, NO_USAGE, record.simulated);
+    if (hasBegun && !isUnreachable(err)) await account?.settleUnknown(call.reservation, record);
+    else await account?.settle(call.reservation, { ...record, usage: NO_USAGE });
     onRecord(record);
     throw failure;
   } finally {
     idle.stop();
   }
   const record = recordOf(message, undefined);
-  await account?.settle(call.reservation, record.usage, record.simulated);
+  await account?.settle(call.reservation, record, call.before);
   onRecord(record);
   return { message, record };
+}
+
+interface Made {
+  startedAt: Date;
+  observation: HttpObservation;
+  message: Anthropic.Message | undefined;
+  error: FleetError | undefined;
+}
+
+function recordCall(call: ModelCall, { startedAt, observation, message, error }: Made): CallRecord {
+  const { provider, request } = call;
+  // A proxy may strip the header, but the stand-in also signs with its model name.
+  const simulated = provider.simulated || observation.simulated || message?.model === SCRIPTED_MODEL;
+  const thinkingTokens = message?.usage.output_tokens_details?.thinking_tokens;
+  return {
+    schemaVersion: 1,
+    turn: call.turn,
+    attempt: call.attempt,
+    outcome: error === undefined ? 'answered' : 'failed',
+    error: error === undefined ? null : error.message,
+    messageId: message?.id ?? null,
+    requestId: observation.requestId,
+    modelAsked: request.model,
+    modelAnswered: message?.model ?? null,
+    host: provider.host,
+    status: observation.status,
+    stopReason: message?.stop_reason ?? null,
+    usage: message === undefined ? NO_USAGE : usageOfMessage(message.usage, call.price, simulated),
+    startedAt: startedAt.toISOString(),
+    latencyMs: Date.now() - startedAt.getTime(),
+    requestSha256: observation.requestSha256,
+    responseSha256: observation.responseSha256(),
+    simulated,
+    ...(thinkingTokens === undefined ? {} : { thinkingTokens }),
+    rateLimits: observation.rateLimits,
+  };
 }
 
 const UNREACHABLE = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/;

@@ -30,13 +30,22 @@ export const CallRecord = z.strictObject({
   responseSha256: Sha256.nullable(),
   /** True when a stand-in answered, whatever the provider is called. */
   simulated: z.boolean(),
+  /** True when the answer came from a recording. */
+  replayed: z.boolean().optional(),
+  /** The model that was overloaded, when this call went to its fallback. */
+  fallbackFrom: z.string().optional(),
+  /** The part of the output that was thinking, where the provider tells. */
+  thinkingTokens: z.number().int().optional(),
   /** The provider's rate-limit headers, as they came. */
   rateLimits: z.record(z.string(), z.string()),
 });
 export type CallRecord = z.infer<typeof CallRecord>;
 
-/** What the API counted, in the fleet's words. A simulated call costs nothing; an unknown price gives an unknown cost. */
-export function usageOfMessage(usage: Anthropic.Usage, price: Price | null, simulated: boolean): Usage {
+/**
+ * What the API counted, in the fleet's words. A call that nothing was bought for costs nothing; an unknown price gives an
+ * unknown cost, and so does whatever the price table has no column for.
+ */
+export function usageOfMessage(usage: Anthropic.Usage, price: Price | null, isFree: boolean): Usage {
   const counted = {
     calls: 1,
     inputTokens: usage.input_tokens,
@@ -44,7 +53,10 @@ export function usageOfMessage(usage: Anthropic.Usage, price: Price | null, simu
     cacheReadTokens: usage.cache_read_input_tokens ?? 0,
     cacheWriteTokens: usage.cache_creation_input_tokens ?? 0,
   };
-  return { ...counted, costUsd: simulated ? 0 : costOf(counted, price) };
+  const longCache = usage.cache_creation?.ephemeral_1h_input_tokens ?? 0;
+  const searches = usage.server_tool_use?.web_search_requests ?? 0;
+  const hasColumn = longCache === 0 && searches === 0;
+  return { ...counted, costUsd: isFree ? 0 : hasColumn ? costOf(counted, price) : null };
 }
 
 /** Every token of a usage, sent and received. */
