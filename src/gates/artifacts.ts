@@ -96,13 +96,18 @@ async function check(
       : missing(`no collector left a report ${spec.reports.join(' or ')}`);
   }
   if (resolved.files.length === 0) return missing(`no file ${spec.paths.join(' or ')}`);
-  const problems = (await Promise.all(resolved.files.map((path) => problemsOf(options.root, path, spec)))).flat();
+  const problems = (await Promise.all(resolved.files.map((path) => documentProblems(options.root, path, spec)))).flat();
   return problems.length > 0
     ? missing(problems.join('; '))
     : present([...resolved.files], resolved.files.length === 1 ? '1 file' : `${resolved.files.length} files`);
 }
 
-async function problemsOf(root: string, path: string, spec: ArtifactSpec): Promise<string[]> {
+/** What one file lacks of what it must hold, with its place. */
+export async function documentProblems(
+  root: string,
+  path: string,
+  spec: Pick<ArtifactSpec, 'sections' | 'fenced' | 'min_bytes'>,
+): Promise<string[]> {
   const { size } = await lstat(join(root, path));
   if (size < spec.min_bytes) return [`${path} has ${size} bytes, at least ${spec.min_bytes} needed`];
   if (spec.sections.length === 0 && spec.fenced === undefined) return [];

@@ -6,7 +6,7 @@ import { Definitions, type PolicySource } from '../shared/definitions.ts';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { hasCode } from '../shared/file-lock.ts';
 import { type ModelConfig, loadModelConfig, modelNames } from '../shared/model-config.ts';
-import { findPersona, loadPersonas } from '../shared/persona-files.ts';
+import { type PersonaFiles, findPersona, personasIn, readPersonas } from '../shared/persona-files.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import type { BlobRef } from '../shared/run-record.ts';
 import { type ExpandedPhase, expandWorkflow, nestedWorkflows } from './expand.ts';
@@ -16,6 +16,8 @@ import type { LoadedWorkflow } from './workflow-file.ts';
 /** Where the definitions other than the workflow are read from. */
 export interface DefinitionFolders {
   personas: string;
+  /** A folder of the user's own: its personas stand beside those, or in their place when they have the same name. */
+  ownPersonas?: string | undefined;
   /** A policy file, or a folder of them. */
   policies: string;
   models: string;
@@ -32,6 +34,8 @@ export const shippedFolders = (packageRoot: string): DefinitionFolders => ({
 /** What runs are made from beside their workflow: read and checked once, however many runs begin with it. */
 export interface RunSources {
   personas: Readonly<Record<string, Persona>>;
+  /** The same, with where they are written. */
+  personaFiles: PersonaFiles;
   policies: readonly PolicySource[];
   policySet: PolicySet;
   models: ModelConfig;
@@ -41,22 +45,39 @@ export interface RunSources {
 
 /** Reads and checks personas, policies with their overlay, and models. */
 export async function loadRunSources(folders: DefinitionFolders): Promise<RunSources> {
-  const [personas, base, overlay, models] = await Promise.all([
-    loadPersonas(folders.personas),
+  const [personaFiles, base, overlay, models] = await Promise.all([
+    readPersonas(personaFolders(folders)),
     readPolicies(folders.policies),
     readOverlay(folders.overlay),
     loadModelConfig(folders.models),
   ]);
   const policies = overlay === undefined ? base : [...base, overlay];
-  return { personas, policies, policySet: loadPolicySet(policies), models, modelsFile: folders.models };
+  const personas = personasIn(personaFiles);
+  return { personas, personaFiles, policies, policySet: loadPolicySet(policies), models, modelsFile: folders.models };
 }
+
+/** The folders with personas, in the order in which they count. */
+export const personaFolders = ({
+  personas,
+  ownPersonas,
+}: Pick<DefinitionFolders, 'personas' | 'ownPersonas'>): string[] => [
+  personas,
+  ...(ownPersonas === undefined ? [] : [ownPersonas]),
+];
 
 /** Checks a workflow against personas, policies and models, and gathers what its runs need of them. */
 export function buildDefinitions(loaded: LoadedWorkflow, sources: RunSources): Definitions {
   const { personas, policies, policySet, models } = sources;
   const { workflow } = loaded;
   const policyNames = [...policySet.policies.keys()];
-  assertWorkflow({ ...loaded, personas, policyNames, metricNames: Object.keys(policySet.metrics) });
+  assertWorkflow({
+    ...loaded,
+    personas,
+    policyNames,
+    metricNames: Object.keys(policySet.metrics),
+    personaFiles: sources.personaFiles,
+    artifactNames: Object.keys(policySet.artifacts),
+  });
   const subWorkflows = nestedWorkflows(loaded.subs);
   const { phases } = expandWorkflow(workflow, subWorkflows);
   return Definitions.parse({

@@ -1,13 +1,14 @@
 import { NO_POLICY } from '../gates/load-policy.ts';
 import { type Problem, InvalidInputError } from '../shared/errors.ts';
 import { Name } from '../shared/names.ts';
-import { findPersona, personaNames } from '../shared/persona-files.ts';
+import { type PersonaFiles, findPersona, personaNames } from '../shared/persona-files.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import type { Phase } from '../shared/workflow-schema.ts';
 import { nearestHint } from '../shared/yaml-file.ts';
 import { walkDag } from './dag.ts';
 import { expandWorkflow, nestedWorkflows, workflowDag } from './expand.ts';
 import { expressionProblems, runGroupProblems } from './expression-check.ts';
+import { deliverableProblems } from './persona-check.ts';
 import type { LoadedWorkflow } from './workflow-file.ts';
 
 const MOST_CYCLES_SHOWN = 10;
@@ -17,6 +18,9 @@ interface Checked extends Pick<LoadedWorkflow, 'workflow' | 'text' | 'positionOf
   policyNames: readonly string[];
   /** The metrics that conditions may read; without them any name will do. */
   metricNames?: readonly string[];
+  /** The artifacts that deliverables are named after, and where the personas are written; without them any name will do. */
+  artifactNames?: readonly string[];
+  personaFiles?: PersonaFiles;
 }
 
 /** The personas of a phase, as written. */
@@ -31,7 +35,20 @@ export function assertWorkflow(checked: Checked & { file: string }): void {
 
 /** Everything that is wrong between a workflow, its personas and its policies, in the order of the file. */
 export function checkWorkflow(checked: Checked): Problem[] {
-  return [...problemsOf(checked, Object.keys(checked.workflow.inputs)), ...longNames(checked)];
+  return [
+    ...problemsOf(checked, Object.keys(checked.workflow.inputs)),
+    ...longNames(checked),
+    ...strangeDeliverables(checked),
+  ];
+}
+
+/** What the personas of the workflow hand on that no policy knows, at its place in their files. */
+function strangeDeliverables({ workflow, subs, personas, personaFiles, artifactNames }: Checked): Problem[] {
+  if (personaFiles === undefined || artifactNames === undefined) return [];
+  const used = new Set(teamOf({ workflow, subs }, personas).map(({ name }) => name));
+  return Object.entries(personaFiles).flatMap(([name, file]) =>
+    used.has(name) ? deliverableProblems(file, artifactNames) : [],
+  );
 }
 
 /** `given`: what is there before the first phase begins. */
@@ -149,17 +166,20 @@ function inputProblems(
     const sub = Object.hasOwn(subs, name) ? subs[name] : undefined;
     if (sub !== undefined)
       found.subs.push(...problemsOf({ ...checked, ...sub }, [...before, ...Object.keys(sub.workflow.inputs)]));
-    for (const persona of sub === undefined ? team : personasOf(sub, personas))
+    for (const persona of sub === undefined ? team : teamOf(sub, personas))
       for (const thing of Object.keys(persona.deliverables)) before.add(thing);
     made.set(name, before);
   }
   return found;
 }
 
-/** Every persona of a sub-workflow. */
-const personasOf = ({ workflow, subs }: LoadedWorkflow, personas: Checked['personas']): Persona[] => [
+/** Every persona of a workflow and of those below it. */
+const teamOf = (
+  { workflow, subs }: Pick<LoadedWorkflow, 'workflow' | 'subs'>,
+  personas: Checked['personas'],
+): Persona[] => [
   ...Object.values(workflow.phases)
     .flatMap(writtenPersonas)
     .flatMap((written) => findPersona(personas, written) ?? []),
-  ...Object.values(subs).flatMap((sub) => personasOf(sub, personas)),
+  ...Object.values(subs).flatMap((sub) => teamOf(sub, personas)),
 ];

@@ -2,12 +2,45 @@ import { readFile, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { FleetError, InvalidInputError, type Problem, errorMessage } from './errors.ts';
 import { Persona } from './persona-schema.ts';
-import { parseYaml } from './yaml-file.ts';
+import { type YamlFile, parseYaml } from './yaml-file.ts';
 
-type PersonaFile = ReturnType<typeof parseYaml<typeof Persona>> & { file: string };
+export type PersonaFile = YamlFile<Persona> & { file: string };
+
+/** Personas by name, each with the file it stands in. */
+export type PersonaFiles = Readonly<Record<string, PersonaFile>>;
 
 /** Reads every persona file of a folder. All problems of all files are reported together. */
 export async function loadPersonas(folder: string): Promise<Record<string, Persona>> {
+  return personasIn(await readPersonas([folder]));
+}
+
+/** The personas without their files. */
+export const personasIn = (files: PersonaFiles): Record<string, Persona> =>
+  Object.fromEntries(Object.values(files).map(({ value }) => [value.name, value]));
+
+/**
+ * Reads every persona file of some folders. One of a later folder takes the place of one of the same name in an earlier
+ * folder. All problems of all files are reported together.
+ */
+export async function readPersonas(folders: readonly string[]): Promise<PersonaFiles> {
+  const problems: Problem[] = [];
+  const files: Record<string, PersonaFile> = {};
+  for (const folder of folders) {
+    const read = await readFolder(folder);
+    problems.push(...read.problems, ...nameProblems(read.files));
+    for (const file of read.files) files[file.value.name] = file;
+  }
+  if (problems.length === 0) problems.push(...nameProblems(Object.values(files)));
+  if (problems.length > 0) throw new InvalidInputError(folders.join(' with '), problems);
+  return files;
+}
+
+/** Reads one persona file, with what is wrong in it. */
+export function parsePersona(source: { file: string; text: string }): PersonaFile {
+  return { file: source.file, ...parseYaml(Persona, source) };
+}
+
+async function readFolder(folder: string): Promise<{ files: PersonaFile[]; problems: Problem[] }> {
   const names = await personaFileNames(folder);
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
   const problems: Problem[] = [];
@@ -15,15 +48,13 @@ export async function loadPersonas(folder: string): Promise<Record<string, Perso
   names.forEach((name, index) => {
     const file = join(folder, name);
     try {
-      files.push({ file, ...parseYaml(Persona, { file, text: texts[index] ?? '' }) });
+      files.push(parsePersona({ file, text: texts[index] ?? '' }));
     } catch (err) {
       if (!(err instanceof InvalidInputError)) throw err;
       problems.push(...err.problems);
     }
   });
-  problems.push(...nameProblems(files));
-  if (problems.length > 0) throw new InvalidInputError(folder, problems);
-  return Object.fromEntries(files.map(({ value }) => [value.name, value]));
+  return { files, problems };
 }
 
 /** The persona of this name or alias. */

@@ -42,6 +42,8 @@ export const PersonaWork = z.strictObject({
       paths: z.array(z.string()),
       /** How many files match. */
       files: z.number().int().nonnegative(),
+      /** What they lack of what the persona's file says they must hold. */
+      problems: z.array(z.string()).optional(),
     }),
   ),
 });

@@ -10,10 +10,16 @@ const persona = (name: string, extra = ''): string =>
   `apiVersion: maestro/v1\nname: ${name}\nrole: ${name}\ntools: [read_file]\nprompt: A persona of the tests, which never talks to any model at all.\n${extra}`;
 
 const PERSONAS: Record<string, string> = {
-  analyst: persona('analyst', 'aliases: [ba]\nneeds: [requirement]\ndeliverables: { prd: { paths: [docs/prd.md] } }\n'),
-  architect: persona('architect', 'needs: [prd]\ndeliverables: { design_doc: { paths: [docs/design.md] } }\n'),
-  coder: persona('coder', 'needs: [design_doc]\ndeliverables: { code: { paths: ["src/**"] } }\n'),
-  tester: persona('tester', 'needs: [code]\n'),
+  analyst: persona(
+    'analyst',
+    'aliases: [ba]\nneeds: [requirement]\ndeliverables: { prd_document: { paths: [docs/prd.md] } }\n',
+  ),
+  architect: persona(
+    'architect',
+    'needs: [prd_document]\ndeliverables: { design_document: { paths: [docs/design.md] } }\n',
+  ),
+  coder: persona('coder', 'needs: [design_document]\ndeliverables: { source_code: { paths: ["src/**"] } }\n'),
+  tester: persona('tester', 'needs: [source_code]\n'),
   idler: persona('idler'),
   phase_reviewer: persona('phase_reviewer', 'kind: reviewer\n'),
   security_specialist: persona('security_specialist', 'kind: reviewer\n'),

@@ -86,12 +86,12 @@ describe('checking a workflow', () => {
 
   it('refuses a persona whose input nobody produces, and says who would', () => {
     expect(problems('\n  a: { persona: tester }')).toEqual([
-      'w.yaml:4:3: phases.a: the persona "tester" needs "code", which is no input of the workflow and which no phase before this one produces; coder makes it',
+      'w.yaml:4:3: phases.a: the persona "tester" needs "source_code", which is no input of the workflow and which no phase before this one produces; coder makes it',
     ]);
   });
 
   it('takes a persona input from the run inputs, from any ancestor, or from a colleague in the phase', () => {
-    const inputs = `${HEAD}inputs: { design_doc: { type: string } }\n`;
+    const inputs = `${HEAD}inputs: { design_document: { type: string } }\n`;
     expect(
       problems(
         '\n  a: { persona: coder }\n  b: { needs: [a], persona: idler }\n  c: { needs: [b], persona: tester }',

@@ -52,10 +52,11 @@ export function judgeContracts({ policySet, policy, read, artifacts, work }: Of)
     }
   }
   const { severity } = contracts.deliverables;
-  for (const { persona, deliverable, paths, files } of work.deliverables) {
+  for (const { persona, deliverable, paths, files, problems = [] } of work.deliverables) {
     const required = paths.join(' or ');
-    const outcome = files > 0 ? 'passed' : 'failed';
-    const message = files > 0 ? `${files} files` : `no file ${required}`;
+    const lacks = files === 0 ? [`no file ${required}`] : problems;
+    const outcome = lacks.length === 0 ? 'passed' : 'failed';
+    const message = lacks.length === 0 ? `${files} files` : lacks.join('; ');
     results.push({ ...UNREAD, persona, kind: 'deliverable', name: deliverable, required, severity, outcome, message });
   }
   return { results, errors };

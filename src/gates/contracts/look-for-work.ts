@@ -1,7 +1,7 @@
 import { findPersona } from '../../shared/persona-files.ts';
 import type { Persona } from '../../shared/persona-schema.ts';
 import type { PersonaWork } from '../../shared/round-evidence.ts';
-import { matchingFiles } from '../artifacts.ts';
+import { lookAtDeliverable } from './deliverable-problems.ts';
 
 /** Looks for what the files of personas say they hand on. A persona that names nothing has nothing to be missing. */
 export async function lookForWork(
@@ -10,14 +10,18 @@ export async function lookForWork(
   definitions: Readonly<Record<string, Persona>>,
 ): Promise<PersonaWork> {
   const wanted = personas.flatMap((persona) =>
-    Object.entries(findPersona(definitions, persona)?.deliverables ?? {}).map(([deliverable, { paths }]) => ({
+    Object.entries(findPersona(definitions, persona)?.deliverables ?? {}).map(([deliverable, spec]) => ({
       persona,
       deliverable,
-      paths,
+      spec,
     })),
   );
   const deliverables = await Promise.all(
-    wanted.map(async (each) => ({ ...each, files: (await matchingFiles(root, each.paths)).length })),
+    wanted.map(async ({ persona, deliverable, spec }) => {
+      const { files, problems } = await lookAtDeliverable(root, spec);
+      const work = { persona, deliverable, paths: spec.paths, files: files.length };
+      return files.length === 0 || problems.length === 0 ? work : { ...work, problems };
+    }),
   );
   return { personas: [...personas], deliverables };
 }

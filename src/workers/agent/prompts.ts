@@ -1,6 +1,6 @@
 import { FleetError } from '../../shared/errors.ts';
 import type { Handoff } from '../../shared/handoff.ts';
-import type { Persona } from '../../shared/persona-schema.ts';
+import type { Deliverable, Persona } from '../../shared/persona-schema.ts';
 import type { PlannedPhase, RunPlan } from '../../shared/run-record.ts';
 import type { Finding } from '../../shared/verdict.ts';
 import { taggedBlock } from './data-block.ts';
@@ -143,13 +143,25 @@ function describe({ description, instance }: PromptInput['phase']): string {
   return `${text}\nThe phase "${instance.of}" is done once for each entry of a list; others do the other entries. Yours is:\n${item}`;
 }
 
+/** A deliverable with its places, and what its files are searched for when the work is handed off. */
+function deliverableLine([name, { paths, description, contains }]: [string, Deliverable]): string {
+  const { files = 1, sections = [], fenced, lines = [] } = contains ?? {};
+  const must = [
+    ...(files > 1 ? [`at least ${files} files`] : []),
+    ...(sections.length > 0 ? [`text under the headings ${sections.join(', ')}`] : []),
+    ...(fenced === undefined ? [] : [`a fenced block of ${fenced}`]),
+    ...lines.map(({ what, min }) => (min > 1 ? `at least ${min} ${what}` : what)),
+  ];
+  return [
+    `- ${name}: ${paths.join(', ')}${description === undefined ? '' : ` (${description})`}`,
+    ...(must.length > 0 ? [`  must hold: ${must.join('; ')}`] : []),
+  ].join('\n');
+}
+
 /** The prompt of a job that writes: nothing of what came before is left out, however long it is. */
 export function workPrompt(input: WorkPromptInput): AgentPrompt {
   const { persona, phase, findings, findingsOfOthers, conflicts, job } = input;
-  const deliverables = Object.entries(persona.deliverables).map(
-    ([name, { paths, description }]) =>
-      `- ${name}: ${paths.join(', ')}${description === undefined ? '' : ` (${description})`}`,
-  );
+  const deliverables = Object.entries(persona.deliverables).map(deliverableLine);
   const parts = {
     task: `Your task: the phase "${phase.name}" of the workflow "${job.workflow}".${describe(phase)}`,
     deliverables: deliverables.length === 0 ? '' : `What you hand on:\n${deliverables.join('\n')}`,
