@@ -10,6 +10,7 @@ import {
   PhaseStatus,
   PlannedPhase,
   ProviderName,
+  RunEvent,
   RunRecord,
   RunStatus,
 } from '../shared/run-record.ts';
@@ -98,6 +99,38 @@ export const DeadLetter = z.strictObject({
   at: z.string(),
 });
 export const DeadLetters = z.strictObject({ dead: z.array(DeadLetter) });
+
+/** What happened to any run, with its place in the log of the whole fleet. */
+export const FleetEvent = z.strictObject({
+  cursor: z.string(),
+  workflow: Name,
+  simulated: z.boolean(),
+  event: RunEvent,
+});
+export type FleetEvent = z.infer<typeof FleetEvent>;
+
+/** Types of events, of those that exist. */
+export const EVENT_TYPES = RunEvent.options.map((option) => option.shape.type.value);
+export const EventType = z.enum(EVENT_TYPES);
+const ListOfEventTypes = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(EventType).min(1));
+export const FleetEventsQuery = z.strictObject({
+  /** Types of events, with commas between them. */
+  types: ListOfEventTypes.default([
+    'run.queued',
+    'run.status',
+    'run.resumed',
+    'run.finished',
+    'phase.status',
+    'gate.verdict',
+  ]),
+  workflow: Name.optional(),
+  /** For clients that cannot send the header. */
+  lastEventId: z.string().optional(),
+});
+export type FleetEventsQuery = z.infer<typeof FleetEventsQuery>;
 
 const GroupWait = z.strictObject({
   phase: Name,

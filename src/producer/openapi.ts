@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RunEvent } from '../shared/run-record.ts';
-import { Problem } from './api-schemas.ts';
+import { FleetEvent, Problem } from './api-schemas.ts';
 import { type Answer, type Route, pathParameters } from './route.ts';
 
 const schemaOf = (schema: z.ZodType, io: 'input' | 'output'): unknown => {
@@ -101,6 +101,7 @@ function responses(answers: readonly Answer[]): Record<string, unknown> {
 function componentSchemas(routes: readonly Route[]): Record<string, unknown> {
   const schemas: Record<string, unknown> = {
     RunEvent: schemaOf(RunEvent, 'output'),
+    FleetEvent: schemaOf(FleetEvent, 'output'),
     Problem: schemaOf(Problem, 'output'),
   };
   for (const { body, answers } of routes) {

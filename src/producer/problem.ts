@@ -31,6 +31,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   REDIS_UNSAFE: 503,
   BLOB_UNAVAILABLE: 503,
   MODEL_UNAVAILABLE: 503,
+  API_UNAVAILABLE: 503,
 };
 
 /** What the framework and its body parser throw. */

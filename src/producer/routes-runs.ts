@@ -6,7 +6,6 @@ import { RoundEvidence } from '../shared/round-evidence.ts';
 import { runKey } from '../shared/run-keys.ts';
 import { BlobRef, type PhaseRecord } from '../shared/run-record.ts';
 import { RunArtifacts, RunDetail, RunEvidence, RunGates, RunList, RunListQuery, RunReport } from './api-schemas.ts';
-import { streamEvents } from './event-stream.ts';
 import { groupWaits } from './group-waits.ts';
 import { type Route, json, route, text } from './route.ts';
 import { runLinks } from './run-links.ts';
@@ -20,7 +19,6 @@ const BlobParams = z.object({ id: RunId, ref: BlobRef });
 export const runRoutes = (context: ServerContext): Route[] => [
   listRoute(context),
   detailRoute(context),
-  eventsRoute(context),
   ...judgementRoutes(context),
   ...fileRoutes(context),
 ];
@@ -71,23 +69,6 @@ function detailRoute({ store, redis, prefix }: ServerContext): Route {
       const detail: RunDetail = { run, ...planned, phases, approvals, questions, archived, waits, links: runLinks(id) };
       res.json(detail);
     },
-  });
-}
-
-function eventsRoute(context: ServerContext): Route {
-  return route({
-    method: 'get',
-    path: '/api/runs/{id}/events',
-    id: 'streamEvents',
-    summary: 'The events of a run, replayed and then live, until it has ended; each is a RunEvent',
-    scope: 'read',
-    params: RunParams,
-    headers: { 'Last-Event-ID': 'The number of the last event already seen' },
-    answers: [
-      text(200, 'Server-sent events', 'text/event-stream'),
-      { status: 204, description: 'The run has ended and everything was seen' },
-    ],
-    handle: ({ params: { id }, req, res }) => streamEvents(context, id, req, res),
   });
 }
 

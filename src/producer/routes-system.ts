@@ -9,6 +9,7 @@ import type { FleetQueues } from './bull-board.ts';
 import { DeadLetters, Health, Readiness } from './api-schemas.ts';
 import { type Route, json, route, text } from './route.ts';
 import type { ServerContext } from './server-context.ts';
+import { streamLines } from './stream-metrics.ts';
 
 /** A blob that need not exist: asking for it shows that the store answers. */
 const NO_BLOB = BlobRef.parse('0'.repeat(64));
@@ -95,7 +96,7 @@ async function check(ask: () => Promise<unknown>): Promise<{ ok: boolean; messag
 
 /** Prometheus text: how deep the queues are, and how many runs stand where. */
 async function sendMetrics(
-  { store, redis, prefix }: ServerContext,
+  { store, redis, prefix, streams }: ServerContext,
   { queues }: FleetQueues,
   res: Response,
 ): Promise<void> {
@@ -118,6 +119,7 @@ async function sendMetrics(
     '# TYPE maestro_archived_runs gauge',
     ...TERMINAL_RUN.map((status) => `maestro_archived_runs{status="${status}"} ${archived?.[status] ?? 0}`),
     ...limitLines(limits),
+    ...streamLines(streams),
   ];
   res.type('text/plain; version=0.0.4; charset=utf-8').send(`${lines.join('\n')}\n`);
 }

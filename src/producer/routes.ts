@@ -4,6 +4,7 @@ import type { Route } from './route.ts';
 import { costRoutes } from './routes-costs.ts';
 import { controlRoutes } from './routes-control.ts';
 import { fileRoutes } from './routes-files.ts';
+import { eventRoutes } from './routes-events.ts';
 import { runRoutes } from './routes-runs.ts';
 import { documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
 import { workflowRoutes } from './routes-workflows.ts';
@@ -16,6 +17,7 @@ export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] 
     ...runRoutes(context),
     ...fileRoutes(context),
     ...costRoutes(context),
+    ...eventRoutes(context),
     ...controlRoutes(context),
     ...systemRoutes(context, queues),
     documentRoute(() => document),

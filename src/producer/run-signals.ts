@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QueueEvents } from 'bullmq';
 import { FleetError, errorMessage } from '../shared/errors.ts';
+import { type FleetEntry, endOfFleetLog, readFleetLog } from '../shared/fleet-log.ts';
 import { GateJobResult, GateProgress } from '../shared/jobs.ts';
-import { QUEUES, type RunId, jobIds } from '../shared/names.ts';
+import { QUEUES, type RunId } from '../shared/names.ts';
 import { type Redis, connectRedis } from '../shared/redis.ts';
 import type { RunStore } from '../shared/run-store.ts';
+import { SharedRun } from './shared-run.ts';
 
-const BLOCK_MS = 250;
+const BLOCK_MS = 1_000;
+const PAGE = 1_000;
 const CLOSE_MS = 2_000;
 
 /** What a listener is told: that its log has grown, that a gate spoke, or that nothing can be heard any more. */
@@ -19,51 +22,77 @@ interface RunListener {
   onLost(err: FleetError): void;
 }
 
+interface Watched {
+  run: SharedRun;
+  listeners: Set<RunListener>;
+}
+
 /**
  * Tells any number of listeners when their run moves, over two Redis connections in all:
- * one blocked read over the logs of every watched run, and one on the events of the gate jobs.
+ * one blocked read of the fleet's log, and one on the events of the gate jobs.
  */
 export class RunSignals {
-  readonly #listeners = new Set<RunListener>();
-  readonly #cursors = new Map<RunId, string>();
+  readonly #watched = new Map<string, Watched>();
+  readonly #fleetListeners = new Set<(last: FleetEntry) => void>();
   readonly #store: RunStore;
+  readonly #prefix: string;
   readonly #log: Redis;
   readonly #events: Redis;
   readonly #gates: QueueEvents;
-  #isReading = false;
+  #cursor: string;
   #closed: Promise<void> | undefined;
 
-  private constructor(store: RunStore, log: Redis, events: Redis, gates: QueueEvents) {
-    this.#store = store;
-    this.#log = log;
-    this.#events = events;
-    this.#gates = gates;
+  private constructor(of: {
+    store: RunStore;
+    prefix: string;
+    log: Redis;
+    events: Redis;
+    gates: QueueEvents;
+    cursor: string;
+  }) {
+    this.#store = of.store;
+    this.#prefix = of.prefix;
+    this.#log = of.log;
+    this.#events = of.events;
+    this.#gates = of.gates;
+    this.#cursor = of.cursor;
   }
 
   static async open(options: { redisUrl: string; prefix: string; store: RunStore }): Promise<RunSignals> {
-    const [log, events] = await Promise.all([
-      connectRedis(options.redisUrl, 'worker'),
-      connectRedis(options.redisUrl, 'worker'),
-    ]);
-    const gates = new QueueEvents(QUEUES.gates, { connection: events, prefix: options.prefix });
+    const { redisUrl, prefix, store } = options;
+    const [log, events] = await Promise.all([connectRedis(redisUrl, 'worker'), connectRedis(redisUrl, 'worker')]);
+    const gates = new QueueEvents(QUEUES.gates, { connection: events, prefix });
     await gates.waitUntilReady();
-    const signals = new RunSignals(options.store, log, events, gates);
+    const cursor = await endOfFleetLog(log, prefix);
+    const signals = new RunSignals({ store, prefix, log, events, gates, cursor });
     // Job events are the fast way only; the log tells the same, so a lost connection here loses nothing.
     gates.on('error', () => undefined);
     gates.on('progress', ({ data }) => signals.#heardVerdict(data));
     gates.on('completed', ({ jobId, returnvalue }) => signals.#heardGateDone(jobId, returnvalue));
+    void signals.#follow();
     return signals;
   }
 
-  /** Adds a listener; the returned function removes it. `afterSeq`: what it has already read. */
-  listen(listener: RunListener, afterSeq: number): () => void {
-    this.#listeners.add(listener);
-    if (!this.#cursors.has(listener.runId)) this.#cursors.set(listener.runId, `${afterSeq}-0`);
-    if (!this.#isReading) void this.#readLogs();
+  /** A run as all of its listeners read it together. */
+  shared(runId: RunId): SharedRun {
+    return this.#watched.get(runId)?.run ?? new SharedRun(this.#store, runId);
+  }
+
+  /** Adds a listener; the returned function removes it. */
+  listen(listener: RunListener, run: SharedRun): () => void {
+    const watched = this.#watched.get(listener.runId) ?? { run, listeners: new Set() };
+    this.#watched.set(listener.runId, watched);
+    watched.listeners.add(listener);
     return () => {
-      this.#listeners.delete(listener);
-      if (this.#of(listener.runId).length === 0) this.#cursors.delete(listener.runId);
+      watched.listeners.delete(listener);
+      if (watched.listeners.size === 0) this.#watched.delete(listener.runId);
     };
+  }
+
+  /** Adds a listener that is told whenever anything happened to any run; the returned function removes it. */
+  listenToFleet(listener: (last: FleetEntry) => void): () => void {
+    this.#fleetListeners.add(listener);
+    return () => this.#fleetListeners.delete(listener);
   }
 
   close(): Promise<void> {
@@ -81,50 +110,47 @@ export class RunSignals {
     this.#events.disconnect();
   }
 
-  #of(runId: string): RunListener[] {
-    return [...this.#listeners].filter((listener) => listener.runId === runId);
-  }
-
   #heardVerdict(data: unknown): void {
     const progress = GateProgress.safeParse(data);
     if (!progress.success) return;
-    for (const listener of this.#of(progress.data.runId)) listener.onVerdict(progress.data);
+    for (const listener of this.#watched.get(progress.data.runId)?.listeners ?? []) listener.onVerdict(progress.data);
   }
 
   #heardGateDone(jobId: string, returnvalue: unknown): void {
     const result = GateJobResult.safeParse(returnvalue);
     if (!result.success) return;
-    const { phase } = result.data;
-    for (const listener of this.#listeners)
-      // In whatever generation of the run.
-      if (jobId.startsWith(jobIds.gate({ runId: listener.runId, generation: 0 }, phase))) listener.onGateDone(phase);
+    // In whatever generation of the run.
+    const [runId = ''] = jobId.split('.');
+    for (const listener of this.#watched.get(runId)?.listeners ?? []) listener.onGateDone(result.data.phase);
   }
 
-  async #readLogs(): Promise<void> {
-    this.#isReading = true;
-    try {
-      while (this.#closed === undefined && this.#cursors.size > 0) {
-        const runs = [...this.#cursors];
-        const keys = runs.map(([runId]) => this.#store.eventsKey(runId));
-        const cursors = runs.map(([, cursor]) => cursor);
-        const reply = await this.#log.xread('BLOCK', BLOCK_MS, 'STREAMS', ...keys, ...cursors);
-        for (const [key, entries] of reply ?? []) {
-          const runId = runs[keys.indexOf(key)]?.[0];
-          const last = entries.at(-1)?.[0];
-          if (runId === undefined || last === undefined) continue;
-          if (this.#cursors.has(runId)) this.#cursors.set(runId, last);
-          for (const listener of this.#of(runId)) listener.onLog();
-        }
+  async #follow(): Promise<void> {
+    while (this.#closed === undefined) {
+      try {
+        const entries = await readFleetLog(this.#log, this.#prefix, this.#cursor, { count: PAGE, blockMs: BLOCK_MS });
+        this.#tell(entries);
+      } catch (err) {
+        if (this.#closed !== undefined) return;
+        const lost = new FleetError('REDIS_UNAVAILABLE', `the fleet's log cannot be read: ${errorMessage(err)}`, {
+          cause: err,
+          retry: true,
+        });
+        for (const { listeners } of this.#watched.values()) for (const listener of listeners) listener.onLost(lost);
+        await sleep(BLOCK_MS);
       }
-    } catch (err) {
-      if (this.#closed !== undefined) return;
-      const lost = new FleetError('REDIS_UNAVAILABLE', `the run's log cannot be read: ${errorMessage(err)}`, {
-        cause: err,
-        retry: true,
-      });
-      for (const listener of this.#listeners) listener.onLost(lost);
-    } finally {
-      this.#isReading = false;
     }
+  }
+
+  #tell(entries: readonly FleetEntry[]): void {
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    this.#cursor = last.id;
+    for (const runId of new Set(entries.map((entry) => entry.runId))) {
+      const watched = this.#watched.get(runId);
+      if (watched === undefined) continue;
+      watched.run.grown();
+      for (const listener of watched.listeners) listener.onLog();
+    }
+    for (const listener of this.#fleetListeners) listener(last);
   }
 }

@@ -5,6 +5,8 @@ import type { ProviderName } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { RunSources } from './definitions-builder.ts';
 import type { RunRepositories } from './run-repositories.ts';
+import type { EventStreams } from './event-streams.ts';
+import type { FleetFeed } from './fleet-feed.ts';
 import type { RunSignals } from './run-signals.ts';
 
 /** What every route works with. */
@@ -16,6 +18,8 @@ export interface ServerContext {
   signals: RunSignals;
   /** The files of runs, for looking at. */
   repositories: RunRepositories;
+  streams: EventStreams;
+  feed: FleetFeed;
   /** The folder that holds `workflows/`. */
   packageRoot: string;
   /** Personas, policies and models of every run that is started here, as they were when the server started. */

@@ -16,6 +16,8 @@ import { RunStore } from '../shared/run-store.ts';
 import { assertGuarded, authenticate, guardHost, guardOrigin } from './authenticate.ts';
 import { BOARD_PATH, type FleetQueues, boardRoutes, openQueues } from './bull-board.ts';
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
+import { EventStreams, type StreamLimits } from './event-streams.ts';
+import { FleetFeed } from './fleet-feed.ts';
 import { notFound, problemHandler } from './problem.ts';
 import { allow, mountRoutes } from './route.ts';
 import { apiRoutes } from './routes.ts';
@@ -41,6 +43,8 @@ export interface ServerOptions {
   /** Asked of every request when given; needed for listening anywhere but on this machine alone. */
   token?: string | undefined;
   logger: Logger;
+  /** How many event streams are held at most, and how slow their readers may be. */
+  streams?: StreamLimits;
 }
 
 export interface RunningServer {
@@ -79,15 +83,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const scratch = await mkdtemp(join(tmpdir(), 'maestro-serve-'));
     ends.push(() => rm(scratch, { recursive: true, force: true }));
     const repositories = new RunRepositories({ store, blobs: options.blobs, scratch });
-    const context: ServerContext = {
-      ...options,
-      sources,
-      redis,
-      store,
-      signals,
-      repositories,
-      closing: closing.signal,
-    };
+    const feed = new FleetFeed({ redis, prefix: options.prefix, store });
+    signals.listenToFleet(() => feed.grown());
+    const streams = new EventStreams(closing.signal, options.streams);
+    const serving = { redis, store, signals, feed, streams, repositories, closing: closing.signal };
+    const context: ServerContext = { ...options, sources, ...serving };
     answer = createApp(context, queues, options);
   } catch (err) {
     await close();

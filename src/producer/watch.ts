@@ -3,9 +3,12 @@ import type { RunId } from '../shared/names.ts';
 import { type PhaseRecord, type RunEvent, type RunRecord, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import { RunSignals } from './run-signals.ts';
+import type { SharedRun } from './shared-run.ts';
 
 /** How long a quiet log is believed before the run's record is looked at. */
 const SWEEP_MS = 5_000;
+/** Verdicts that arrived ahead of the log and were not taken yet; the log has those that are more. */
+const MOST_HINTS = 100;
 
 interface Watch {
   store: RunStore;
@@ -40,17 +43,20 @@ export async function waitForRun(
  * log's last entry, so that whoever goes on from that number misses nothing.
  */
 export async function* watchWith(signals: RunSignals, options: Watch): AsyncGenerator<RunEvent> {
-  const watcher = new RunWatcher(options);
-  await watcher.begin();
-  const stop = signals.listen(watcher, options.fromSeq ?? 0);
+  const run = signals.shared(options.runId);
+  const watcher = new RunWatcher(run, options);
+  const stop = signals.listen(watcher, run);
   const abort = (): void => watcher.onLog();
   options.signal?.addEventListener('abort', abort);
   try {
+    await watcher.begin();
     for (;;) {
-      for (const event of await watcher.take()) {
+      const events = await watcher.take();
+      for (const [at, event] of events.entries()) {
         if (options.signal?.aborted === true) return;
         yield event;
-        if (event.type === 'run.finished' && (await watcher.isOver())) return;
+        if (event.type !== 'run.finished' || wasResumed(events.slice(at + 1))) continue;
+        if (await watcher.isOver()) return;
       }
       if (options.signal?.aborted === true) return;
       await watcher.sleep();
@@ -63,7 +69,7 @@ export async function* watchWith(signals: RunSignals, options: Watch): AsyncGene
 
 class RunWatcher {
   readonly runId: RunId;
-  readonly #store: RunStore;
+  readonly #run: SharedRun;
   #lastSeq: number;
   /** Verdicts shown from job events, whose copy in the log is then left out. */
   readonly #shown = new Set<string>();
@@ -74,14 +80,14 @@ class RunWatcher {
   #wake: (() => void) | undefined;
   #isNews = false;
 
-  constructor({ store, runId, fromSeq = 0 }: Watch) {
-    this.#store = store;
+  constructor(run: SharedRun, { runId, fromSeq = 0 }: Pick<Watch, 'runId' | 'fromSeq'>) {
+    this.#run = run;
     this.runId = runId;
     this.#lastSeq = fromSeq;
   }
 
   async begin(): Promise<void> {
-    for (const key of roundKeys(await this.#store.getPhases(this.runId))) this.#logged.add(key);
+    for (const key of roundKeys(await this.#run.getPhases())) this.#logged.add(key);
   }
 
   onLog(): void {
@@ -90,7 +96,7 @@ class RunWatcher {
   }
 
   onVerdict(progress: GateProgress): void {
-    this.#hints.push(progress);
+    if (this.#hints.length < MOST_HINTS) this.#hints.push(progress);
     this.onLog();
   }
 
@@ -105,9 +111,9 @@ class RunWatcher {
 
   /** Whether the end that was just told is the last word: a run may have been taken up again since. */
   async isOver(): Promise<boolean> {
-    const later = await this.#store.readEvents(this.runId, this.#lastSeq);
-    if (later.some((event) => event.type === 'run.resumed')) return false;
-    const standing = await this.#store.getStanding(this.runId);
+    const later = await this.#run.readEvents(this.#lastSeq);
+    if (wasResumed(later)) return false;
+    const standing = await this.#run.getStanding();
     return standing === undefined || TERMINAL_RUN.includes(standing.status);
   }
 
@@ -141,7 +147,7 @@ class RunWatcher {
   }
 
   async #readLog(): Promise<RunEvent[]> {
-    const events = await this.#store.readEvents(this.runId, this.#lastSeq);
+    const events = await this.#run.readEvents(this.#lastSeq);
     const first = events[0];
     const isTorn = first !== undefined && first.seq > this.#lastSeq + 1;
     const missed = isTorn ? await this.#fromRecords(first) : [];
@@ -161,7 +167,7 @@ class RunWatcher {
   /** The log no longer holds what came before `first`: the records tell how things stand. */
   async #fromRecords(first: RunEvent): Promise<RunEvent[]> {
     const base = { seq: first.seq - 1, at: first.at, runId: this.runId };
-    return (await this.#store.getPhases(this.runId)).flatMap((record): RunEvent[] => [
+    return (await this.#run.getPhases()).flatMap((record): RunEvent[] => [
       ...record.rounds.map(({ round, verdict }): RunEvent => {
         this.#shown.add(`${record.phase}/${round}`);
         return { ...base, type: 'gate.verdict', phase: record.phase, round, verdict };
@@ -179,11 +185,15 @@ class RunWatcher {
 
   /** The run's record says that it has ended, and its log does not: the record is believed. */
   async #endWithoutLog(): Promise<RunEvent[]> {
-    const run = await this.#store.getRun(this.runId);
-    if (!TERMINAL_RUN.includes(run.status)) return [];
+    const standing = await this.#run.look();
+    if (standing !== undefined && !TERMINAL_RUN.includes(standing.status)) return [];
+    const run = await this.#run.getRun();
+    // Nobody told of what is read now, or it had been read.
+    this.#run.grown();
     const late = await this.#readLog();
     if (late.length > 0) return late;
     const { status, reason, simulated } = run;
+    if (!TERMINAL_RUN.includes(status)) return [];
     return [{ ...this.#stamp(), type: 'run.finished', status, reason, simulated }];
   }
 
@@ -191,6 +201,8 @@ class RunWatcher {
     return { seq: Math.max(1, this.#lastSeq), at: new Date().toISOString(), runId: this.runId };
   }
 }
+
+const wasResumed = (events: readonly RunEvent[]): boolean => events.some(({ type }) => type === 'run.resumed');
 
 const roundKeys = (phases: readonly PhaseRecord[]): string[] =>
   phases.flatMap((record) => record.rounds.map(({ round }) => `${record.phase}/${round}`));

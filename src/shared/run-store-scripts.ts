@@ -1,27 +1,29 @@
+import { ANNOUNCE_SCRIPT } from './fleet-log.ts';
 import { INDEX_SCRIPT } from './run-index.ts';
 
 /**
- * KEYS: run hash, phases hash, events stream.
- * ARGV: plan, run record, index changes, first event, then phase name and record in turn.
+ * KEYS: run hash, phases hash, events stream, fleet's log.
+ * ARGV: plan, run record, index changes, first event, run id, then phase name and record in turn.
  */
-export const CREATE = `${INDEX_SCRIPT}
+export const CREATE = `${INDEX_SCRIPT}${ANNOUNCE_SCRIPT}
 if redis.call('HSETNX', KEYS[1], 'plan', ARGV[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'run', ARGV[2], 'seq', 1)
 index(ARGV[3])
 redis.call('XADD', KEYS[3], '1-0', 'event', ARGV[4])
-for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+announce(KEYS[4], ARGV[5], 1, 'run.queued')
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return 1
 `;
 
 /**
  * Compare-and-set of one hash field together with the events that tell of it.
- * KEYS: hash, run hash (holds the last sequence number), events stream, lock.
+ * KEYS: hash, run hash (holds the last sequence number), events stream, lock, fleet's log.
  * ARGV: field ('' for events alone), value expected, value to set, lock token and generation ('' for none), index
- * changes, events.
+ * changes, run id, then type and body of each event in turn.
  * Replies OK, CHANGED (somebody else wrote the field), STALE (another attempt holds the job, or the run was resumed)
  * or GONE (the run is not in Redis).
  */
-export const APPLY = `${INDEX_SCRIPT}
+export const APPLY = `${INDEX_SCRIPT}${ANNOUNCE_SCRIPT}
 if redis.call('EXISTS', KEYS[2]) == 0 then return 'GONE' end
 if ARGV[4] ~= '' and redis.call('GET', KEYS[4]) ~= ARGV[4] then return 'STALE' end
 if ARGV[5] ~= '' and (redis.call('HGET', KEYS[2], 'generation') or '0') ~= ARGV[5] then return 'STALE' end
@@ -30,28 +32,30 @@ if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
   index(ARGV[6])
 end
-for i = 7, #ARGV do
+for i = 8, #ARGV, 2 do
   local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
-  redis.call('XADD', KEYS[3], seq .. '-0', 'event', ARGV[i])
+  redis.call('XADD', KEYS[3], seq .. '-0', 'event', ARGV[i + 1])
+  announce(KEYS[5], ARGV[7], seq, ARGV[i])
 end
 return 'OK'
 `;
 
 /**
  * Takes an ended run up again.
- * KEYS: run hash, phases hash, events stream.
+ * KEYS: run hash, phases hash, events stream, fleet's log.
  * ARGV: run record expected, run record to set, generation expected, last sequence number expected, index changes,
- * event, then phase name and record in turn.
+ * event, run id, then phase name and record in turn.
  */
-export const REOPEN = `${INDEX_SCRIPT}
+export const REOPEN = `${INDEX_SCRIPT}${ANNOUNCE_SCRIPT}
 if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
 if (redis.call('HGET', KEYS[1], 'generation') or '0') ~= ARGV[3] then return 0 end
 if redis.call('HGET', KEYS[1], 'seq') ~= ARGV[4] then return 0 end
 redis.call('HSET', KEYS[1], 'run', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'generation', 1)
 index(ARGV[5])
-for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
 redis.call('XADD', KEYS[3], seq .. '-0', 'event', ARGV[6])
+announce(KEYS[4], ARGV[7], seq, 'run.resumed')
 return 1
 `;

@@ -1,6 +1,7 @@
 import type { ArchivedRun, RunArchive } from './archive.ts';
 import { type LedgerCall, parseLedger } from './call-ledger.ts';
 import { FleetError } from './errors.ts';
+import { fleetLogKey } from './fleet-log.ts';
 import { Approval } from './handoff.ts';
 import type { RunId, RunTake } from './names.ts';
 import { Question } from './question.ts';
@@ -85,9 +86,9 @@ export class RunStore {
     return runKey(this.#prefix, runId, part);
   }
 
-  /** Run hash, phases hash and events stream, as the scripts take them. */
+  /** Run hash, phases hash, events stream and the fleet's log, as the scripts take them. */
   #runKeys(runId: string): string[] {
-    return [this.#key(runId), this.#key(runId, 'phases'), this.#key(runId, 'events')];
+    return [this.#key(runId), this.#key(runId, 'phases'), this.#key(runId, 'events'), fleetLogKey(this.#prefix)];
   }
 
   /** One field of a run's hashes, wherever the run is. */
@@ -156,6 +157,7 @@ export class RunStore {
       JSON.stringify(run),
       indexArgument(this.index.ofRun(null, run)),
       JSON.stringify({ ...event, at: plan.createdAt }),
+      plan.runId,
       ...phases,
     ]);
     return created === 1;
@@ -333,6 +335,7 @@ export class RunStore {
       String(from.seq),
       indexArgument(changes),
       JSON.stringify({ ...event, at: new Date().toISOString() }),
+      runId,
       ...of.phases.flatMap((phase) => [phase.phase, JSON.stringify(PhaseRecord.parse(phase))]),
     ]);
     return reply === 1;
@@ -372,7 +375,8 @@ export class RunStore {
     fence: Fence | undefined,
   ): Promise<boolean> {
     const at = new Date().toISOString();
-    const keys = [write.key, this.#key(runId), this.#key(runId, 'events'), fence?.lockKey ?? this.#key(runId)];
+    const lockKey = fence?.lockKey ?? this.#key(runId);
+    const keys = [write.key, this.#key(runId), this.#key(runId, 'events'), lockKey, fleetLogKey(this.#prefix)];
     const reply = await SCRIPTS.apply.run(this.#redis, keys, [
       write.field,
       write.before,
@@ -380,7 +384,8 @@ export class RunStore {
       fence?.token ?? '',
       fence === undefined ? '' : String(fence.generation),
       indexArgument(write.changes),
-      ...events.map((event) => JSON.stringify({ ...event, at })),
+      runId,
+      ...events.flatMap((event) => [event.type, JSON.stringify({ ...event, at })]),
     ]);
     if (reply === 'STALE') {
       throw new FleetError(

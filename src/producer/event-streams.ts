@@ -1,0 +1,93 @@
+import { once } from 'node:events';
+import type { Response } from 'express';
+import { FleetError } from '../shared/errors.ts';
+
+const HEARTBEAT_MS = 15_000;
+/** How long a reader may take for what was sent to it, before its stream is ended. */
+const SLOW_MS = 60_000;
+/** How many streams one process holds. */
+const MOST_STREAMS = 10_000;
+/** What a client is told to wait before it connects again. */
+const RETRY_MS = 1_000;
+
+export interface StreamLimits {
+  heartbeatMs?: number;
+  slowMs?: number;
+  most?: number;
+}
+
+/** One stream of server-sent events to one reader. */
+export interface EventStream {
+  /** Aborted when the reader has gone, or the server closes. */
+  signal: AbortSignal;
+  /** Sends one frame, and waits while the reader has not taken what was sent before. */
+  send: (frame: string) => Promise<void>;
+}
+
+/** The event streams of this process: how many there may be, and how slow their readers. */
+export class EventStreams {
+  readonly #limits: Required<StreamLimits>;
+  readonly #closing: AbortSignal;
+  readonly #open = new Set<Response>();
+  #slow = 0;
+
+  constructor(
+    closing: AbortSignal,
+    { heartbeatMs = HEARTBEAT_MS, slowMs = SLOW_MS, most = MOST_STREAMS }: StreamLimits = {},
+  ) {
+    this.#closing = closing;
+    this.#limits = { heartbeatMs, slowMs, most };
+  }
+
+  /** Streams that are open, bytes that wait in them for their readers, and how many were ended for being too slow. */
+  stats(): { open: number; waitingBytes: number; endedSlow: number } {
+    const waitingBytes = [...this.#open].reduce((sum, res) => sum + res.writableLength, 0);
+    return { open: this.#open.size, waitingBytes, endedSlow: this.#slow };
+  }
+
+  /**
+   * Answers with server-sent events as long as `write` sends any. A reader that takes nothing holds up nobody but
+   * itself: what it has not taken stays in the log. It is ended after a while, and may go on from where it was.
+   */
+  async serve(res: Response, write: (stream: EventStream) => Promise<void>): Promise<void> {
+    if (this.#open.size >= this.#limits.most)
+      throw new FleetError('API_UNAVAILABLE', `this server has its ${this.#limits.most} event streams open`, {
+        retry: true,
+        remedy: 'Try again later, or ask another server.',
+      });
+    const gone = new AbortController();
+    res.on('close', () => gone.abort());
+    const signal = AbortSignal.any([gone.signal, this.#closing]);
+    this.#open.add(res);
+    res.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    });
+    res.write(`retry: ${RETRY_MS}\n\n`);
+    const send = (frame: string): Promise<void> => this.#send(res, frame, signal);
+    const heartbeat = setInterval(() => {
+      if (!res.writableNeedDrain) void send(': still here\n\n').catch(() => undefined);
+    }, this.#limits.heartbeatMs);
+    try {
+      await write({ signal, send });
+    } finally {
+      clearInterval(heartbeat);
+      this.#open.delete(res);
+      res.end();
+    }
+  }
+
+  async #send(res: Response, frame: string, signal: AbortSignal): Promise<void> {
+    if (res.write(frame)) return;
+    const slow = setTimeout(() => {
+      this.#slow += 1;
+      res.destroy();
+    }, this.#limits.slowMs);
+    try {
+      await once(res, 'drain', { signal });
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+}
