@@ -2,10 +2,17 @@ import { homedir, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from './errors.ts';
+import { HostPort } from './network/allow-list.ts';
 import { Duration, durationMs } from './workflow-schema.ts';
 
 const blankIsAbsent = (value: unknown): unknown => (value === '' ? undefined : value);
 const optional = <T extends z.ZodType>(schema: T) => z.preprocess(blankIsAbsent, schema.optional());
+
+/** `host:port`, with commas or spaces between. */
+const HostPorts = z
+  .string()
+  .transform((text) => text.split(/[\s,]+/).filter(Boolean))
+  .pipe(z.array(HostPort));
 
 /** Every setting that comes from the environment, by its name there. */
 const Environment = z.object({
@@ -14,6 +21,8 @@ const Environment = z.object({
   MAESTRO_BLOBS: optional(z.string()),
   MAESTRO_PREFIX: optional(z.string().regex(/^[\w{}.-]+$/)),
   MAESTRO_SANDBOX: optional(z.enum(['auto', 'bwrap', 'container', 'off'])),
+  MAESTRO_NETWORK_ALLOW: optional(HostPorts),
+  MAESTRO_MCP_DIR: optional(z.string()),
   MAESTRO_LOG_LEVEL: optional(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])),
   MAESTRO_SCRIPTED_URL: optional(z.url()),
   MAESTRO_ANTHROPIC_KEY_FILE: optional(z.string()),
@@ -39,6 +48,10 @@ export interface Config {
   /** Key prefix of everything in Redis, with a hash tag so that it is one slot. */
   prefix: string;
   sandbox: 'auto' | 'bwrap' | 'container' | 'off';
+  /** Places outside that personas may be allowed, `host:port` each. */
+  networkAllow: readonly HostPort[];
+  /** A folder with MCP servers, which commands of personas see read-only. */
+  mcpFolder: string | undefined;
   logLevel: string;
   scriptedUrl: string | undefined;
   apiUrl: string | undefined;
@@ -69,6 +82,8 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     blobs: settings.MAESTRO_BLOBS ?? join(home, 'blobs'),
     prefix: settings.MAESTRO_PREFIX ?? '{maestro}',
     sandbox: settings.MAESTRO_SANDBOX ?? 'auto',
+    networkAllow: settings.MAESTRO_NETWORK_ALLOW ?? [],
+    mcpFolder: settings.MAESTRO_MCP_DIR === undefined ? undefined : resolve(cwd, settings.MAESTRO_MCP_DIR),
     logLevel: settings.MAESTRO_LOG_LEVEL ?? 'warn',
     scriptedUrl: settings.MAESTRO_SCRIPTED_URL,
     apiUrl: settings.MAESTRO_API_URL,

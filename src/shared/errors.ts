@@ -27,6 +27,8 @@ export const ERROR_EXITS = {
   BUDGET_EXCEEDED: EXIT.blocked,
   PHASE_NOT_PASSED: EXIT.blocked,
   SANDBOX_UNAVAILABLE: EXIT.unavailable,
+  NETWORK_NOT_ALLOWED: EXIT.blocked,
+  MCP_UNAVAILABLE: EXIT.blocked,
   TOOL_UNAVAILABLE: EXIT.unavailable,
   PORT_BUSY: EXIT.unavailable,
   API_UNAVAILABLE: EXIT.unavailable,

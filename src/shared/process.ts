@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import type { Readable, Writable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { FleetError, errorMessage } from './errors.ts';
 
@@ -17,7 +17,7 @@ export interface ProcessOptions {
   outputBytes: number;
   signal?: AbortSignal | undefined;
   /** Written to the program, which otherwise finds its input closed. */
-  stdin?: string | Uint8Array | undefined;
+  stdin?: string | Uint8Array | Readable | undefined;
   /** Called with pieces of output as they come, until the cut. */
   onOutput?: OutputListener | undefined;
 }
@@ -83,7 +83,8 @@ async function runToEnd(options: ProcessOptions, stdout: CappedText, stderr: Cap
     child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
     // A program need not read its input: a broken pipe here is its choice and shows in its exit code.
     child.stdin.on('error', () => child.stdin.destroy());
-    child.stdin.end(options.stdin ?? '');
+    if (options.stdin instanceof Readable) options.stdin.pipe(child.stdin);
+    else child.stdin.end(options.stdin ?? '');
     child.once('error', (err) => {
       settle();
       reject(startFailure(options, err));

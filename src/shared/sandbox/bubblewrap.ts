@@ -1,12 +1,14 @@
 import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { FleetError } from '../errors.ts';
+import { SOCKET_NAME, openEgressProxy } from '../network/egress-proxy.ts';
 import { runProcess } from '../process.ts';
 import { checkCommand } from './check-command.ts';
 import { watchDisk } from './disk-watch.ts';
 import type { BubblewrapTools } from './find-bubblewrap.ts';
 import { SANDBOX_UID, grantAccess } from './grant-access.ts';
 import { limitArguments } from './limit-arguments.ts';
+import { BRIDGE, PROXY_FOLDER } from './network-bridge.ts';
 import {
   DEFAULT_LIMITS,
   type Sandbox,
@@ -77,9 +79,12 @@ export class BubblewrapSandbox implements Sandbox {
     checkCommand(command);
     if (this.#shape !== 'user') await grantAccess(command.mounts, this.#uid);
     const disk = watchDisk(command.mounts, limits.diskBytes, command.signal);
+    const uid = this.#shape === 'user' ? {} : { uid: this.#uid };
+    const proxy = command.egress === undefined ? undefined : await openEgressProxy(command.egress, uid);
     try {
+      const bridged = proxy === undefined ? command : throughBridge(command, proxy.folder);
       const result = await runProcess({
-        argv: [this.#tools.bwrap, ...this.#arguments(command, limits)],
+        argv: [this.#tools.bwrap, ...this.#arguments(bridged, limits)],
         cwd: '/',
         env: { LD_LIBRARY_PATH: this.#tools.libraries.join(delimiter) },
         timeoutMs: limits.wallMs,
@@ -89,9 +94,11 @@ export class BubblewrapSandbox implements Sandbox {
         onOutput: command.onOutput,
       });
       refuseIfNotStarted(result);
-      return disk.explain(asSignal(result), command.signal);
+      const ended = disk.explain(asSignal(result), command.signal);
+      return proxy === undefined ? ended : { ...ended, refusals: proxy.refusals() };
     } finally {
       disk.stop();
+      await proxy?.close();
     }
   }
 
@@ -138,6 +145,13 @@ function ownTools(tools: BubblewrapTools): { bwrap: string; mounts: string[]; en
     environment: ['--unsetenv', 'LD_LIBRARY_PATH'],
   };
 }
+
+/** The command, with the proxy's socket mounted and the program before it that leads there. */
+const throughBridge = (command: SandboxCommand, folder: string): SandboxCommand => ({
+  ...command,
+  argv: ['node', '-e', BRIDGE, '--', join(PROXY_FOLDER, SOCKET_NAME), ...command.argv],
+  mounts: [...command.mounts, { host: folder, inside: PROXY_FOLDER, writable: false }],
+});
 
 const directory = (path: string): string[] => ['--perms', '0755', '--dir', path];
 const bind = (host: string, inside: string, writable = false): string[] => [

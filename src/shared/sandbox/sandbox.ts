@@ -1,3 +1,6 @@
+import type { Readable } from 'node:stream';
+import type { Egress } from '../network/allow-list.ts';
+
 /** What one command may use. Sizes in bytes, times in milliseconds. */
 export interface SandboxLimits {
   wallMs: number;
@@ -38,7 +41,10 @@ export interface SandboxCommand {
   /** The whole environment beside PATH, HOME, LANG and CI. Nothing is inherited. */
   env?: Readonly<Record<string, string>>;
   limits?: Partial<SandboxLimits>;
-  stdin?: string;
+  /** Text, or a stream for a program that is talked with; input that is not given is closed. */
+  stdin?: string | Readable;
+  /** What may be reached through a proxy; nothing else ever is. Only `bwrap` confines it. */
+  egress?: Egress | undefined;
   signal?: AbortSignal;
   /** Called with pieces of output as they come. */
   onOutput?: (stream: 'stdout' | 'stderr', text: string) => void;
@@ -52,6 +58,8 @@ export interface SandboxResult {
   stderr: string;
   truncated: boolean;
   durationMs: number;
+  /** What the proxy did not let through. */
+  refusals?: string[];
 }
 
 /**
