@@ -9,8 +9,8 @@ import { FleetError } from '../shared/errors.ts';
 import { packagePath } from '../shared/package-root.ts';
 
 const READY_MS = 60_000;
-/** Longer than a fleet takes to give its jobs back: 20 s for them to end, 3 s to stop them, and some to close. */
-const STOP_MS = 26_000;
+/** What a fleet takes beyond its drain: 3 s to stop what has not ended, and some to close. */
+const STOP_GRACE_MS = 6_000;
 
 export interface ChildWorker {
   name: string;
@@ -29,6 +29,8 @@ export async function startChildWorker(options: {
   home: string;
   env: NodeJS.ProcessEnv;
   args: readonly string[];
+  /** How long its work may go on when it is told to stop. */
+  drainMs: number;
   signal: AbortSignal;
 }): Promise<ChildWorker> {
   const home = join(options.home, options.name);
@@ -59,7 +61,7 @@ export async function startChildWorker(options: {
   failed.catch(() => undefined);
   const stop = async (): Promise<void> => {
     isStopping = true;
-    await stopChild(child, ended);
+    await stopChild(child, ended, options.drainMs + STOP_GRACE_MS);
   };
   const isReady = new Promise<void>((resolve) => {
     createInterface(child.stderr).on('line', (line) => {
@@ -85,10 +87,10 @@ export async function startChildWorker(options: {
   return { name: options.name, logFile, failed, stop };
 }
 
-async function stopChild(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
+async function stopChild(child: ChildProcess, ended: Promise<unknown>, stopMs: number): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
-  const isDone = await Promise.race([ended.then(() => true), sleep(STOP_MS, false, { ref: false })]);
+  const isDone = await Promise.race([ended.then(() => true), sleep(stopMs, false, { ref: false })]);
   if (isDone) return;
   child.kill('SIGKILL');
   await ended;

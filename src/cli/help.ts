@@ -13,7 +13,8 @@ Exit codes:
   4 Redis, model or sandbox unavailable    5 cancelled    6 verification failed
 
 Settings come from the environment: REDIS_URL, MAESTRO_HOME, MAESTRO_BLOBS, MAESTRO_PREFIX, MAESTRO_SANDBOX,
-MAESTRO_LOG_LEVEL, MAESTRO_KEEP_RUNS_DAYS, MAESTRO_KEEP_RUNS_COUNT, MAESTRO_STUCK_AFTER, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
+MAESTRO_LOG_LEVEL, MAESTRO_KEEP_RUNS_DAYS, MAESTRO_KEEP_RUNS_COUNT, MAESTRO_STUCK_AFTER,
+MAESTRO_DRAIN_DEADLINE, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
 
 export const COMMAND_HELP: Readonly<Record<string, string>> = {
   demo: examples(
@@ -40,6 +41,7 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro worker                                         every persona, and the gates',
     'maestro worker --personas backend_developer,qa_engineer --concurrency 4',
     'maestro worker --gates                                 only gates and control queues',
+    'maestro worker --concurrency 50 --health-port 9100 --drain 45s',
   ),
   schedule: examples(
     'maestro schedule add linear --input-file inputs.yaml --cron "0 6 * * 1-5" --tz Europe/Berlin --name mornings',
@@ -58,6 +60,7 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW backend',
     'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW --full | less -R',
   ),
+  workers: examples('maestro workers', 'maestro workers --json'),
   limits: examples('maestro limits', 'maestro limits --json'),
   cancel: examples('maestro cancel 01M84FY4S1VC88BJ5H9YZEP0XW --reason "wrong requirement"'),
   pause: examples('maestro pause 01M84FY4S1VC88BJ5H9YZEP0XW'),

@@ -1,8 +1,8 @@
 import type { ModelLimits } from '../shared/model-limits.ts';
 
-type Value = [labels: Record<string, string>, value: number];
+export type Value = [labels: Record<string, string>, value: number];
 
-const gauge = (name: string, help: string, values: readonly Value[]): string[] => [
+export const gauge = (name: string, help: string, values: readonly Value[]): string[] => [
   `# HELP ${name} ${help}`,
   `# TYPE ${name} gauge`,
   ...values.map(([labels, value]) => {

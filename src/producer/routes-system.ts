@@ -3,6 +3,10 @@ import { z } from 'zod';
 import { errorMessage } from '../shared/errors.ts';
 import { BlobRef, RunStatus, TERMINAL_RUN } from '../shared/run-record.ts';
 import { readModelLimits } from '../shared/model-limits.ts';
+import { WorkerRegistry } from '../shared/worker-registry.ts';
+import { workerLines } from './fleet-metrics.ts';
+import { FleetStatus } from './fleet-schemas.ts';
+import { readFleet } from './fleet-status.ts';
 import { limitLines } from './limit-metrics.ts';
 import { listDead } from './dead-letters.ts';
 import type { FleetQueues } from './bull-board.ts';
@@ -54,6 +58,15 @@ export const systemRoutes = (context: ServerContext, queues: FleetQueues): Route
   }),
   route({
     method: 'get',
+    path: '/api/fleet',
+    id: 'getFleet',
+    summary: 'Workers, queues, throughput, limits, spend and runs at a glance',
+    scope: 'read',
+    answers: [json(200, 'The fleet as it is now', 'FleetStatus', FleetStatus)],
+    handle: async ({ res }) => res.json(await readFleet({ ...context, queues })),
+  }),
+  route({
+    method: 'get',
     path: '/metrics',
     id: 'getMetrics',
     summary: 'Queue depths and run counts in Prometheus text format',
@@ -100,11 +113,12 @@ async function sendMetrics(
   { queues }: FleetQueues,
   res: Response,
 ): Promise<void> {
-  const [depths, runs, archived, limits] = await Promise.all([
+  const [depths, runs, archived, limits, workers] = await Promise.all([
     Promise.all(queues.map(async (queue) => ({ queue: queue.name, counts: await queue.getJobCounts() }))),
     store.index.counts(),
     store.archive?.counts(),
     readModelLimits(redis, prefix),
+    new WorkerRegistry(redis, prefix).list(),
   ]);
   const lines = [
     '# HELP maestro_queue_jobs Jobs in a queue, by state.',
@@ -120,6 +134,7 @@ async function sendMetrics(
     ...TERMINAL_RUN.map((status) => `maestro_archived_runs{status="${status}"} ${archived?.[status] ?? 0}`),
     ...limitLines(limits),
     ...streamLines(streams),
+    ...workerLines(workers),
   ];
   res.type('text/plain; version=0.0.4; charset=utf-8').send(`${lines.join('\n')}\n`);
 }

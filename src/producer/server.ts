@@ -18,6 +18,7 @@ import { BOARD_PATH, type FleetQueues, boardRoutes, openQueues } from './bull-bo
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
 import { EventStreams, type StreamLimits } from './event-streams.ts';
 import { FleetFeed } from './fleet-feed.ts';
+import { startDepthSampler } from './fleet-status.ts';
 import { notFound, problemHandler } from './problem.ts';
 import { allow, mountRoutes } from './route.ts';
 import { apiRoutes } from './routes.ts';
@@ -78,6 +79,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ends.splice(1, 0, () => signals.close());
     const queues = openQueues(redis, options.prefix, Object.keys(sources.personas));
     ends.splice(1, 0, () => queues.close());
+    const sampler = startDepthSampler({ redis, prefix: options.prefix, queues });
+    ends.splice(1, 0, () => sampler.close());
     const scheduler = await startScheduler({ ...options, store });
     ends.splice(1, 0, () => scheduler.close());
     const scratch = await mkdtemp(join(tmpdir(), 'maestro-serve-'));

@@ -29,6 +29,7 @@ const Environment = z.object({
   MAESTRO_KEEP_RUNS_DAYS: optional(z.coerce.number().positive().max(36_500)),
   MAESTRO_KEEP_RUNS_COUNT: optional(z.coerce.number().int().min(0)),
   MAESTRO_STUCK_AFTER: optional(Duration),
+  MAESTRO_DRAIN_DEADLINE: optional(Duration),
   MAESTRO_API_URL: optional(z.url()),
   MAESTRO_TOKEN: optional(z.string()),
   ANTHROPIC_API_KEY: optional(z.string()),
@@ -61,6 +62,8 @@ export interface Config {
   keepRuns: { days: number; count: number };
   /** A phase whose work shows no progress for its timeout and this long is ended. */
   stuckAfterMs: number;
+  /** How long a worker that is told to stop lets its work end before it gives it back. */
+  drainMs: number;
   anthropic: { apiKey: string | undefined; authToken: string | undefined; baseUrl: string | undefined };
 }
 
@@ -91,6 +94,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     port: settings.PORT ?? 4000,
     keepRuns: { days: settings.MAESTRO_KEEP_RUNS_DAYS ?? 30, count: settings.MAESTRO_KEEP_RUNS_COUNT ?? 1_000 },
     stuckAfterMs: durationMs(settings.MAESTRO_STUCK_AFTER ?? '10m'),
+    drainMs: durationMs(settings.MAESTRO_DRAIN_DEADLINE ?? '20s'),
     anthropic: {
       apiKey: settings.ANTHROPIC_API_KEY,
       authToken: settings.ANTHROPIC_AUTH_TOKEN,

@@ -29,7 +29,8 @@ import type { WorkerContext } from './worker-context.ts';
  * and no number of stalls fails a job.
  */
 const LOCK = { lockDuration: 6_000, stalledInterval: 1_500, maxStalledCount: 1_000_000 } as const;
-const CLOSE_DEADLINE_MS = 20_000;
+/** The jobs that ended in each of so many minutes are kept by queue, for whoever asks how fast the fleet is. */
+const METRICS = { maxDataPoints: 60 } as const;
 /** Gate jobs at once in one process, when nothing else is said. */
 export const GATES_AT_ONCE = 10;
 
@@ -38,15 +39,31 @@ export interface FleetOptions {
   personas: readonly string[];
   /** Consume the gates queue and the control queues (runs, edges, approvals). */
   gates: boolean;
-  /** Persona jobs at once in this process. */
+  /** Jobs at once of each persona in this process. */
   concurrency: number;
   /** Gate jobs at once. They take turns at measuring, so that one that only looks at its children waits for nobody. */
   gatesAtOnce?: number;
 }
 
+/** What one process is doing. */
+export interface FleetLoad {
+  /** Jobs under way, by queue. */
+  active: Record<string, number>;
+  conversations: number;
+  done: number;
+  failed: number;
+  /** Jobs that this process broke off, for others to go on with. */
+  givenBack: number;
+  isDraining: boolean;
+}
+
 export interface Fleet {
   queues: readonly string[];
-  /** Stops taking jobs, lets the running ones end until the deadline, then gives them back to other workers. */
+  load(): FleetLoad;
+  /**
+   * Stops taking jobs. Conversations that are saved end their turn, and other workers go on with them; what else is
+   * under way may end until the deadline (`drainMs` of the configuration), and is given back then.
+   */
   close(deadlineMs?: number): Promise<void>;
 }
 
@@ -107,6 +124,8 @@ export async function startFleet(
             attempt: attemptOf(job),
             pausePoint: () => {
               if (watch.isPaused(data.runId)) throw pausedJob(ctx, data.runId);
+              // A review is saved nowhere: another worker would have to begin it anew.
+              if (parts.isDraining && data.kind === 'work') throw new GivenBack();
             },
           }),
         ),
@@ -126,6 +145,8 @@ class FleetParts {
   readonly #workers: Worker[] = [];
   readonly #connections: Redis[] = [];
   #sweeper: Sweeper | undefined;
+  readonly #load = new Map<string, number>();
+  readonly #ended = { done: 0, failed: 0, givenBack: 0 };
   #isGivingBack = false;
   #closing: Promise<void> | undefined;
 
@@ -140,19 +161,35 @@ class FleetParts {
     const { logger, redisUrl, config } = this.#ctx;
     const connection = await connectRedis(redisUrl, 'worker');
     this.#connections.push(connection);
-    const worker = new Worker(role.queue, (job, token = '') => this.#run(role, job, token), {
+    const worker = new Worker(role.queue, (job, token = '') => this.#counted(role, job, token), {
       connection,
       prefix: config.prefix,
       concurrency: role.concurrency,
+      metrics: METRICS,
       ...LOCK,
     });
     worker.on('error', (err) => logger.warn({ queue: role.queue, err: errorMessage(err) }, 'worker error'));
     worker.on('active', ({ id: jobId, attemptsMade }) =>
       logger.info({ queue: role.queue, jobId, attempt: attemptsMade + 1 }, 'job started'),
     );
-    worker.on('completed', ({ id: jobId }) => logger.info({ queue: role.queue, jobId }, 'job done'));
+    worker.on('completed', ({ id: jobId }) => {
+      this.#ended.done += 1;
+      logger.info({ queue: role.queue, jobId }, 'job done');
+    });
+    worker.on('failed', () => {
+      this.#ended.failed += 1;
+    });
     worker.on('closed', () => connection.disconnect());
     this.#workers.push(worker);
+  }
+
+  async #counted<T extends JobData>(role: QueueRole<T>, job: Job, token: string): Promise<unknown> {
+    this.#load.set(role.queue, (this.#load.get(role.queue) ?? 0) + 1);
+    try {
+      return await this.#run(role, job, token);
+    } finally {
+      this.#load.set(role.queue, (this.#load.get(role.queue) ?? 1) - 1);
+    }
   }
 
   async #run<T extends JobData>(role: QueueRole<T>, job: Job, token: string): Promise<unknown> {
@@ -174,8 +211,9 @@ class FleetParts {
         return await park({ store, queue: this.queues.get(job.queueName), job, token, runId: data.runId }, err);
       }
     } catch (err) {
-      if (this.#isGivingBack) {
+      if (this.#isGivingBack || err instanceof GivenBack) {
         // Work that this process broke off costs no attempt: another worker takes it up at once.
+        this.#ended.givenBack += 1;
         await job.moveToDelayed(Date.now(), token);
         throw new DelayedError();
       }
@@ -197,7 +235,23 @@ class FleetParts {
     for (const worker of this.#workers) await worker.waitUntilReady();
     return {
       queues: this.#workers.map((worker) => worker.name),
-      close: (deadlineMs = CLOSE_DEADLINE_MS) => (this.#closing ??= this.#close(deadlineMs)),
+      load: () => this.load(),
+      close: (deadlineMs = this.#ctx.config.drainMs) => (this.#closing ??= this.#close(deadlineMs)),
+    };
+  }
+
+  get isDraining(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  load(): FleetLoad {
+    const busy = [...this.#load].filter(([, jobs]) => jobs > 0);
+    const talks = busy.filter(([queue]) => queue.startsWith(personaQueue('')));
+    return {
+      active: Object.fromEntries(busy),
+      conversations: talks.reduce((sum, [, jobs]) => sum + jobs, 0),
+      ...this.#ended,
+      isDraining: this.isDraining,
     };
   }
 
@@ -217,6 +271,13 @@ class FleetParts {
     await Promise.race([shared, sleep(2_000, undefined, { ref: false })]);
     // A handler that will not end, or a Redis that does not answer, cannot hold this process up.
     for (const connection of this.#connections) connection.disconnect();
+  }
+}
+
+/** This worker is about to end, and the conversation goes on in another one. */
+class GivenBack extends FleetError {
+  constructor() {
+    super('CANCELLED', 'this worker is draining; another one goes on with the conversation', { retry: true });
   }
 }
 

@@ -60,7 +60,13 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
       MAESTRO_LOG_LEVEL: 'info',
       ...(scripts === undefined ? {} : { MAESTRO_SCRIPTED_URL: scripts.url }),
     };
-    const workers = await startWorkers(flags.workers, { home: workersHome, env, signal, stops });
+    const workers = await startWorkers(flags.workers, {
+      home: workersHome,
+      env,
+      drainMs: session.config.drainMs,
+      signal,
+      stops,
+    });
     terminal.err(`workers  ${count(workers.length, 'process')} with a work folder each, logs in ${workersHome}`);
     const server = await startServer({
       host: '127.0.0.1',
@@ -98,12 +104,18 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
 /** Starts workers side by side. When one does not start, the others are settled before it is told. */
 async function startWorkers(
   workers: number,
-  options: { home: string; env: NodeJS.ProcessEnv; signal: AbortSignal; stops: (() => Promise<void>)[] },
+  options: {
+    home: string;
+    env: NodeJS.ProcessEnv;
+    drainMs: number;
+    signal: AbortSignal;
+    stops: (() => Promise<void>)[];
+  },
 ): Promise<ChildWorker[]> {
   const names = Array.from({ length: workers }, (_, index) => `worker-${index + 1}`);
-  const { home, env, signal, stops } = options;
+  const { home, env, drainMs, signal, stops } = options;
   const starting = names.map(async (name) => {
-    const worker = await startChildWorker({ name, home, env, args: ['--concurrency', '2'], signal });
+    const worker = await startChildWorker({ name, home, env, args: ['--concurrency', '2'], drainMs, signal });
     stops.push(() => worker.stop());
     return worker;
   });

@@ -75,6 +75,7 @@ export async function upCommand(
           home: join(config.home, 'workers'),
           env: childEnv,
           args,
+          drainMs: config.drainMs,
           signal,
         });
         stops.push(() => worker.stop());

@@ -8,11 +8,16 @@ import { packagePath } from '../../shared/package-root.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { loadModelConfig } from '../../shared/model-config.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
-import { startFleet } from '../../workers/fleet.ts';
+import { type Fleet, startFleet } from '../../workers/fleet.ts';
+import { type HealthServer, startHealthServer } from '../../workers/health-server.ts';
+import { type Presence, announce } from '../../workers/presence.ts';
 import { startShippedScripts } from '../../workers/scripted/shipped.ts';
-import { DefinitionsCache } from '../../workers/worker-context.ts';
+import { DefinitionsCache, type WorkerContext } from '../../workers/worker-context.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { openWorkFolder, removeWorkFolder } from '../work-folder.ts';
+import { count } from '../text.ts';
+import { version } from '../version.ts';
+import { elapsed } from '../words.ts';
 import { SIMULATED } from './run.ts';
 
 export interface WorkerFlags {
@@ -21,6 +26,11 @@ export interface WorkerFlags {
   gates?: boolean;
   provider?: string;
   exitWithParent?: boolean;
+  /** Where this process says how it is; nowhere unless asked for. */
+  healthPort?: number;
+  healthHost: string;
+  /** How long its work may go on when it is told to stop. */
+  drain?: number;
 }
 
 /** `maestro worker`: consumes persona queues and, unless told otherwise, the gates and control queues. */
@@ -61,41 +71,74 @@ async function serveQueues(
   const sandbox = await openSandbox({ mode: config.sandbox, cache, logger: session.logger });
   const measuring = await openMeasuringAids({ cache, sandbox, logger: session.logger, signal: stopping.signal });
   const isGating = flags.gates === true || flags.personas === undefined;
-  const fleet = await startFleet(
-    {
-      config,
-      redis: session.redis,
-      redisUrl: session.redisUrl,
-      store: session.store,
-      blobs: session.blobs,
-      sandbox,
-      models: await loadModelConfig(packagePath('config', 'models.yaml')),
-      definitions: new DefinitionsCache(session.blobs),
-      measuring,
-      logger: session.logger,
-    },
-    { personas, gates: isGating, concurrency: flags.concurrency },
-  );
-  terminal.err(
-    `worker ready: ${fleet.queues.length} queues, sandbox ${sandbox.description}, blobs ${session.blobs.location}`,
-  );
-  // In the background: what a measurement needs first is proven first.
-  const prove = async (): Promise<void> => {
-    try {
-      terminal.err(await measuring.selftest.proveAll(allCollectors));
-    } catch (err) {
-      if (!stopping.signal.aborted) terminal.err(`the self-test could not be run: ${errorMessage(err)}`);
-    }
+  const ctx: WorkerContext = {
+    config,
+    redis: session.redis,
+    redisUrl: session.redisUrl,
+    store: session.store,
+    blobs: session.blobs,
+    sandbox,
+    models: await loadModelConfig(packagePath('config', 'models.yaml')),
+    definitions: new DefinitionsCache(session.blobs),
+    measuring,
+    logger: session.logger,
   };
-  const proven = isGating ? prove() : Promise.resolve();
-  const isAlone = await untilStopped(context, flags);
-  terminal.err('worker stops: running jobs may finish, new ones are left to others');
-  // Whoever started it is gone without a word, and a private Redis with it: there is nothing to finish for.
-  await fleet.close(...(isAlone ? [ALONE_CLOSE_MS] : []));
-  // Not before: a running job may wait for a self-test.
-  stopping.abort();
-  await proven;
+  const serves = { personas, gates: isGating, concurrency: flags.concurrency };
+  let presence: Presence | undefined;
+  // The port comes first: when it is taken, no job was touched.
+  const health = await openHealth(session, flags, () => presence);
+  try {
+    const fleet = await startFleet(ctx, serves);
+    presence = await announce(ctx, fleet, { ...serves, version: version() });
+    if (health !== undefined) terminal.err(`health   ${health.url}/readyz (metrics: ${health.url}/metrics)`);
+    terminal.err(
+      `worker ready: ${fleet.queues.length} queues, sandbox ${sandbox.description}, blobs ${session.blobs.location}`,
+    );
+    // In the background: what a measurement needs first is proven first.
+    const prove = async (): Promise<void> => {
+      try {
+        terminal.err(await measuring.selftest.proveAll(allCollectors));
+      } catch (err) {
+        if (!stopping.signal.aborted) terminal.err(`the self-test could not be run: ${errorMessage(err)}`);
+      }
+    };
+    const proven = isGating ? prove() : Promise.resolve();
+    await untilDrained(context, flags, { fleet, presence });
+    // Not before: a running job may wait for a self-test.
+    stopping.abort();
+    await proven;
+  } finally {
+    await presence?.close();
+    await health?.close();
+  }
 }
+
+/** Waits to be told to stop, and then until what is under way has ended or was given back. */
+async function untilDrained(
+  context: CommandContext,
+  flags: WorkerFlags,
+  { fleet, presence }: { fleet: Fleet; presence: Presence },
+): Promise<void> {
+  const { terminal, config } = context;
+  const isAlone = await untilStopped(context, flags);
+  // Whoever started it is gone without a word, and a private Redis with it: there is nothing to finish for.
+  const drainMs = isAlone ? ALONE_CLOSE_MS : (flags.drain ?? config.drainMs);
+  terminal.err(
+    `worker stops: takes no new jobs, and gives back what has not ended within ${elapsed(drainMs)} (again: at once)`,
+  );
+  const drained = fleet.close(drainMs);
+  void presence.tell();
+  await drained;
+  const { givenBack } = fleet.load();
+  if (givenBack > 0) terminal.err(`${count(givenBack, 'job')} given back, for other workers to go on with`);
+}
+
+const openHealth = async (
+  { redis }: Session,
+  { healthPort, healthHost }: WorkerFlags,
+  presence: () => Presence | undefined,
+): Promise<HealthServer | undefined> =>
+  healthPort === undefined ? undefined : startHealthServer({ host: healthHost, port: healthPort, redis, presence });
 
 /** `--gates` alone serves only the gates; `--personas` alone only those personas; neither serves everything. */
 async function personasToServe(flags: WorkerFlags): Promise<string[]> {

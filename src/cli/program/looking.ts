@@ -10,6 +10,7 @@ import {
   runsCommand,
   statusCommand,
 } from '../commands/runs.ts';
+import { workersCommand } from '../commands/workers.ts';
 import { type MakeContext, type SetExit, json, wholeNumber } from './options.ts';
 
 export function addLooking(program: Command, context: MakeContext, set: SetExit): void {
@@ -41,6 +42,9 @@ export function addLooking(program: Command, context: MakeContext, set: SetExit)
     .action((id: string, phase: string | undefined, flags) => set(logsCommand(context(), id, phase, flags)));
   json(program.command('limits').description('which models the fleet may call now, and who waits for them')).action(
     (flags) => set(limitsCommand(context(), flags)),
+  );
+  json(program.command('workers').description('the workers there are, the queues, and what they do')).action((flags) =>
+    set(workersCommand(context(), flags)),
   );
   json(program.command('artifacts <RUN>').description('write the repository a run produced'))
     .option('--phase <P>', 'only the work of this phase, also when its gates blocked it')

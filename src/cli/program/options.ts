@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Duration, durationMs } from '../../shared/workflow-schema.ts';
 import type { CommandContext } from '../session.ts';
 
 /** Made when a command is called, so that `--help` needs no valid environment. */
@@ -17,6 +18,11 @@ export const amount = (text: string): number => {
   const value = Number(text);
   if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('give a number above 0.');
   return value;
+};
+export const duration = (text: string): number => {
+  const parsed = Duration.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(`${parsed.error.issues[0]?.message ?? 'not a duration'}.`);
+  return durationMs(parsed.data);
 };
 export const collect = (value: string, before: string[]): string[] => [...before, value];
 export const provider = (fallback: string): Option =>

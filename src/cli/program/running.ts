@@ -4,7 +4,16 @@ import { runCommand } from '../commands/run.ts';
 import { scheduleAddCommand, scheduleListCommand, scheduleRemoveCommand } from '../commands/schedule.ts';
 import { serveCommand, upCommand } from '../commands/serve.ts';
 import { workerCommand } from '../commands/worker.ts';
-import { type MakeContext, type SetExit, json, provider, wholeNumber, withPolicies, withRunFlags } from './options.ts';
+import {
+  type MakeContext,
+  type SetExit,
+  json,
+  provider,
+  duration,
+  wholeNumber,
+  withPolicies,
+  withRunFlags,
+} from './options.ts';
 
 const serving = (command: Command): Command =>
   withPolicies(command)
@@ -42,7 +51,7 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
   });
   serving(program.command('up').description('Redis, API and workers on this machine, until Ctrl-C'))
     .option('--workers <N>', 'worker processes', wholeNumber(1, 16), 1)
-    .option('--concurrency <N>', 'persona jobs at once per worker', wholeNumber(1, 500), 2)
+    .option('--concurrency <N>', 'jobs at once of each persona, per worker', wholeNumber(1, 500), 2)
     .action((flags) => set(upCommand(context(), withPort(flags))));
   serving(program.command('serve').description('HTTP API, run viewer and Bull Board')).action((flags) =>
     set(serveCommand(context(), withPort(flags))),
@@ -52,12 +61,23 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
     .description('consume persona and gate queues')
     .option('--personas <A,B>', 'only these personas')
     .option('--gates', 'the gates and control queues (alone: only these)')
-    .option('--concurrency <N>', 'persona jobs at once', wholeNumber(1, 500), 2)
+    .option('--concurrency <N>', 'jobs at once of each persona', wholeNumber(1, 500), 2)
     .addOption(
       new Option('--provider <NAME>', 'scripted: also play runs that ask for the scripted provider').choices([
         'anthropic',
         'scripted',
       ]),
+    )
+    .option(
+      '--health-port <N>',
+      'say here how it is: /healthz, /readyz, /metrics; 0 takes a free port',
+      wholeNumber(0, 65_535),
+    )
+    .option('--health-host <HOST>', 'the address for it', '127.0.0.1')
+    .option(
+      '--drain <TIME>',
+      'when stopped, how long its work may go on, such as 45s (MAESTRO_DRAIN_DEADLINE)',
+      duration,
     )
     .addOption(new Option('--exit-with-parent').hideHelp())
     .action((flags) => set(workerCommand(context(), flags)));
