@@ -1,3 +1,4 @@
+import { FleetError } from './errors.ts';
 import type { BlobRef } from './run-record.ts';
 
 /**
@@ -22,3 +23,6 @@ export const putJson = (store: BlobStore, value: unknown): Promise<BlobRef> =>
 export async function getJson<T>(store: BlobStore, ref: BlobRef, schema: { parse(value: unknown): T }): Promise<T> {
   return schema.parse(JSON.parse(Buffer.from(await store.get(ref)).toString('utf8')));
 }
+
+/** Whether what was stored is gone or damaged for good, and not only out of reach for the moment. */
+export const isLost = (err: unknown): boolean => err instanceof FleetError && err.details['isLost'] === true;

@@ -13,6 +13,7 @@ export const missingBlob = (ref: BlobRef, location: string, cause: unknown): Fle
     remedy: 'Give every worker and producer the same MAESTRO_BLOBS.',
     retry: true,
     cause,
+    details: { isLost: true },
   });
 
 /** Checks bytes against the address they were read from. */
@@ -20,6 +21,7 @@ export function verified(ref: BlobRef, bytes: Uint8Array, location: string): Uin
   if (addressOf(bytes) === ref) return bytes;
   throw new FleetError('BLOB_UNAVAILABLE', `blob ${ref} in ${location} is damaged: its bytes have another address`, {
     remedy: 'Remove it from the store and run the phase that made it again.',
+    details: { isLost: true },
   });
 }
 

@@ -36,6 +36,7 @@ export async function fetchBundle(
   if (found === source.commit) return;
   throw new FleetError('GIT_FAILED', `the bundle ${source.bundle} holds commit ${found}, not ${source.commit}`, {
     remedy: 'Run the phase that made it again.',
+    details: { isLost: true },
   });
 }
 

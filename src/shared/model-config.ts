@@ -38,6 +38,8 @@ export const ModelConfig = z.strictObject({
   limits: z.record(z.string(), RateLimits).optional(),
   /** What the whole fleet may spend. */
   budgets: z.strictObject({ perDay: Budget.optional() }).optional(),
+  /** How many tokens a model takes in, prompt and answer together, where that is not 200,000. */
+  contextTokens: z.record(z.string(), z.number().int().min(1_000)).optional(),
   /** A job that has to wait longer for its turn gives its worker back. */
   parkAfter: Duration.optional(),
 });
@@ -71,6 +73,13 @@ export async function loadModelConfig(file: string): Promise<ModelConfig> {
       message: `limits.${model}: this model is not listed under prices (null means unknown)`,
     })),
   );
+  const unknown = Object.keys(value.contextTokens ?? {}).filter((model) => !Object.hasOwn(value.prices, model));
+  problems.push(
+    ...unknown.map((model) => ({
+      ...positionOf(['contextTokens', model], 'key'),
+      message: `contextTokens.${model}: this model is not listed under prices (null means unknown)`,
+    })),
+  );
   if (problems.length > 0) throw new InvalidInputError(file, problems);
   return value;
 }
@@ -88,6 +97,15 @@ export const priceOf = (config: ModelConfig, model: string): Price | null =>
 /** What is configured for a model; nothing when nobody has. */
 export const limitsOf = (config: ModelConfig, model: string): RateLimits =>
   (config.limits !== undefined && Object.hasOwn(config.limits, model) ? config.limits[model] : undefined) ?? {};
+
+/** What a model takes in when nobody has said otherwise. */
+export const DEFAULT_CONTEXT_TOKENS = 200_000;
+
+/** How many tokens a model takes in, prompt and answer together. */
+export const contextTokensOf = (config: ModelConfig, model: string): number =>
+  (config.contextTokens !== undefined && Object.hasOwn(config.contextTokens, model)
+    ? config.contextTokens[model]
+    : undefined) ?? DEFAULT_CONTEXT_TOKENS;
 
 /** How long a job may wait for its turn with its worker. */
 export const parkAfterMs = (config: ModelConfig): number => durationMs(config.parkAfter ?? '30s');

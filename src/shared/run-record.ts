@@ -188,6 +188,8 @@ const phaseShape = {
   /** One handoff blob per persona, latest round. */
   handoffs: z.record(Name, BlobRef),
   transcripts: z.record(z.string(), BlobRef),
+  /** The call that gave the last turn which was counted, by conversation: no turn is counted twice. */
+  counted: z.record(z.string(), z.string()).optional(),
   usage: Usage,
   simulated: z.boolean(),
 };

@@ -180,6 +180,12 @@ export class Workspace {
     await checkOut(this.#place, saved.commit);
   }
 
+  /** Replaces all files by those of a commit that is already here. */
+  async returnTo(commit: string): Promise<void> {
+    await checkOut(this.#place, commit);
+    await git(this.#place, ['clean', '--quiet', '--force', '-d']);
+  }
+
   /** Commits every file that is not ignored. Returns null when nothing changed. */
   async commitAll(options: {
     /** The commit to build on instead of the last one: what was committed since becomes one commit. */

@@ -18,8 +18,8 @@ export async function abandonIfHopeless(
 ): Promise<void> {
   const last = saved.latest();
   if (!isHopeless(err) || last === null) return;
-  const { messages, calls, lineage, refusedCalls } = last;
-  const talk = { schemaVersion: 1, messages, calls, lineage, refusedCalls, resumed: 'fresh' };
+  const { messages, calls, lineage, refusedCalls, compactions } = last;
+  const talk = { schemaVersion: 1, messages, calls, lineage, refusedCalls, compactions, resumed: 'fresh' };
   const transcript = await putJson(ctx.blobs, talk);
   const name = `${data.persona}.${data.kind}.r${data.round}.a${attempt.number}`;
   await ctx.store.updatePhase(

@@ -6,10 +6,9 @@ import { getJson, putJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Handoff, Review } from '../shared/handoff.ts';
 import type { PersonaJob, PersonaResult } from '../shared/jobs.ts';
-import { conversationIds } from '../shared/names.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
-import { priceOf } from '../shared/model-config.ts';
+import { contextTokensOf, priceOf } from '../shared/model-config.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { type PhaseRecord, type PlannedPhase, type RunPlan, inputsOf } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
@@ -18,13 +17,15 @@ import { type Source, type Workspace, openWorkspace } from '../shared/workspace.
 import { checkHandoff } from './agent/check-handoff.ts';
 import { type AncestorHandoff, type WorkPromptInput, reviewPrompt, workPrompt } from './agent/prompts.ts';
 import { abandonIfHopeless } from './abandoned-talk.ts';
-import { type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
-import { type AgentResult, type FinalTool, runAgent } from './agent/run-agent.ts';
+import type { SavedWork } from './agent/checkpoint-store.ts';
+import type { FinalTool } from './agent/agent-options.ts';
+import { type AgentResult, runAgent } from './agent/run-agent.ts';
 import type { ToolContext } from './agent/tool.ts';
 import { createToolBox } from './agent/tools.ts';
 import { askPerson } from './ask-person.ts';
 import { askedOutputs } from './asked-outputs.ts';
 import { beginPhase } from './begin-phase.ts';
+import { countTurn, tellNote } from './conversation-log.ts';
 import { inScratch } from './gate-measure.ts';
 import { verdictFindings } from './gate-text.ts';
 import { gatesNow } from './gates-now.ts';
@@ -32,6 +33,7 @@ import { accountFor } from './account-of-job.ts';
 import { openProvider } from './models/provider.ts';
 import { neededSources } from './needed-sources.ts';
 import { Parked } from './parking.ts';
+import { checkpoint, conversationId, savedWork, signature } from './saved-files.ts';
 import { turnsOf } from './turns-of-job.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
@@ -158,10 +160,12 @@ async function author(
 ): Promise<PersonaResult> {
   const { data, plan, phase, persona, loaded } = job;
   const before = await workspace.head();
+  const basis = await workspace.tree();
   const prompt = workPrompt({
     job: jobLine(job),
     persona,
     phase,
+    contextTokens: contextTokensOf(job.ctx.models, phase.model),
     plan: { inputs: inputsOf(plan, phase.prefix) },
     ancestors: await ancestorsOf(job),
     ...(await findingsOf(job)),
@@ -172,22 +176,11 @@ async function author(
   const saved = await savedWork(job, workspace);
   const result = await converse(job, {
     ...prompt,
+    basis,
     root: workspace.dir,
     tools: persona.tools,
     finalTool: HAND_OFF,
-    runGates: (signal) =>
-      gatesNow(job.ctx, {
-        plan,
-        phase,
-        loaded,
-        persona: persona.name,
-        round: data.round,
-        inputs: inputsOf(plan, phase.prefix),
-        workspace,
-        checkpoint: () => checkpoint(job, workspace),
-        scratch: at.scratch,
-        signal,
-      }),
+    runGates: gatesFor(job, workspace, at.scratch),
     askPerson: (question) => askPerson({ store: job.ctx.store, plan, data, fence: job.fence }, question),
     saved,
   }).catch(async (err: unknown) => {
@@ -224,6 +217,25 @@ async function author(
   return handOver(job, result, { ...bundled, findings, summary: result.final.summary });
 }
 
+/** What `run_gates` measures: the files as they are when it is called. */
+const gatesFor =
+  (job: Job, workspace: Workspace, scratch: string) =>
+  (signal: AbortSignal): Promise<string> => {
+    const { ctx, data, plan, phase, persona, loaded } = job;
+    return gatesNow(ctx, {
+      plan,
+      phase,
+      loaded,
+      persona: persona.name,
+      round: data.round,
+      inputs: inputsOf(plan, phase.prefix),
+      workspace,
+      checkpoint: () => checkpoint(job, workspace),
+      scratch,
+      signal,
+    });
+  };
+
 const NOTHING_DONE: Finding = {
   rule: 'handoff/empty-diff',
   message: 'this round was handed off without changing a file',
@@ -239,41 +251,6 @@ function headline(summary: string): string {
   return line.length <= 72 ? line : `${line.slice(0, 72).replace(/\s+\S*$/, '')} ...`;
 }
 
-const signature = (persona: Persona): { author: { name: string; email: string }; date: string } => ({
-  author: { name: persona.role, email: `${persona.name}@maestro-fleet.invalid` },
-  date: new Date().toISOString(),
-});
-
-/** The files as they are now, in a commit of the job's own; the work that is handed off is one commit all the same. */
-const checkpoint = (job: Job, workspace: Workspace): Promise<string | null> =>
-  workspace.commitAll({ message: 'Checkpoint', trailers: {}, ...signature(job.persona) });
-
-/**
- * The conversation as it stood when the last worker was stopped, with the files that belong to it.
- * A worker that is killed costs at most the call that was under way.
- */
-async function savedWork(job: Job, workspace: Workspace): Promise<SavedWork> {
-  const { ctx, plan } = job;
-  const snapshot = async (): Promise<SavedTree> => {
-    await checkpoint(job, workspace);
-    return workspace.bundle();
-  };
-  const saved = await openSavedWork({
-    redis: ctx.redis,
-    prefix: ctx.config.prefix,
-    runId: plan.runId,
-    jobId: conversationId(job),
-    blobs: ctx.blobs,
-    fence: job.fence,
-    snapshot,
-  });
-  if (saved.tree !== null) await workspace.adopt(saved.tree);
-  return saved;
-}
-
-const conversationId = ({ data, plan, phase }: Job): string =>
-  conversationIds[data.kind](plan.runId, phase.name, data.persona, data.round);
-
 async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
   const { data, phase, plan, persona, loaded } = job;
   const { reviews } = judgementMetrics(loaded.policySet, phase.policy ?? 'none');
@@ -288,6 +265,7 @@ async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
     job: jobLine(job),
     persona,
     phase,
+    contextTokens: contextTokensOf(job.ctx.models, phase.model),
     plan: { inputs: inputsOf(plan, phase.prefix) },
     metrics: asked,
     ancestors: await ancestorsOf(job),
@@ -295,10 +273,13 @@ async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
   const tools = persona.tools.filter((tool) => REVIEW_TOOLS.includes(tool));
   const result = await converse(job, {
     ...prompt,
+    // What is judged is no part of the prompt: a review of other files is another one.
+    basis: await workspace.tree(),
     root: workspace.dir,
     tools,
     finalTool: HAND_OVER_REVIEW,
     runGates: noGates,
+    saved: await savedWork(job, null),
   });
   const summary = result.final.judgements.map((judgement) => `${judgement.metric}: ${judgement.summary}`).join('; ');
   return handOver(job, result, { commit: null, bundle: null, findings: [], summary });
@@ -322,12 +303,14 @@ interface Conversation<F> {
   finalTool: FinalTool<F>;
   runGates: (signal: AbortSignal) => Promise<string>;
   askPerson?: ToolContext['askPerson'];
-  saved?: SavedWork;
+  saved: SavedWork;
+  /** The hash of the files that the work begins with. */
+  basis: string;
 }
 
 /** Holds the conversation; every turn is counted in the phase's record and told in the run's log. */
 async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
-  const { ctx, data, plan, phase, persona, signal, fence } = job;
+  const { ctx, data, plan, phase, persona, signal } = job;
   const { root, runGates, system, userMessage, finalTool } = talk;
   const provider = openProvider({ name: plan.provider, config: ctx.config });
   const { persona: name, kind, round } = data;
@@ -352,31 +335,17 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     price: priceOf(ctx.models, phase.model),
     budget: account,
     turns: turnsOf(ctx, job),
-    jobId: conversationId(job),
-    ...(talk.saved === undefined ? {} : { checkpoint: talk.saved }),
+    jobId: conversationId(job.data),
+    checkpoint: talk.saved,
+    basis: talk.basis,
+    contextTokens: contextTokensOf(ctx.models, phase.model),
+    keep: (messages) => putJson(ctx.blobs, { schemaVersion: 1, messages }),
     attempt: job.attempt.number,
     pausePoint: job.pausePoint,
     signal,
     idleTimeoutMs: IDLE_MS,
-    onTurn: async ({ turn, tools, call, timing }) => {
-      const answer = { model: call.modelAnswered ?? undefined, stopReason: call.stopReason ?? undefined };
-      const counted = { turn, tools, usage: call.usage, ...timing, ...answer };
-      // The account has seen every call, also those that a killed attempt could tell nobody of.
-      const usage = await account.phaseUsage();
-      await ctx.store.updatePhase(
-        plan.runId,
-        phase.name,
-        (record) => ({
-          next: {
-            ...record,
-            usage: usage.calls > record.usage.calls ? usage : record.usage,
-            simulated: record.simulated || call.simulated,
-          },
-          events: [{ type: 'persona.turn', phase: phase.name, persona: name, kind, round, ...counted }],
-        }),
-        fence,
-      );
-    },
+    onTurn: (turn) => countTurn(ctx, job, turn, account),
+    onNote: (note) => tellNote(ctx, job, note),
   });
 }
 
@@ -391,8 +360,9 @@ interface Outcome {
 async function handOver<F>(job: Job, result: AgentResult<F>, outcome: Outcome): Promise<PersonaResult> {
   const { ctx, data, plan, phase } = job;
   const handoff = await putJson(ctx.blobs, result.final);
-  const { transcript: messages, calls, lineage, refusedCalls, resumed } = result;
-  const transcript = await putJson(ctx.blobs, { schemaVersion: 1, messages, calls, lineage, refusedCalls, resumed });
+  const { transcript: messages, calls, lineage, refusedCalls, compactions, resumed } = result;
+  const told = { schemaVersion: 1, messages, calls, lineage, refusedCalls, compactions, resumed };
+  const transcript = await putJson(ctx.blobs, told);
   const { persona, kind, round } = data;
   const talk = `${persona}.${kind}.r${round}`;
   const { summary } = outcome;

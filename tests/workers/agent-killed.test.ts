@@ -29,9 +29,11 @@ export async function work(o) {
   const { workspace } = await openWorkspace({ dir: o.dir, blobs, sources: [] });
   const snapshot = async () => {
     await workspace.commitAll({ message: 'checkpoint', trailers: {}, author: { name: 'a', email: 'a@b.invalid' }, date: new Date().toISOString() });
-    return workspace.bundle();
+    return { ...(await workspace.bundle()), tree: await workspace.tree() };
   };
-  const saved = await openSavedWork({ redis, prefix: o.prefix, runId: 'run', jobId: 'job-1', blobs, fence: { lockKey: o.prefix + ':lock', token: 'held', generation: 0 }, snapshot });
+  const begin = await workspace.head();
+  const files = { snapshot, adopt: async (tree) => { await workspace.adopt(tree); return workspace.tree(); }, reset: () => workspace.returnTo(begin) };
+  const saved = await openSavedWork({ redis, prefix: o.prefix, runId: 'run', jobId: 'job-1', blobs, fence: { lockKey: o.prefix + ':lock', token: 'held', generation: 0 }, files, onStartOver: async () => {} });
   const signal = new AbortController().signal;
   const none = { anthropic: { apiKey: undefined, authToken: undefined, baseUrl: undefined }, scriptedUrl: o.url };
   await runAgent({
@@ -81,7 +83,15 @@ test('a worker that is killed costs one call at most, and another one ends its w
 
   const blobs = openBlobStore(blobFolder);
   const connection = await redis.connect();
-  const snapshot = () => workspace.bundle();
+  const { workspace } = await openWorkspace({ dir: join(folder, 'second'), blobs, sources: [] });
+  const files = {
+    snapshot: async () => ({ ...(await workspace.bundle()), tree: await workspace.tree() }),
+    adopt: async (tree: Parameters<typeof workspace.adopt>[0]) => {
+      await workspace.adopt(tree);
+      return workspace.tree();
+    },
+    reset: () => Promise.resolve(),
+  };
   const saved = await openSavedWork({
     redis: connection,
     prefix: redis.prefix,
@@ -89,10 +99,9 @@ test('a worker that is killed costs one call at most, and another one ends its w
     jobId: 'job-1',
     blobs,
     fence: { lockKey: `${redis.prefix}:lock`, token: 'held', generation: 0 },
-    snapshot,
+    files,
+    onStartOver: () => Promise.resolve(),
   });
-  const sources = saved.tree === null ? [] : [{ label: 'checkpoint', ...saved.tree }];
-  const { workspace } = await openWorkspace({ dir: join(folder, 'second'), blobs, sources });
   const result = await runWith(server.url, { ...talk, attempt: 2, root: workspace.dir, checkpoint: saved });
   expect(result).toMatchObject({ resumed: 'resumed', turns: 4, final: { summary: 'all three' } });
   expect(result.calls.map((call) => call.attempt)).toEqual([1, 1, 2, 2]);

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { AgentCheckpoint } from '../../src/workers/agent/checkpoint.ts';
+import { AgentCheckpoint, type Loaded } from '../../src/workers/agent/checkpoint.ts';
 import { checkHandoff } from '../../src/workers/agent/check-handoff.ts';
-import type { AgentTurn } from '../../src/workers/agent/run-agent.ts';
+import type { AgentTurn } from '../../src/workers/agent/agent-options.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { HAND_OFF, playing, runWith } from './agent-support.ts';
 
@@ -12,9 +12,19 @@ const write = (path: string, content: string) => ({ tool: 'write_file', input: {
 /** Keeps every checkpoint as the text a blob store would hold. */
 function memoryStore(start: string | null = null) {
   const saved: string[] = [];
+  const restarts: string[] = [];
   return {
     saved,
-    load: () => Promise.resolve(start === null ? null : AgentCheckpoint.parse(JSON.parse(start))),
+    restarts,
+    load: () =>
+      Promise.resolve<Loaded>(
+        start === null ? { state: 'none' } : { state: 'saved', checkpoint: AgentCheckpoint.parse(JSON.parse(start)) },
+      ),
+    restore: () => Promise.resolve(undefined),
+    startOver: (reason: string) => {
+      restarts.push(reason);
+      return Promise.resolve();
+    },
     save: (checkpoint: AgentCheckpoint) => {
       saved.push(JSON.stringify(checkpoint));
       return Promise.resolve();
@@ -206,11 +216,10 @@ describe('a checkpoint', () => {
     const server = await playing(turns);
     const store = memoryStore();
     await runWith(server.url, { checkpoint: store });
-    const again = await runWith(server.url, {
-      checkpoint: memoryStore(store.saved[2] ?? null),
-      system: 'You build other things.',
-    });
+    const other = memoryStore(store.saved[2] ?? null);
+    const again = await runWith(server.url, { checkpoint: other, system: 'You build other things.' });
     expect(again.resumed).toBe('discarded');
+    expect(other.restarts).toEqual([expect.stringContaining('another conversation')]);
     expect(again.calls).toHaveLength(2 + 3);
   });
 

@@ -33,3 +33,12 @@ export function parseJobLine(text: string): JobLine | undefined {
   const pairs = [...attributes.matchAll(/ ([a-z]+)="([^"]*)"/g)].map((match) => [match[1], match[2]]);
   return JobLine.safeParse(Object.fromEntries(pairs)).data;
 }
+
+/** What the last user message ends with when the conversation so far is to be summed up: a block that begins so. */
+export const SUM_UP = '<sum-up/>';
+
+/** Begins the note that stands for the turns before it; how many those were. */
+export const formatSummedUp = (turns: number): string => `<summed-up turns="${turns}"/>`;
+
+/** How many turns the note stands for that a text begins with; 0 when it is no such note. */
+export const parseSummedUp = (text: string): number => Number(/^<summed-up turns="(\d+)"\/>\n/.exec(text)?.[1] ?? 0);

@@ -1,12 +1,11 @@
 import { FleetError } from '../../shared/errors.ts';
 import type { Handoff } from '../../shared/handoff.ts';
+import { DEFAULT_CONTEXT_TOKENS } from '../../shared/model-config.ts';
 import type { Deliverable, Persona } from '../../shared/persona-schema.ts';
 import type { PlannedPhase, RunPlan } from '../../shared/run-record.ts';
 import type { Finding } from '../../shared/verdict.ts';
 import { taggedBlock } from './data-block.ts';
 import { type JobLine, formatJobLine } from './job-line.ts';
-
-const DEFAULT_CONTEXT_TOKENS = 200_000;
 
 export interface AgentPrompt {
   /** The same for every job of a persona, so that it can be cached. */

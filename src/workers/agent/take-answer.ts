@@ -3,15 +3,18 @@ import type { z } from 'zod';
 import { FleetError } from '../../shared/errors.ts';
 import type { CallRecord } from '../models/call-record.ts';
 import type { AgentCheckpoint } from './checkpoint.ts';
-import { noteCall } from './repeats.ts';
-import { type ToolBox, inputProblems } from './tools.ts';
+import { noteTurn } from './circles.ts';
+import { type Outcome, type Running, type Use, runTools } from './run-tools.ts';
+import { stuck } from './stuck.ts';
+import { inputProblems } from './tools.ts';
 
 const MAX_REMINDERS = 2;
 const MAX_REPAIRS = 3;
 const MAX_CUT_OFFS = 3;
+/** Whatever else a later version of the API says, nobody here knows whether such an answer is whole. */
+const WHOLE = new Set(['end_turn', 'tool_use', 'stop_sequence', 'pause_turn']);
 
-interface Ending {
-  tools: ToolBox;
+interface Ending extends Running {
   finalTool: { name: string; schema: z.ZodType };
   maxTokensPerTurn: number;
 }
@@ -32,22 +35,26 @@ export function toParam(message: Anthropic.Message): Anthropic.MessageParam {
 }
 
 /** The record of the call that gave the last answer. */
-export function lastAnswer(state: AgentCheckpoint): CallRecord {
-  const call = state.calls.findLast((one) => one.outcome === 'answered');
+export function lastAnswer(state: Pick<AgentCheckpoint, 'calls'>): CallRecord {
+  const call = state.calls.findLast((one) => one.outcome === 'answered' && one.purpose !== 'compaction');
   if (call === undefined) throw new FleetError('INTERNAL', 'a conversation has an answer but no record of its call');
   return call;
 }
 
-const stuck = (message: string): FleetError =>
-  new FleetError('AGENT_STUCK', message, {
-    remedy: 'Look at the transcript: the task may need another prompt, tool or model.',
-  });
+/** The names of the tools that the last answer called. */
+export function lastCalled(state: Pick<AgentCheckpoint, 'messages'>): string[] {
+  const answer = state.messages.findLast((message) => message.role === 'assistant');
+  return usesOf(answer?.content ?? []).map((use) => use.name);
+}
 
-function remind(state: AgentCheckpoint, ending: Ending): string {
+const usesOf = (content: Anthropic.MessageParam['content']): Use[] =>
+  typeof content === 'string' ? [] : content.flatMap((block) => (block.type === 'tool_use' ? [block] : []));
+
+function remind(state: AgentCheckpoint, ending: Ending, why: string): string {
   state.reminders += 1;
   const { name } = ending.finalTool;
   if (state.reminders > MAX_REMINDERS)
-    throw stuck(`the model stopped without calling ${name}, also after ${MAX_REMINDERS} reminders`);
+    throw stuck(`${why} without calling ${name}, also after ${MAX_REMINDERS} reminders`);
   return `You stopped, but nothing has been handed over. When your work is done, call ${name}; if it is not, go on.`;
 }
 
@@ -63,85 +70,89 @@ function cutOff(state: AgentCheckpoint, ending: Ending): string {
 }
 
 /** Accepts what is handed over, or tells the model why not. */
-function handOver(state: AgentCheckpoint, ending: Ending, input: unknown, failedTool: string | undefined): string {
+function handOver(state: AgentCheckpoint, ending: Ending, input: unknown, failedTool: string | undefined): Outcome {
   const { name, schema } = ending.finalTool;
+  if (state.final !== null) return { text: 'already handed over', isError: true };
   const parsed = schema.safeParse(input);
   if (parsed.success && failedTool === undefined) {
     state.final = { input };
-    return 'accepted';
+    return { text: 'accepted', isError: false };
   }
   const reason = parsed.success
     ? `${failedTool} failed in the same turn. Look at its result first, and hand over when you have dealt with it.`
     : `the input of ${name} is not valid:\n${inputProblems(parsed.error)}`;
   state.repairs += 1;
   if (state.repairs > MAX_REPAIRS) throw stuck(`${name} was refused ${state.repairs} times; the last time: ${reason}`);
-  return reason;
+  return { text: reason, isError: true };
 }
 
-type Use = Anthropic.ToolUseBlockParam;
-const result = (use: Use, text: string, isError: boolean): Anthropic.ToolResultBlockParam => ({
+const resultOf = (use: Use, { text, isError }: Outcome): Anthropic.ToolResultBlockParam => ({
   type: 'tool_result',
   tool_use_id: use.id,
   content: text === '' ? '(nothing)' : text,
   ...(isError ? { is_error: true } : {}),
 });
 
-/** Runs the calls of one answer, in order; what is handed over is looked at last. */
-async function runTools(state: AgentCheckpoint, ending: Ending, uses: readonly Use[], cut: Use | undefined) {
-  const messageId = lastAnswer(state).messageId ?? '';
-  await ending.tools.askFirst(uses.filter((use) => use !== cut));
-  const results = new Map<Use, Anthropic.ToolResultBlockParam>();
-  const warnings: string[] = [];
-  let failed: string | undefined;
-  for (const use of uses) {
-    if (use === cut) {
-      results.set(use, result(use, 'This call was cut off and has not been run.', true));
-      failed = use.name;
-    } else if (use.name !== ending.finalTool.name) {
-      const outcome = await ending.tools.invoke({ id: use.id, name: use.name, input: use.input, messageId });
-      state.lineage.push(...outcome.lineage);
-      if (outcome.isRefused) state.refusedCalls.push({ tool: use.name, toolUseId: use.id, messageId });
-      if (outcome.isError) failed = use.name;
-      results.set(use, result(use, outcome.text, outcome.isError));
-      const warning = noteCall(state, { name: use.name, input: use.input, result: outcome.text });
-      if (warning !== undefined) warnings.push(warning);
-    }
+/** What is said to the model beside its results, by why it stopped. */
+function helpFor(state: AgentCheckpoint, ending: Ending, of: { stopReason: string; uses: readonly Use[] }): string[] {
+  const { stopReason, uses } = of;
+  if (stopReason === 'max_tokens') return [cutOff(state, ending)];
+  state.cutOffs = 0;
+  if (!WHOLE.has(stopReason)) return [remind(state, ending, `the model stopped for the reason "${stopReason}"`)];
+  return uses.length > 0 ? [] : [remind(state, ending, 'the model stopped')];
+}
+
+/** Looks at what was handed over last of all, when it is known whether anything else failed. */
+async function answerCalls(state: AgentCheckpoint, ending: Ending, uses: readonly Use[], cut: Use | undefined) {
+  const { stopReason, messageId } = lastAnswer(state);
+  const isWhole = stopReason === 'max_tokens' || WHOLE.has(stopReason ?? '');
+  const refuse = isWhole ? undefined : `the answer stopped for a reason that is not known here (${stopReason})`;
+  const isFinal = (use: Use): boolean => use.name === ending.finalTool.name;
+  const whole = uses.filter((use) => use !== cut);
+  const others = whole.filter((use) => !isFinal(use));
+  const outcomes = new Map(await runTools(state, ending, { uses: others, messageId: messageId ?? '', refuse }));
+  if (cut !== undefined) outcomes.set(cut.id, { text: 'This call was cut off and has not been run.', isError: true });
+  const failed = uses.find((use) => outcomes.get(use.id)?.isError === true)?.name;
+  for (const use of whole.filter(isFinal)) {
+    const outcome = refuse === undefined ? handOver(state, ending, use.input, failed) : { text: refuse, isError: true };
+    outcomes.set(use.id, outcome);
   }
-  for (const use of uses.filter((one) => !results.has(one))) {
-    const isTaken = state.final !== null;
-    const text = isTaken ? 'already handed over' : handOver(state, ending, use.input, failed);
-    results.set(use, result(use, text, isTaken || text !== 'accepted'));
-  }
-  const ordered = uses.flatMap((use) => results.get(use) ?? []);
-  return { ordered, warnings };
+  const calls = others.map((use) => ({
+    name: use.name,
+    input: use.input,
+    result: outcomes.get(use.id)?.text ?? '',
+  }));
+  const results = uses.flatMap((use) => {
+    const outcome = outcomes.get(use.id);
+    return outcome === undefined ? [] : [resultOf(use, outcome)];
+  });
+  return { results, calls };
 }
 
 /**
  * Takes the last answer of a conversation: runs its tools, accepts what is handed over, or helps the model on.
- * Returns the names of the tools called. Afterwards the conversation is ready for the next call, or ended.
+ * Afterwards the conversation is ready for the next call, or ended. Returns what the model was warned of.
  */
-export async function takeAnswer(state: AgentCheckpoint, ending: Ending): Promise<string[]> {
+export async function takeAnswer(state: AgentCheckpoint, ending: Ending): Promise<{ warnings: string[] }> {
   const content = state.messages.at(-1)?.content ?? [];
-  const blocks = typeof content === 'string' ? [] : content;
-  const uses = blocks.filter((block) => block.type === 'tool_use');
-  const { stopReason } = lastAnswer(state);
-  const isCut = stopReason === 'max_tokens';
-  const help: string[] = [];
-  if (isCut) help.push(cutOff(state, ending));
-  else state.cutOffs = 0;
-  if (uses.length === 0 && !isCut) {
-    // A paused turn is sent back as it is, and the model goes on with it.
-    if (stopReason === 'pause_turn') {
-      state.stage = 'completed';
-      return [];
-    }
-    help.push(remind(state, ending));
+  const uses = usesOf(content);
+  const stopReason = lastAnswer(state).stopReason ?? 'none';
+  // A paused turn is sent back as it is, and the model goes on with it.
+  if (stopReason === 'pause_turn' && uses.length === 0) {
+    state.stage = 'completed';
+    return { warnings: [] };
   }
-  const last = blocks.at(-1);
-  const cut = isCut && last?.type === 'tool_use' ? last : undefined;
-  const { ordered, warnings } = await runTools(state, ending, uses, cut);
+  const help = helpFor(state, ending, { stopReason, uses });
+  const last = uses.at(-1);
+  const isLast = last !== undefined && typeof content !== 'string' && content.at(-1) === last;
+  const cut = stopReason === 'max_tokens' && isLast ? last : undefined;
+  const { results, calls } = await answerCalls(state, ending, uses, cut);
+  const { messageId } = lastAnswer(state);
+  const changed = state.lineage.filter((entry) => entry.messageId === messageId);
+  const { warnings, end } = noteTurn(state, { calls, changed });
   const text = [...help, ...warnings].map((line) => ({ type: 'text' as const, text: line }));
-  state.messages.push({ role: 'user', content: [...ordered, ...text] });
+  state.messages.push({ role: 'user', content: [...results, ...text] });
   state.stage = 'completed';
-  return uses.map((use) => use.name);
+  if (end !== undefined && state.final === null) throw end;
+  return { warnings };
 }

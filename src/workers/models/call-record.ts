@@ -11,6 +11,8 @@ export const CallRecord = z.strictObject({
   turn: z.number().int().positive(),
   /** Which attempt of the job made the call. */
   attempt: z.number().int().positive(),
+  /** What it was made for, when it was no turn of the conversation. */
+  purpose: z.literal('compaction').optional(),
   outcome: z.enum(['answered', 'failed']),
   /** Why it failed, in one line. */
   error: z.string().nullable(),

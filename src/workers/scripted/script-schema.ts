@@ -68,6 +68,8 @@ export const ScriptJob = z.strictObject({
     .regex(/^[a-z][a-z0-9_:-]*$/)
     .default('main'),
   turns: z.array(ScriptTurn).min(1),
+  /** What is answered when the conversation is to be summed up; without it, a note with every section. */
+  sum_up: ScriptTurn.optional(),
 });
 export type ScriptJob = z.infer<typeof ScriptJob>;
 

@@ -3,10 +3,10 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { z } from 'zod';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
-import { parseJobLine } from '../agent/job-line.ts';
+import { SUM_UP, parseJobLine, parseSummedUp } from '../agent/job-line.ts';
 import { buildReply, replyEvents, sendEvent } from './reply.ts';
 import { ApiProblem, CountRequest, MessagesRequest, type ScriptedMessage, checkRequest } from './request-check.ts';
-import { type Script, ScriptFault, type ScriptTurn, findScriptJob } from './script-schema.ts';
+import { type Script, ScriptFault, ScriptTurn, findScriptJob } from './script-schema.ts';
 import { usageOf } from './usage.ts';
 
 const MAX_BODY_BYTES = 32 * 1024 ** 2;
@@ -45,6 +45,21 @@ interface ScriptedOptions {
   interfere?: (request: { nth: number; model: string }) => Interference | undefined;
 }
 
+/** Whether the fleet asks for a note in place of the turns so far. */
+function isAskedToSumUp(messages: readonly ScriptedMessage[]): boolean {
+  const { role, content } = messages.at(-1) ?? {};
+  const last = typeof content === 'string' ? undefined : content?.at(-1);
+  return role === 'user' && last?.type === 'text' && last.text.startsWith(`${SUM_UP}\n`);
+}
+
+/** What is answered when a script says nothing else. */
+const sumUpOf = (turns: number): ScriptTurn =>
+  ScriptTurn.parse({
+    say: ['Done', 'Decisions', 'Files', 'Open', 'Next']
+      .map((section) => `## ${section}\nA scripted note of ${turns} turns.`)
+      .join('\n'),
+  });
+
 /** The turn to play, told from the request alone: any server with the same scripts gives the same answer. */
 function chooseTurn(scripts: readonly Script[], messages: readonly ScriptedMessage[]) {
   const first = messages[0]?.content;
@@ -58,7 +73,11 @@ function chooseTurn(scripts: readonly Script[], messages: readonly ScriptedMessa
   const scene = wanted.scenario === undefined ? '' : ` in scenario ${wanted.scenario}`;
   const job = findScriptJob(scripts, wanted);
   if (job === undefined) throw new ApiProblem(404, 'not_found_error', `no script for ${title}${scene}`);
-  const index = messages.filter((message) => message.role === 'assistant').length;
+  const second = typeof first === 'string' ? undefined : first?.[1];
+  const replaced = second?.type === 'text' ? parseSummedUp(second.text) : 0;
+  const index = replaced + messages.filter((message) => message.role === 'assistant').length;
+  if (isAskedToSumUp(messages))
+    return { turn: job.sum_up ?? sumUpOf(index), key: `${wanted.run} ${title}${scene} sum up ${index}` };
   const turn = job.turns[index];
   if (turn === undefined) {
     const length = `it has ${job.turns.length}, and turn ${index + 1} was asked for`;

@@ -1,0 +1,79 @@
+import type Anthropic from '@anthropic-ai/sdk';
+import { type ModelCall, callModel } from '../models/call-model.ts';
+import type { CallRecord } from '../models/call-record.ts';
+import { endOfFailedCall } from '../models/model-errors.ts';
+import type { Turn } from '../models/model-turns.ts';
+import type { AgentOptions } from './agent-options.ts';
+import { uncachedOf, worstCaseOf } from './build-request.ts';
+import type { AgentCheckpoint } from './checkpoint.ts';
+
+/** The call that tells how long the conversation is; none does after it was summed up. */
+export const lastCall = ({ calls }: AgentCheckpoint): CallRecord | undefined => {
+  const last = calls.at(-1);
+  return last?.purpose === undefined ? last : undefined;
+};
+
+/** Makes a call in its turn, as often as the provider asks to wait. Every call is recorded, answered or not. */
+export async function callInTurn<F>(
+  of: { options: AgentOptions<F>; state: AgentCheckpoint },
+  request: Anthropic.MessageStreamParams,
+  as: { turn: number; reservation: string; purpose?: 'compaction' },
+): Promise<Anthropic.Message> {
+  const { options, state } = of;
+  const last = lastCall(state);
+  const worst = worstCaseOf(request, last);
+  const call = {
+    provider: options.provider,
+    request,
+    turn: as.turn,
+    attempt: options.attempt,
+    price: options.price,
+    account: options.budget,
+    reservation: as.reservation,
+    worst,
+    before: state.calls.findLast((made) => made.outcome === 'answered'),
+    idleTimeoutMs: options.idleTimeoutMs,
+    signal: options.signal,
+  };
+  for (;;) {
+    const since = performance.now();
+    const entered = await options.turns?.enter({
+      model: options.model,
+      host: options.provider.host,
+      id: call.reservation,
+      inputTokens: uncachedOf(worst, last),
+      outputTokens: worst.outputTokens,
+      signal: options.signal,
+      // A conversation that is kept nowhere would begin anew.
+      mayPark: options.checkpoint !== undefined || state.turns === 0,
+      pausePoint: () => options.pausePoint?.(),
+    });
+    if (state.began !== undefined) state.began.waitedMs += Math.round(performance.now() - since);
+    const message = await callOnce({ options, state, call, purpose: as.purpose }, entered);
+    if (message !== undefined) return message;
+  }
+}
+
+/** Makes one call. Undefined when the provider asked to wait, and the fleet has been told. */
+async function callOnce<F>(
+  of: { options: AgentOptions<F>; state: AgentCheckpoint; call: ModelCall; purpose: 'compaction' | undefined },
+  entered: Turn | undefined,
+): Promise<Anthropic.Message | undefined> {
+  const { options, state, call, purpose } = of;
+  const recorded = state.calls.length;
+  let answer: Awaited<ReturnType<typeof callModel>>;
+  try {
+    answer = await callModel({ ...call, onHeaders: entered?.heard }, (made) =>
+      state.calls.push(purpose === undefined ? made : { ...made, purpose }),
+    );
+  } catch (err) {
+    if (state.calls.length > recorded) await options.checkpoint?.save(state);
+    if (entered === undefined) throw err;
+    const end = endOfFailedCall(err);
+    await entered.leave(end);
+    if (end.how === 'limited') return undefined;
+    throw err;
+  }
+  await entered?.leave({ how: 'ok', usage: answer.record.usage });
+  return answer.message;
+}
