@@ -19,6 +19,8 @@ module.exports = {
     home('express-only-in-producer', 'express', '^src/producer/'),
     home('pino-only-in-logger', 'pino', '^src/shared/logger[.]ts$'),
     home('redis-is-dialled-in-one-place', 'ioredis', '^src/shared/redis[.]ts$'),
+    { name: 'the-viewer-takes-only-types', severity: 'error', from: { path: '^web' }, to: { path: '^src', dependencyTypesNot: ['type-only'] } },
+    layer('nothing-imports-the-viewer', '^(src|tests)', '^web'),
     { name: 'src-never-imports-tests', severity: 'error', from: { path: '^src' }, to: { path: '^tests' } },
     { name: 'no-dev-deps-in-src', severity: 'error', from: { path: '^src' }, to: { dependencyTypes: ['npm-dev'], pathNot: 'node_modules/@types/' } },
     { name: 'no-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
@@ -28,6 +30,6 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'], extensions: ['.ts', '.js'] },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'], extensions: ['.ts', '.tsx', '.js', '.mjs', '.css'] },
   },
 };

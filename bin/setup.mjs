@@ -89,11 +89,15 @@ async function install(root) {
 /** Hashes names and contents of all that decides what `dist` holds. */
 function sourceHash(root) {
   const configs = readdirSync(root).filter((name) => /^tsconfig.*\.json$/.test(name));
-  const sources = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)));
+  const sources = ['src', 'web'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name))),
+  );
   return sha256(
-    ...[...configs, ...sources].sort().flatMap((file) => [`${file}\0`, readFileSync(join(root, file)), '\0']),
+    ...[...configs, ...sources, join('bin', 'build-web.mjs')]
+      .sort()
+      .flatMap((file) => [`${file}\0`, readFileSync(join(root, file)), '\0']),
   );
 }
 
@@ -111,6 +115,7 @@ async function build(root) {
   try {
     const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
     await run(root, 'the build', process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', fresh]);
+    await run(root, 'the build of the viewer', process.execPath, [join('bin', 'build-web.mjs'), join(fresh, 'web')]);
     writeFileSync(buildStamp(fresh), hash);
     if (existsSync(join(root, 'dist'))) renameSync(join(root, 'dist'), old);
     renameSync(fresh, join(root, 'dist'));

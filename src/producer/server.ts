@@ -35,7 +35,7 @@ export interface ServerOptions {
   redisUrl: string;
   prefix: string;
   blobs: BlobStore;
-  /** The folder that holds `workflows/` and `web/`. */
+  /** The folder that holds `workflows/`, and the built viewer in `dist/web/`. */
   packageRoot: string;
   /** Personas, policies and models of the runs that are started here; the shipped ones when left out. */
   sources?: RunSources;
@@ -107,7 +107,7 @@ function createApp(context: ServerContext, queues: FleetQueues, { host, token, p
   app.use(authenticate(token), guardOrigin);
   app.use(BOARD_PATH, allowBoard, boardRoutes(queues));
   app.use(mountRoutes(apiRoutes(context, queues)));
-  app.use(allow('read'), express.static(join(packageRoot, 'web'), { index: 'index.html', redirect: false }));
+  app.use(allow('read'), express.static(join(packageRoot, 'dist', 'web'), { index: 'index.html', redirect: false }));
   app.use(notFound, problemHandler(context.logger));
   return app;
 }
@@ -124,6 +124,7 @@ const securityHeaders = () =>
       directives: {
         defaultSrc: ["'none'"],
         scriptSrc: ["'self'"],
+        workerSrc: ["'self'"],
         styleSrc: ["'self'", "'unsafe-inline'"],
         imgSrc: ["'self'", 'data:'],
         fontSrc: ["'self'", 'data:'],

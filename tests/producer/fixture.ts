@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
+import { builtViewer } from '../support/built-viewer.ts';
 
 const made: string[] = [];
 
@@ -44,7 +45,7 @@ export async function fixtureRoot(workflows: Record<string, string> = { diamond:
   for (const folder of ['personas', 'workflows', 'policies', 'config']) await mkdir(join(root, folder));
   await cp(join(PACKAGE_ROOT, 'policies', 'phase_slos.yaml'), join(root, 'policies', 'phase_slos.yaml'));
   await cp(join(PACKAGE_ROOT, 'config', 'models.yaml'), join(root, 'config', 'models.yaml'));
-  await cp(join(PACKAGE_ROOT, 'web'), join(root, 'web'), { recursive: true });
+  await cp(await builtViewer(), join(root, 'dist', 'web'), { recursive: true });
   for (const [name, text] of Object.entries(PERSONAS)) await writeFile(join(root, 'personas', `${name}.yaml`), text);
   for (const [name, text] of Object.entries(workflows)) await writeFile(join(root, 'workflows', `${name}.yaml`), text);
   return root;

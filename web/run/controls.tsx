@@ -1,0 +1,127 @@
+import type { JSX } from 'preact';
+import { Refusal, messageOf, post } from '../lib/api.ts';
+import type { RunView } from '../lib/live-run.ts';
+import { ConfirmButton } from '../ui/confirm.tsx';
+import { notify } from '../ui/notice.tsx';
+
+/** What this token was refused, by what was tried: it is not offered again as if it could be done. */
+const refused = new Map<string, string>();
+export const refusalOf = (action: string): string | undefined => refused.get(action);
+
+/** Does something to a run, tells what came of it, and fetches the run again. Returns whether it was done. */
+export async function act(
+  run: RunView,
+  action: string,
+  done: string,
+  body: Record<string, unknown> = {},
+): Promise<boolean> {
+  const [kind = action] = action.split('/');
+  try {
+    await post(`/api/runs/${run.id}/${action}`, body);
+    refused.delete(kind);
+    notify(done);
+    return true;
+  } catch (err) {
+    if (err instanceof Refusal && err.status === 403) refused.set(kind, err.message);
+    notify(err instanceof Refusal && err.remedy !== '' ? `${err.message} ${err.remedy}` : messageOf(err), 'bad');
+    return false;
+  } finally {
+    await run.refresh();
+  }
+}
+
+/** Whether what did not pass can be run again. */
+export const canBeTakenUp = ({ detail }: RunView): boolean => detail.run.finishedAt !== null && !detail.archived;
+
+const reasonOf = (action: string, reason: string): string => (reason === '' ? `${action} in the run viewer` : reason);
+
+interface Action {
+  action: string;
+  label: string;
+  kind: 'primary' | 'danger' | '';
+  question: string;
+  about: string;
+  done: string;
+}
+const RESUME: Omit<Action, 'about' | 'done'> = {
+  action: 'resume',
+  label: 'Resume',
+  kind: 'primary',
+  question: 'Resume this run?',
+};
+const GO_ON: Action = { ...RESUME, about: 'Phases that were held back start again.', done: 'The run goes on' };
+const TAKE_UP: Action = {
+  ...RESUME,
+  about: 'What did not pass is run again, and what depends on it. What passed stays as it is.',
+  done: 'What did not pass is run again',
+};
+const PAUSE: Action = {
+  action: 'pause',
+  label: 'Pause',
+  kind: '',
+  question: 'Pause this run?',
+  about: 'What is under way goes on; nothing new starts until it is resumed.',
+  done: 'Paused: nothing new starts',
+};
+const CANCEL: Action = {
+  action: 'cancel',
+  label: 'Cancel run',
+  kind: 'danger',
+  question: 'Cancel this run?',
+  about: 'Its work stops everywhere. It can be resumed later.',
+  done: 'Cancelled',
+};
+
+function actionsOf({ detail: { run, archived } }: RunView): Action[] {
+  if (archived) return [];
+  if (run.status === 'paused') return [GO_ON, CANCEL];
+  if (run.finishedAt === null) return [PAUSE, CANCEL];
+  return run.status === 'passed' || run.status === 'passed_with_warnings' ? [] : [TAKE_UP];
+}
+
+/** What can be done to the run now: the server refuses the rest, and says why. */
+export const Controls = ({ run }: { run: RunView }): JSX.Element => (
+  <div class="buttons wrap">
+    {actionsOf(run).map(({ action, label, kind, question, about, done }) => (
+      <ConfirmButton
+        key={`${action} ${about}`}
+        label={label}
+        kind={kind}
+        question={question}
+        refusal={refusalOf(action)}
+        act={async (reason) => void (await act(run, action, done, { reason: reasonOf(action, reason) }))}
+      >
+        {about}
+      </ConfirmButton>
+    ))}
+  </div>
+);
+
+/** One phase that did not pass, run again. */
+export const RetryButton = ({ run, phase }: { run: RunView; phase: string }): JSX.Element => (
+  <ConfirmButton
+    label="Retry"
+    name={`Retry ${phase}`}
+    question={`Run ${phase} again?`}
+    refusal={refusalOf('retry')}
+    act={async (reason) =>
+      void (await act(run, 'retry', `${phase} is run again`, { phase, reason: reasonOf('retry', reason) }))
+    }
+  >
+    It goes on from what it had, and what waits for it follows.
+  </ConfirmButton>
+);
+
+/** A phase and all after it, from the beginning. */
+export const FromHereButton = ({ run, phase }: { run: RunView; phase: string }): JSX.Element => (
+  <ConfirmButton
+    label="Run again from here"
+    question={`Run ${phase} and everything after it again?`}
+    refusal={refusalOf('retry')}
+    act={async (reason) =>
+      void (await act(run, 'retry', `Runs again from ${phase}`, { from: phase, reason: reasonOf('retry', reason) }))
+    }
+  >
+    They start from the beginning, whether they passed or not.
+  </ConfirmButton>
+);
