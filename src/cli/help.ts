@@ -14,7 +14,7 @@ Exit codes:
 
 Settings come from the environment: REDIS_URL, MAESTRO_HOME, MAESTRO_BLOBS, MAESTRO_PREFIX, MAESTRO_SANDBOX,
 MAESTRO_LOG_LEVEL, MAESTRO_KEEP_RUNS_DAYS, MAESTRO_KEEP_RUNS_COUNT, MAESTRO_STUCK_AFTER,
-MAESTRO_DRAIN_DEADLINE, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
+MAESTRO_DRAIN_DEADLINE, MAESTRO_MODELS, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
 
 export const COMMAND_HELP: Readonly<Record<string, string>> = {
   demo: examples(
@@ -61,6 +61,10 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW --full | less -R',
   ),
   workers: examples('maestro workers', 'maestro workers --json'),
+  costs: examples(
+    'maestro costs 01M84FY4S1VC88BJ5H9YZEP0XW --by persona',
+    'maestro costs --by model --days 7       the whole fleet, day by day',
+  ),
   limits: examples('maestro limits', 'maestro limits --json'),
   cancel: examples('maestro cancel 01M84FY4S1VC88BJ5H9YZEP0XW --reason "wrong requirement"'),
   pause: examples('maestro pause 01M84FY4S1VC88BJ5H9YZEP0XW'),

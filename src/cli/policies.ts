@@ -74,10 +74,15 @@ const overlayOf = (
     ? { file: join(folder, OVERLAY_FILE), isRequired: false }
     : { file: resolve(context.cwd, flags.overlay), isRequired: true };
 
+/** Where the models, their prices and endpoints stand: the file that ships, or the operator's own. */
+export const modelsFileOf = ({ config }: Pick<CommandContext, 'config'>): string =>
+  config.modelsFile ?? shippedFolders(PACKAGE_ROOT).models;
+
 const definitionFolders = (context: CommandContext, flags: PolicyFlags): DefinitionFolders => {
   const shipped = shippedFolders(PACKAGE_ROOT);
   return {
     ...shipped,
+    models: modelsFileOf(context),
     policies: flags.policy === undefined ? shipped.policies : resolve(context.cwd, flags.policy),
     overlay: overlayOf(context, flags, context.cwd),
   };

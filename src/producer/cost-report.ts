@@ -1,4 +1,4 @@
-import { costsBy, totalCosts, usdOf } from '../shared/call-ledger.ts';
+import { type LedgerCall, costsBy, parseLedger, totalCosts, usdOf } from '../shared/call-ledger.ts';
 import type { ModelConfig } from '../shared/model-config.ts';
 import type { RunId } from '../shared/names.ts';
 import type { Redis } from '../shared/redis.ts';
@@ -22,7 +22,7 @@ type Standing = z.infer<typeof BudgetStanding>;
 /** What a run has cost, from its ledger: every call, and the calls added up by what they were made for. */
 export async function runCosts(sources: CostSources, runId: RunId): Promise<RunCosts> {
   const { store } = sources;
-  const [plan, run, calls] = await Promise.all([store.getPlan(runId), store.getRun(runId), store.getLedger(runId)]);
+  const [plan, run, calls] = await Promise.all([store.getPlan(runId), store.getRun(runId), readLedger(sources, runId)]);
   return {
     runId,
     workflow: plan.workflow,
@@ -37,6 +37,12 @@ export async function runCosts(sources: CostSources, runId: RunId): Promise<RunC
     budgets: await budgetsOf(sources, plan, run.budget ?? plan.budget),
     calls,
   };
+}
+
+/** Every call of a run, in the order in which they ended; also of a run that has left Redis. */
+async function readLedger({ redis, prefix, store }: CostSources, runId: RunId): Promise<LedgerCall[]> {
+  const calls = await redis.lrange(runKey(prefix, runId, 'calls'), 0, -1);
+  return parseLedger(calls.length > 0 ? calls : ((await store.archive?.find(runId))?.calls ?? []));
 }
 
 /** What the fleet has cost, day by day. */

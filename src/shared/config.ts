@@ -25,6 +25,7 @@ const Environment = z.object({
   MAESTRO_MCP_DIR: optional(z.string()),
   MAESTRO_LOG_LEVEL: optional(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])),
   MAESTRO_SCRIPTED_URL: optional(z.url()),
+  MAESTRO_MODELS: optional(z.string()),
   MAESTRO_ANTHROPIC_KEY_FILE: optional(z.string()),
   MAESTRO_KEEP_RUNS_DAYS: optional(z.coerce.number().positive().max(36_500)),
   MAESTRO_KEEP_RUNS_COUNT: optional(z.coerce.number().int().min(0)),
@@ -55,6 +56,8 @@ export interface Config {
   mcpFolder: string | undefined;
   logLevel: string;
   scriptedUrl: string | undefined;
+  /** The model file, where it is not the one that ships. */
+  modelsFile: string | undefined;
   apiUrl: string | undefined;
   apiToken: string | undefined;
   port: number;
@@ -89,6 +92,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     mcpFolder: settings.MAESTRO_MCP_DIR === undefined ? undefined : resolve(cwd, settings.MAESTRO_MCP_DIR),
     logLevel: settings.MAESTRO_LOG_LEVEL ?? 'warn',
     scriptedUrl: settings.MAESTRO_SCRIPTED_URL,
+    modelsFile: settings.MAESTRO_MODELS === undefined ? undefined : resolve(cwd, settings.MAESTRO_MODELS),
     apiUrl: settings.MAESTRO_API_URL,
     apiToken: settings.MAESTRO_TOKEN,
     port: settings.PORT ?? 4000,

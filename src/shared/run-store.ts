@@ -1,5 +1,4 @@
 import type { ArchivedRun, RunArchive } from './archive.ts';
-import { type LedgerCall, parseLedger } from './call-ledger.ts';
 import { FleetError } from './errors.ts';
 import { fleetLogKey } from './fleet-log.ts';
 import { Approval } from './handoff.ts';
@@ -193,12 +192,6 @@ export class RunStore {
     const raw = await this.#field(runId, 'phases', phase);
     if (raw === null) throw new FleetError('NOT_FOUND', `run ${runId} has no phase "${phase}"`);
     return PhaseRecord.parse(JSON.parse(raw));
-  }
-
-  /** Every call to a model that the run has made, in the order in which they ended. */
-  async getLedger(runId: string): Promise<LedgerCall[]> {
-    const calls = await this.#redis.lrange(this.#key(runId, 'calls'), 0, -1);
-    return parseLedger(calls.length > 0 ? calls : ((await this.#archived(runId))?.calls ?? []));
   }
 
   /** The run's status and generation alone: one small read. */

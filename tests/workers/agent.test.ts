@@ -94,7 +94,8 @@ describe('a conversation', () => {
     const big = write('a.txt', 'x'.repeat(20_000));
     const server = await playing([{ tools: [big] }, { tools: [write('b.txt', 'b')] }, { tools: [HAND_OFF] }]);
     const { calls } = await runWith(server.url);
-    expect(calls.map((call) => call.usage.cacheReadTokens > 0)).toEqual([false, true, true]);
+    // The first request is shorter than anything that is cached.
+    expect(calls.map((call) => call.usage.cacheReadTokens > 0)).toEqual([false, false, true]);
     expect(calls[2]?.usage.cacheReadTokens).toBeGreaterThan(5_000);
     expect(calls[2]?.usage.inputTokens).toBe(0);
   });

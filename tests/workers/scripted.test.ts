@@ -153,8 +153,10 @@ async function post(url: string, body: unknown, headers: Record<string, string> 
 
 const toolUse = (id: string) => ({ type: 'tool_use', id, name: 'list_files', input: {} });
 const toolResult = (id: string) => ({ type: 'tool_result', tool_use_id: id, content: 'ok' });
+const TOOL = { name: 'list_files', input_schema: { type: 'object' } };
 const said = (content: unknown, ...more: unknown[]) => ({
   ...REQUEST,
+  tools: [TOOL],
   messages: [...REQUEST.messages, { role: 'assistant', content }, ...more],
 });
 

@@ -13,6 +13,7 @@ import { type HealthServer, startHealthServer } from '../../workers/health-serve
 import { type Presence, announce } from '../../workers/presence.ts';
 import { startShippedScripts } from '../../workers/scripted/shipped.ts';
 import { DefinitionsCache, type WorkerContext } from '../../workers/worker-context.ts';
+import { modelsFileOf } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { openWorkFolder, removeWorkFolder } from '../work-folder.ts';
 import { count } from '../text.ts';
@@ -78,7 +79,7 @@ async function serveQueues(
     store: session.store,
     blobs: session.blobs,
     sandbox,
-    models: await loadModelConfig(packagePath('config', 'models.yaml')),
+    models: await loadModelConfig(modelsFileOf(context)),
     definitions: new DefinitionsCache(session.blobs),
     measuring,
     logger: session.logger,

@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { answerCommand } from '../commands/answer.ts';
+import { COST_VIEWS, costsCommand } from '../commands/costs.ts';
 import { limitsCommand } from '../commands/limits.ts';
 import { logsCommand } from '../commands/logs.ts';
 import {
@@ -46,6 +47,13 @@ export function addLooking(program: Command, context: MakeContext, set: SetExit)
   json(program.command('workers').description('the workers there are, the queues, and what they do')).action((flags) =>
     set(workersCommand(context(), flags)),
   );
+  json(program.command('costs [RUN]').description('what calls to models have cost: of a run, or of the fleet by day'))
+    .addOption(
+      new Option('--by <WHAT>', 'what is added up (default: phase of a run, day of the fleet)').choices(COST_VIEWS),
+    )
+    .option('--days <N>', 'without RUN: how many days, today included', wholeNumber(1, 400), 30)
+    .option('--free', 'without RUN: simulated and replayed calls, which cost nothing')
+    .action((id: string | undefined, flags) => set(costsCommand(context(), id, flags)));
   json(program.command('artifacts <RUN>').description('write the repository a run produced'))
     .option('--phase <P>', 'only the work of this phase, also when its gates blocked it')
     .option('--out <DIR>', 'a new or empty folder to write it to')

@@ -1,19 +1,26 @@
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { ScriptTurn } from './script-schema.ts';
-import { type ScriptedUsage, tokensOf } from './usage.ts';
+import { type ScriptedUsage, tokensOf } from './prompt-cache.ts';
+import { signatureOf } from './signature.ts';
 
 /** The model id of every answer, so that no record of the stand-in looks like a real model's. */
 export const SCRIPTED_MODEL = 'scripted-1';
 
 type ReplyBlock =
+  | { type: 'thinking'; thinking: string; signature: string }
   | { type: 'text'; text: string; citations: null }
   | { type: 'tool_use'; id: string; name: string; input: Record<string, unknown>; caller: { type: 'direct' } };
+
+const outputTokensOf = (content: readonly ReplyBlock[]): number =>
+  Math.max(tokensOf(JSON.stringify(content).length), 1);
 
 /** The whole answer to one request, in the API's shape. Depends on the request and the script alone. */
 export function buildReply(turn: ScriptTurn, requestBody: string, usage: ScriptedUsage) {
   const digest = createHash('sha256').update(requestBody).digest('hex').slice(0, 24);
+  const { think } = turn;
   const content: ReplyBlock[] = [
+    ...(think === undefined ? [] : [{ type: 'thinking' as const, thinking: think, signature: signatureOf(think) }]),
     ...(turn.say === undefined ? [] : [{ type: 'text' as const, text: turn.say, citations: null }]),
     ...turn.tools.map((tool, index) => ({
       type: 'tool_use' as const,
@@ -38,13 +45,13 @@ export function buildReply(turn: ScriptTurn, requestBody: string, usage: Scripte
     diagnostics: null,
     usage: {
       ...usage,
-      output_tokens: Math.max(tokensOf(JSON.stringify(content).length), 1),
+      output_tokens: outputTokensOf(content),
       cache_creation: {
         ephemeral_5m_input_tokens: usage.cache_creation_input_tokens,
         ephemeral_1h_input_tokens: 0,
       },
       inference_geo: null,
-      output_tokens_details: null,
+      output_tokens_details: think === undefined ? null : { thinking_tokens: tokensOf(think.length) },
       server_tool_use: null,
       service_tier: 'standard',
       speed: null,
@@ -63,17 +70,37 @@ function pieces(text: string): string[] {
 
 type StreamEvent = Readonly<Record<string, unknown>> & { type: string };
 
-function* blockEvents(block: ReplyBlock, index: number): Generator<StreamEvent> {
-  const isText = block.type === 'text';
-  yield {
-    type: 'content_block_start',
-    index,
-    content_block: isText ? { ...block, text: '' } : { ...block, input: {} },
-  };
-  for (const piece of pieces(isText ? block.text : JSON.stringify(block.input))) {
-    const delta = isText ? { type: 'text_delta', text: piece } : { type: 'input_json_delta', partial_json: piece };
-    yield { type: 'content_block_delta', index, delta };
+/** A block as it starts, empty, and what is added to it piece by piece. */
+function opened(block: ReplyBlock): { start: object; deltas: object[] } {
+  switch (block.type) {
+    case 'text':
+      return {
+        start: { ...block, text: '' },
+        deltas: pieces(block.text).map((text) => ({ type: 'text_delta', text })),
+      };
+    case 'thinking':
+      return {
+        start: { ...block, thinking: '', signature: '' },
+        deltas: [
+          ...pieces(block.thinking).map((thinking) => ({ type: 'thinking_delta', thinking })),
+          { type: 'signature_delta', signature: block.signature },
+        ],
+      };
+    case 'tool_use':
+      return {
+        start: { ...block, input: {} },
+        deltas: pieces(JSON.stringify(block.input)).map((partial) => ({
+          type: 'input_json_delta',
+          partial_json: partial,
+        })),
+      };
   }
+}
+
+function* blockEvents(block: ReplyBlock, index: number): Generator<StreamEvent> {
+  const { start, deltas } = opened(block);
+  yield { type: 'content_block_start', index, content_block: start };
+  for (const delta of deltas) yield { type: 'content_block_delta', index, delta };
   yield { type: 'content_block_stop', index };
 }
 

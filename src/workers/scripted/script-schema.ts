@@ -24,8 +24,11 @@ export const ScriptFault = z.union([
     only_first: onlyFirst,
   }),
   z.strictObject({
-    /** `error`: an error event; `cut`: the connection is closed; `hang`: nothing more is sent. */
-    mid_stream: z.enum(['error', 'cut', 'hang']),
+    /**
+     * `error`: an error event; `cut`: the connection is closed; `hang`: nothing more is sent; `malformed`: an event that
+     * is no JSON.
+     */
+    mid_stream: z.enum(['error', 'cut', 'hang', 'malformed']),
     type: z.string().min(1).default('overloaded_error'),
     only_first: onlyFirst,
   }),
@@ -33,6 +36,8 @@ export const ScriptFault = z.union([
 
 /** What the stand-in answers to one request. */
 export const ScriptTurn = z.strictObject({
+  /** A thought before the answer, signed by the stand-in; it has to come back unchanged. */
+  think: z.string().min(1).optional(),
   say: z.string().min(1).optional(),
   tools: z.array(ScriptTool).default([]),
   /** A folder beside the script; loading turns it into one write_file call per file, before `tools`. */
@@ -49,8 +54,9 @@ export const ScriptTurn = z.strictObject({
       'model_context_window_exceeded',
     ])
     .optional(),
-  /** Before the answer begins, and between its events. */
+  /** Before the answer begins; between its headers and its first event; and between its events. */
   delay_ms: z.number().int().nonnegative().max(600_000).default(0),
+  first_token_ms: z.number().int().nonnegative().max(600_000).default(0),
   pace_ms: z.number().int().nonnegative().max(60_000).default(0),
   headers: Headers,
   fault: ScriptFault.optional(),

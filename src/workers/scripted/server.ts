@@ -4,10 +4,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { z } from 'zod';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { SUM_UP, parseJobLine, parseSummedUp } from '../agent/job-line.ts';
-import { buildReply, replyEvents, sendEvent } from './reply.ts';
-import { ApiProblem, CountRequest, MessagesRequest, type ScriptedMessage, checkRequest } from './request-check.ts';
+import { type Reply, buildReply, replyEvents, sendEvent } from './reply.ts';
+import {
+  ApiProblem,
+  CountRequest,
+  MessagesRequest,
+  type ModelSize,
+  type ScriptedMessage,
+  checkRequest,
+  checkSize,
+} from './request-check.ts';
 import { type Script, ScriptFault, ScriptTurn, findScriptJob } from './script-schema.ts';
-import { usageOf } from './usage.ts';
+import { PromptCache, inputTokensOf, piecesOf } from './prompt-cache.ts';
+import { RateGate, type ScriptedLimits } from './rate-limits.ts';
 
 const MAX_BODY_BYTES = 32 * 1024 ** 2;
 
@@ -20,12 +29,27 @@ export interface ScriptedProvider {
   readonly requests: number;
   /** When each of them came, in milliseconds, and for which model. */
   readonly arrivals: readonly Arrival[];
+  /** What it would send a bill for: every request that it began to answer, whether or not anybody heard the end of it. */
+  readonly ledger: readonly Charge[];
   close(): Promise<void>;
 }
 
 export interface Arrival {
   at: number;
   model: string;
+}
+
+/** The stand-in's own count of one request. */
+export interface Charge {
+  requestId: string;
+  at: number;
+  model: string;
+  inputTokens: number;
+  cacheWriteTokens: number;
+  cacheReadTokens: number;
+  outputTokens: number;
+  /** Whether the answer was sent to its end. */
+  isComplete: boolean;
 }
 
 /** What happens to a request whatever the script says: a fault, headers of its own, or a connection that is cut. */
@@ -41,6 +65,10 @@ interface ScriptedOptions {
   host?: string;
   /** Added before every answer. */
   latencyMs?: number;
+  /** What it allows in a minute: told in headers, and refused with 429 beyond. */
+  limits?: ScriptedLimits;
+  /** What its model can take and give. */
+  size?: Partial<ModelSize>;
   /** Asked for every request, with how many came before it: plays limits, overload and outages. */
   interfere?: (request: { nth: number; model: string }) => Interference | undefined;
 }
@@ -99,6 +127,14 @@ function checkHeaders(request: IncomingMessage): void {
   if (request.headers['anthropic-version'] === undefined) {
     throw new ApiProblem(400, 'invalid_request_error', 'anthropic-version: header is required');
   }
+  const version = request.headers['anthropic-version'];
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(String(version))) {
+    throw new ApiProblem(
+      400,
+      'invalid_request_error',
+      `anthropic-version: "${String(version)}" is not a valid version`,
+    );
+  }
 }
 
 async function readBody(request: IncomingMessage): Promise<{ text: string; json: unknown }> {
@@ -130,19 +166,32 @@ function sendJson(response: ServerResponse, status: number, body: unknown): void
 }
 
 /** More than any test looks at; a stand-in that runs for long keeps the last ones. */
-const MOST_ARRIVALS = 10_000;
+const MOST_NOTED = 100_000;
+
+function note<T>(list: T[], entry: T): void {
+  list.push(entry);
+  if (list.length > MOST_NOTED) list.shift();
+}
+
+const SIZE: ModelSize = { context: 200_000, output: 128_000 };
 
 class Stage {
   requests = 0;
   readonly arrivals: Arrival[] = [];
   readonly #scripts: readonly Script[];
+  readonly ledger: Charge[] = [];
   readonly #latencyMs: number;
+  readonly #size: ModelSize;
+  readonly #cache = new PromptCache();
+  readonly #gate: RateGate;
   readonly #interfere: ScriptedOptions['interfere'];
   /** Faults that happen once only. The one thing the stand-in remembers; only tests use it. */
   readonly #played = new Set<string>();
 
-  constructor({ scripts, latencyMs = 0, interfere }: ScriptedOptions) {
+  constructor({ scripts, latencyMs = 0, limits, size, interfere }: ScriptedOptions) {
     this.#scripts = scripts;
+    this.#size = { ...SIZE, ...size };
+    this.#gate = new RateGate(limits);
     this.#latencyMs = latencyMs;
     this.#interfere = interfere;
   }
@@ -160,11 +209,9 @@ class Stage {
       checkHeaders(request);
       const body = await readBody(request);
       if (path === '/v1/messages') {
-        await this.#message(body, response);
+        await this.#message(body, response, requestId);
       } else {
-        const usage = usageOf(checkRequest(CountRequest, body.json));
-        const total = usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens;
-        sendJson(response, 200, { input_tokens: total });
+        sendJson(response, 200, { input_tokens: inputTokensOf(piecesOf(checkRequest(CountRequest, body.json))) });
       }
     } catch (err) {
       if (response.headersSent) {
@@ -188,14 +235,17 @@ class Stage {
     return turn.fault;
   }
 
-  async #message(body: { text: string; json: unknown }, response: ServerResponse): Promise<void> {
+  async #message(body: { text: string; json: unknown }, response: ServerResponse, requestId: string): Promise<void> {
     this.requests += 1;
     const request = checkRequest(MessagesRequest, body.json);
-    this.arrivals.push({ at: Date.now(), model: request.model });
-    if (this.arrivals.length > MOST_ARRIVALS) this.arrivals.shift();
+    note(this.arrivals, { at: Date.now(), model: request.model });
+    const pieces = piecesOf(request);
+    const inputTokens = inputTokensOf(pieces);
+    checkSize(request, inputTokens, this.#size);
     const { turn, key } = chooseTurn(this.#scripts, request.messages);
     const interference = this.#interfere?.({ nth: this.requests - 1, model: request.model });
     const fault = interference?.fault === undefined ? this.#faultOf(turn, key) : ScriptFault.parse(interference.fault);
+    this.#pass(inputTokens, request.max_tokens, response);
     await delay(this.#latencyMs + turn.delay_ms);
     if (interference?.cut === true) {
       response.destroy();
@@ -207,23 +257,63 @@ class Stage {
       const headers = { ...wait, ...fault.headers };
       throw new ApiProblem(fault.status, fault.type, fault.message ?? `scripted ${fault.type}`, headers);
     }
-    const reply = buildReply(turn, body.text, usageOf(request));
-    if (request.stream !== true) {
-      sendJson(response, 200, reply);
-      return;
-    }
-    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
-    for (const event of replyEvents(reply, fault !== undefined)) {
-      await sendEvent(response, event);
-      if (turn.pace_ms > 0) await delay(turn.pace_ms);
-    }
-    if (fault === undefined) response.end();
-    else if (fault.mid_stream === 'cut') response.destroy();
-    else if (fault.mid_stream === 'error') {
-      const error = { type: fault.type, message: `scripted ${fault.type}` };
-      await sendEvent(response, { type: 'error', error });
-      response.end();
-    }
+    const reply = buildReply(turn, body.text, this.#cache.take(request.model, pieces));
+    const charge = this.#charge(requestId, request.model, reply);
+    this.#gate.settle(request.max_tokens - reply.usage.output_tokens);
+    if (request.stream === true) await stream(response, reply, turn, fault);
+    else sendJson(response, 200, reply);
+    charge.isComplete = fault === undefined && !response.destroyed;
+  }
+
+  /** Holds a request against what is allowed in a minute. */
+  #pass(inputTokens: number, maxTokens: number, response: ServerResponse): void {
+    const refused = this.#gate.enter(inputTokens, maxTokens);
+    setHeaders(response, this.#gate.headers());
+    if (refused === undefined) return;
+    const { kind, waitS } = refused;
+    const message = `This request would exceed the rate limit of ${kind.replace('-', ' ')} per minute.`;
+    throw new ApiProblem(429, 'rate_limit_error', message, { 'retry-after': String(waitS) });
+  }
+
+  #charge(requestId: string, model: string, { usage }: Reply): Charge {
+    const charge = {
+      requestId,
+      at: Date.now(),
+      model,
+      inputTokens: usage.input_tokens,
+      cacheWriteTokens: usage.cache_creation_input_tokens,
+      cacheReadTokens: usage.cache_read_input_tokens,
+      outputTokens: usage.output_tokens,
+      isComplete: false,
+    };
+    note(this.ledger, charge);
+    return charge;
+  }
+}
+
+async function stream(
+  response: ServerResponse,
+  reply: Reply,
+  turn: ScriptTurn,
+  fault: ScriptTurn['fault'],
+): Promise<void> {
+  response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
+  if (turn.first_token_ms > 0) {
+    response.flushHeaders();
+    await delay(turn.first_token_ms);
+  }
+  for (const event of replyEvents(reply, fault !== undefined)) {
+    await sendEvent(response, event);
+    if (turn.pace_ms > 0) await delay(turn.pace_ms);
+    if (response.destroyed) return;
+  }
+  if (fault === undefined || 'status' in fault) response.end();
+  else if (fault.mid_stream === 'cut') response.destroy();
+  else if (fault.mid_stream === 'malformed') response.end('event: content_block_delta\ndata: {"type":"content_bl\n\n');
+  else if (fault.mid_stream === 'error') {
+    const error = { type: fault.type, message: `scripted ${fault.type}` };
+    await sendEvent(response, { type: 'error', error });
+    response.end();
   }
 }
 
@@ -243,7 +333,8 @@ function listen(server: Server, port: number, host: string): Promise<number> {
 
 /**
  * Starts the stand-in for a model: a local HTTP server that speaks the Messages API and plays scripts.
- * It is as strict about requests as the real API, and stateless, so any worker can go on from any checkpoint.
+ * It is as strict about requests as the real API. What it answers depends on the request alone, so any worker can go on
+ * from any checkpoint; only its prompt cache, its limits and its ledger remember anything.
  */
 export async function startScriptedProvider(options: ScriptedOptions): Promise<ScriptedProvider> {
   const host = options.host ?? '127.0.0.1';
@@ -256,6 +347,7 @@ export async function startScriptedProvider(options: ScriptedOptions): Promise<S
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     arrivals: stage.arrivals,
+    ledger: stage.ledger,
     get requests() {
       return stage.requests;
     },
