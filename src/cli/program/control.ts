@@ -3,6 +3,16 @@ import { deadCommand } from '../commands/dead.ts';
 import { cancelCommand, pauseCommand, resumeCommand, retryCommand } from '../commands/run-control.ts';
 import { type MakeContext, type SetExit, amount, json, wholeNumber } from './options.ts';
 
+const takingUp = (command: Command): Command =>
+  json(command)
+    .option('--phase <P>', 'one phase that did not pass')
+    .option('--edits <DIR>', 'files that take the place of the work of --phase, or of --from')
+    .option('--by <NAME>', 'who made the edits')
+    .option('--budget-usd <N>', 'what the run may spend from now on, in all', amount)
+    .option('--budget-tokens <N>', 'what the run may use from now on, in all', wholeNumber(1, 1e12))
+    .option('--reason <TEXT>', 'why', '')
+    .option('--follow', 'show it until it has ended');
+
 export function addControl(program: Command, context: MakeContext, set: SetExit): void {
   json(program.command('cancel <RUN>').description('end a run and stop its work everywhere'))
     .option('--reason <TEXT>', 'why', 'cancelled by a person')
@@ -10,15 +20,6 @@ export function addControl(program: Command, context: MakeContext, set: SetExit)
   json(program.command('pause <RUN>').description('start nothing new; conversations under way end their turn and wait'))
     .option('--reason <TEXT>', 'why', 'paused by a person')
     .action((id: string, flags) => set(pauseCommand(context(), id, flags)));
-  const takingUp = (command: Command): Command =>
-    json(command)
-      .option('--phase <P>', 'one phase that did not pass')
-      .option('--edits <DIR>', 'files that take the place of the work of --phase, or of --from')
-      .option('--by <NAME>', 'who made the edits')
-      .option('--budget-usd <N>', 'what the run may spend from now on, in all', amount)
-      .option('--budget-tokens <N>', 'what the run may use from now on, in all', wholeNumber(1, 1e12))
-      .option('--reason <TEXT>', 'why', '')
-      .option('--follow', 'show it until it has ended');
   takingUp(
     program
       .command('resume <RUN>')
