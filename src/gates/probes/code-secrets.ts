@@ -16,6 +16,9 @@ const rules = {
     },
   ],
 };
+const PEM = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY(?: BLOCK)?-----([^-]{1,20000})-----END/g;
+/** Characters of base64; a placeholder such as `...` or `YOUR KEY` has fewer. */
+const SHORTEST_KEY = 60;
 const EngineOutput = z.array(
   z.object({
     messages: z.array(
@@ -46,20 +49,40 @@ for (const file of readInput(FileList).files) {
   report.filesScanned += 1;
   report.bytesScanned += bytes.length;
   if (bytes.length === 0) continue;
-  // Named as plain text, so that no rule is spared for a file type.
-  const result = await engine.executeOnContent({
-    content: bytes.toString('utf8'),
-    filePath: join(projectFolder, `${file}.txt`),
-  });
-  if (result.ok) continue;
-  for (const { messages } of EngineOutput.parse(JSON.parse(result.output)))
-    for (const { ruleId, messageId, loc } of messages)
-      // The secret itself is left out: a report must not carry it further.
-      report.secrets.push({
-        file,
-        line: loc.start.line,
-        column: loc.start.column + 1,
-        rule: `${ruleId.split('/').at(-1)}/${messageId}`,
-      });
+  const text = bytes.toString('utf8');
+  const found = await secretsIn(file, text);
+  const keys = keysIn(file, text).filter((key) => !found.some(({ line }) => line === key.line));
+  report.secrets.push(...found, ...keys);
 }
 answer(SecretsReport, report);
+
+type Secret = z.infer<typeof SecretsReport>['secrets'][number];
+
+async function secretsIn(file: string, content: string): Promise<Secret[]> {
+  // Named as plain text, so that no rule is spared for a file type.
+  const result = await engine.executeOnContent({ content, filePath: join(projectFolder, `${file}.txt`) });
+  if (result.ok) return [];
+  return EngineOutput.parse(JSON.parse(result.output)).flatMap(({ messages }) =>
+    // The secret itself is left out: a report must not carry it further.
+    messages.map(({ ruleId, messageId, loc }) => ({
+      file,
+      line: loc.start.line,
+      column: loc.start.column + 1,
+      rule: `${ruleId.split('/').at(-1)}/${messageId}`,
+    })),
+  );
+}
+
+/** Private keys that the rules pass over: short ones, as of Ed25519, and those that code joins from several lines. */
+function keysIn(file: string, text: string): Secret[] {
+  return [...text.matchAll(PEM)].flatMap(({ index, 1: body = '' }) => {
+    const key = body.replaceAll(/\\[nr]|[\s'"`+,\\]/g, '');
+    const isKey = key.length >= SHORTEST_KEY && /^[A-Za-z0-9+/]+=*$/.test(key);
+    return isKey ? [{ file, ...placeIn(text, index), rule: 'privatekey/PrivateKey' }] : [];
+  });
+}
+
+function placeIn(text: string, offset: number): Pick<Secret, 'line' | 'column'> {
+  const before = text.slice(0, offset).split('\n');
+  return { line: before.length, column: (before.at(-1) ?? '').length + 1 };
+}

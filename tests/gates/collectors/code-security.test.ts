@@ -114,6 +114,38 @@ describe('the security collector', () => {
     const run = await measure('security', root);
     expect(run.of('security_testing_complete')).toEqual({ value: 0, examined: 2 });
   });
+
+  // Put together here, so that this file holds none.
+  const pem = (body: string, end: string): string =>
+    ['-----BEGIN PRIVATE', `KEY-----${end}${body}${end}-----END PRIVATE`, 'KEY-----'].join(' ');
+  const ED25519 = `MC4CAQAwBQYDK2VwBCIEI${'Nq7'.repeat(14)}`;
+  test.each([
+    ['of few characters', `export const key = \`${pem(ED25519, '\n')}\`;`],
+    ['on one line of code', `export const key = "${pem(ED25519, '\\n')}";`],
+    ['joined from lines of code', `export const key = '${pem(`' +\n  '${ED25519}' +\n  '`, '\\n')}';`],
+  ])('counts a private key %s', async (_name, code) => {
+    const run = await measure(
+      'security',
+      await project({ 'src/shared/key.js': `const first = 1;\n${code}\nexport const last = first;\n` }),
+    );
+    expect(run.findings.map(({ rule, line }) => [rule, line])).toContainEqual(['secretlint/privatekey/PrivateKey', 2]);
+    expect(run.read('security_vulnerabilities')).toBe(1);
+  });
+
+  test('a placeholder for a private key is none', async () => {
+    const code = `export const example = "${pem('put the key of your service here', '\\n')}";\n`;
+    const run = await measure('security', await project({ 'src/shared/key.js': code }));
+    expect(run.read('security_vulnerabilities')).toBe(0);
+  });
+
+  test('security tests that assert nothing establish nothing', async () => {
+    const root = await project({
+      'tests/security/codes.test.js': "import { test } from 'node:test';\ntest('security: a', () => {});\n",
+    });
+    const run = await measure('security', root);
+    expect(run.read('security_testing_complete')).toMatch(/codes\.test\.js asserts nothing/);
+    expect(run.findings).toMatchObject([{ rule: 'tests/asserts-nothing', file: 'tests/security/codes.test.js' }]);
+  });
 });
 
 describe('security that was not scanned is not evaluable', () => {

@@ -226,6 +226,17 @@ describe('the regression collector', () => {
     ]);
   });
 
+  test('an empty test guards nothing, whatever its title names', async () => {
+    const root = await project({
+      'tests/acceptance': null,
+      'tests/regression/codes.test.js':
+        "import { test } from 'node:test';\ntest('FR-1 FR-2 BUG-1: all is well', () => {});\n",
+    });
+    const run = await measure('regression', root);
+    expect(run.of('regression_test_coverage')).toEqual({ value: 0, examined: 3 });
+    expect(run.findings).toContainEqual(expect.objectContaining({ rule: 'tests/asserts-nothing' }));
+  });
+
   test.each([
     ['no id', { 'docs/requirements': null, 'docs/testing': null }, /no FR id/],
     ['no regression or acceptance test', { 'tests/regression': null, 'tests/acceptance': null }, /no test file in/],

@@ -11,6 +11,7 @@ import { keepReport, runProbe } from './run-tool.ts';
 import { type DependencyCheck, checkAdvisories } from '../operations/advisories.ts';
 import { readNpmPackages } from '../operations/npm-packages.ts';
 import { type CodeScope, TEST_FILE, declaredDependencies } from './scope.ts';
+import { mutedTests } from './test-metrics.ts';
 import { hasTypeScript } from './tests.ts';
 
 const METRICS = ['security_vulnerabilities', 'security_scan_complete', 'security_testing_complete'] as const;
@@ -193,6 +194,16 @@ async function securityTests(
     return { value: { notEvaluable: run.notEvaluable }, findings: run.findings, evidence: run.evidence };
   const own = run.cases.filter(({ name, file }) => IN_SECURITY.test(file) || /^security:/i.test(name));
   if (own.length === 0) return none('No security test ran');
+  const muted = await mutedTests(context, metric, {
+    tests: [...new Set(own.map(({ file }) => file))],
+    files: scope.files,
+  });
+  if (muted[0] !== undefined)
+    return {
+      value: { notEvaluable: `${muted[0].file} asserts nothing, so its security tests establish nothing` },
+      findings: muted,
+      evidence: [run.evidence],
+    };
   const kept = await keepReport(context, 'junit.xml', junit(run, 'security'));
   const passed = own.filter(({ outcome }) => outcome === 'passed').length;
   return {

@@ -65,6 +65,7 @@ export async function testReadings(
 
 const ASSERTS =
   /\b(?:assert\w*|expect\w*|should|must|verify\w*|check\w*|ensure\w*|\w*equals?|throws\w*|rejects\w*|raises\w*|warns|fail\w*|ok|is|same|not|matchSnapshot|toMatch\w*)\s*[.(]|\b(?:throw|raise)\s|^\s*assert\b(?!.*\bfrom\b)/m;
+const IS_TEST = /(?:[.-]test\.[cm]?[jt]sx?|(?:^|\/)test\.[cm]?[jt]sx?|(?:^|\/)test_[^/]*\.py|_test\.py)$/;
 const IN_TESTS = /^tests?\/.*\.(?:[cm]?[jt]sx?|py)$/;
 
 /**
@@ -73,14 +74,38 @@ const IN_TESTS = /^tests?\/.*\.(?:[cm]?[jt]sx?|py)$/;
  */
 async function asserting(context: CollectContext, scope: Tested): Promise<Finding | undefined> {
   const files = new Set([...scope.tests, ...scope.files.filter((path) => IN_TESTS.test(path))]);
-  for (const file of files) if (ASSERTS.test(await readProjectText(context.root, file))) return undefined;
+  for (const file of files) if (await asserts(context, file)) return undefined;
   return {
     metric: 'test_pass_rate',
-    rule: 'tests/asserts-nothing',
+    rule: ASSERTS_NOTHING,
     message: 'No test asserts anything, so all of them pass whatever the code does: say what is expected',
     severity: 'error',
     ...(scope.tests[0] === undefined ? {} : { file: scope.tests[0] }),
   };
+}
+
+const ASSERTS_NOTHING = 'tests/asserts-nothing';
+const asserts = async (context: CollectContext, file: string): Promise<boolean> =>
+  ASSERTS.test(await readProjectText(context.root, file));
+
+/**
+ * The test files that can find nothing wrong, where what they prove is counted by the single test: neither they nor
+ * anything beside the tests asserts.
+ */
+export async function mutedTests(
+  context: CollectContext,
+  metric: string,
+  { tests, files }: Pick<Tested, 'tests' | 'files'>,
+): Promise<Finding[]> {
+  const helpers = files.filter((path) => IN_TESTS.test(path) && !tests.includes(path) && !IS_TEST.test(path));
+  for (const helper of helpers) if (await asserts(context, helper)) return [];
+  const muted: Finding[] = [];
+  for (const file of tests) {
+    if (await asserts(context, file)) continue;
+    const message = 'Nothing here asserts anything, so it passes whatever the code does: say what is expected';
+    muted.push({ metric, rule: ASSERTS_NOTHING, message, severity: 'error', file });
+  }
+  return muted;
 }
 
 async function coverageReadings(
@@ -151,7 +176,7 @@ async function guardedIds(context: CollectContext, files: readonly string[]): Pr
 /**
  * regression_test_coverage = ids named by at least one passing test in tests/regression or tests/acceptance / all ids,
  * where the ids are the FR ids listed in the PRD and the bugs that bugs.yaml says are fixed. `FR-1` does not name
- * `FR-12`.
+ * `FR-12`. A test in a file that asserts nothing guards nothing.
  */
 export async function regressionReadings(
   context: CollectContext,
@@ -171,9 +196,13 @@ export async function regressionReadings(
   const run = await project.run(project.tests);
   if ('notEvaluable' in run)
     return { ...notEvaluable([REGRESSION_METRIC], run.notEvaluable, run.evidence), findings: run.findings };
+  const muted = await mutedTests(context, REGRESSION_METRIC, project);
+  const guards = run.cases.filter(
+    ({ outcome, file }) => outcome === 'passed' && !muted.some((finding) => finding.file === file),
+  );
   const bare = ids.filter((id) => {
     const named = project.naming(id.replaceAll(/[^\w-]/g, String.raw`\$&`));
-    return !run.cases.some(({ title, outcome }) => outcome === 'passed' && named.test(title));
+    return !guards.some(({ title }) => named.test(title));
   });
   const kept = await keepReport(context, 'junit.xml', junit(run, 'regression'));
   const summary = `${ids.length - bare.length} of ${ids.length} ids are named by a passing test; ${run.evidence.summary}`;
@@ -181,6 +210,7 @@ export async function regressionReadings(
     values: { [REGRESSION_METRIC]: { value: (ids.length - bare.length) / ids.length, examined: ids.length } },
     findings: [
       ...failureFindings(REGRESSION_METRIC, run),
+      ...muted,
       ...bare.map((id) => ({
         metric: REGRESSION_METRIC,
         rule: 'regression/unguarded',
