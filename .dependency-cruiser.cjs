@@ -15,6 +15,7 @@ module.exports = {
     layer('producer-never-imports-workers', '^src/producer', '^src/(workers|cli)'),
     layer('gates-touch-no-queue-and-no-model', '^src/gates', 'node_modules/(bullmq|ioredis|express|@anthropic-ai)/'),
     home('model-sdk-only-in-workers', '@anthropic-ai', '^src/workers/'),
+    home('mcp-only-beside-the-tools', '@modelcontextprotocol', '^src/workers/agent/mcp/'),
     home('bullmq-only-at-the-ends', 'bullmq', '^src/(producer|workers)/'),
     home('express-only-in-producer', 'express', '^src/producer/'),
     home('pino-only-in-logger', 'pino', '^src/shared/logger[.]ts$'),

@@ -2,6 +2,7 @@ import { RE2JS } from 're2js';
 import { z } from 'zod';
 import { errorMessage } from './errors.ts';
 import { Name } from './names.ts';
+import { HostPort } from './network/allow-list.ts';
 import { Duration } from './workflow-schema.ts';
 
 export const ToolName = z.enum([
@@ -65,6 +66,36 @@ export const Deliverable = z.strictObject({
 });
 export type Deliverable = z.infer<typeof Deliverable>;
 
+const McpToolNames = z
+  .array(z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/))
+  .min(1)
+  .max(50);
+const mcpShape = {
+  /** The tools of it that the persona has; it has no others. */
+  tools: McpToolNames,
+  /** For the start, and for each call. */
+  timeout: Duration.default('60s'),
+};
+/** An MCP server whose tools a persona has, as `mcp__SERVER__TOOL`. */
+export const McpServer = z.union([
+  z.strictObject({
+    /** A program inside the sandbox; what the operator offers lies in /opt/mcp. */
+    command: z.string().min(1),
+    args: z.array(z.string()).default([]),
+    /** Values for its environment. Nothing is inherited, so no secret of the fleet is in it. */
+    env: z.record(z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/), z.string().max(4_000)).default({}),
+    /** Whether it may write in the workspace. */
+    workspace: z.enum(['read', 'write']).default('read'),
+    ...mcpShape,
+  }),
+  z.strictObject({
+    /** Streamable HTTP; the operator must allow its host and port. */
+    url: z.url({ protocol: /^https?$/ }),
+    ...mcpShape,
+  }),
+]);
+export type McpServer = z.infer<typeof McpServer>;
+
 /** A persona file in `personas/`. */
 export const Persona = z
   .strictObject({
@@ -82,6 +113,10 @@ export const Persona = z
     /** What it hands on: name in the artifact catalogue of the policies -> where it is and what it must hold. */
     deliverables: z.record(Name, Deliverable).default({}),
     tools: z.array(ToolName),
+    /** MCP servers, by the name their tools carry. */
+    mcp: z.record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/), McpServer).optional(),
+    /** Places that its commands may reach through the proxy, when the operator allows them too. */
+    network: z.array(HostPort).max(50).optional(),
     model: z.string().optional(),
     maxTurns: z.number().int().min(1).max(500).default(60),
     maxTokensPerTurn: z.number().int().min(256).max(64_000).default(16_000),
@@ -104,6 +139,8 @@ export const Persona = z
       if (persona.kind === 'reviewer' && WRITING.includes(tool))
         refuse(['tools', index], `a reviewer only reads: "${tool}" is not for it`);
     });
+    if (persona.kind === 'reviewer' && (persona.mcp !== undefined || persona.network !== undefined))
+      refuse([persona.mcp === undefined ? 'network' : 'mcp'], 'a reviewer only reads the work it judges');
     if (persona.kind === 'reviewer' && Object.keys(persona.deliverables).length > 0)
       refuse(['deliverables'], 'a reviewer hands on no files');
   });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { FleetError } from './errors.ts';
 import type { RunId } from './names.ts';
+import { Question } from './question.ts';
 import { NO_USAGE, type PhaseRecord, RunEvent } from './run-record.ts';
 
 export const seqOf = (entryId: string): number => Number(entryId.split('-')[0]);
@@ -28,3 +29,6 @@ export const newPhase = (phase: string, simulated: boolean): PhaseRecord => ({
   startedAt: null,
   finishedAt: null,
 });
+
+export const parseQuestion = (text: string | null): Question | null =>
+  text === null ? null : Question.parse(JSON.parse(text));

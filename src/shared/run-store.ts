@@ -18,7 +18,7 @@ import {
   StoredRun,
   addUsage,
 } from './run-record.ts';
-import { newPhase, noSuchRun, parseEvent, seqOf } from './run-entries.ts';
+import { newPhase, noSuchRun, parseEvent, parseQuestion, seqOf } from './run-entries.ts';
 import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
@@ -433,14 +433,8 @@ export class RunStore {
   /** Records a decision. The newest decision on a phase, role and round is the one that counts. */
   async recordApproval(runId: RunId, approval: Approval, fence?: Fence): Promise<void> {
     const field = `${approval.phase}/${approval.role}/${approval.round}`;
-    const next = JSON.stringify(approval);
-    await this.#change(
-      runId,
-      'approvals',
-      field,
-      () => ({ next, events: [{ type: 'approval.recorded', approval }] }),
-      fence,
-    );
+    const events = [{ type: 'approval.recorded', approval } as const];
+    await this.#change(runId, 'approvals', field, () => ({ next: approval, events }), fence);
   }
 
   /** Changes one entry of a hash together with the events that tell of it; repeated when somebody else was faster. */
@@ -448,7 +442,7 @@ export class RunStore {
     runId: RunId,
     part: 'approvals' | 'questions',
     field: string,
-    change: (before: string | null) => Change<string> | null,
+    change: (before: string | null) => Change<unknown> | null,
     fence?: Fence,
   ): Promise<void> {
     const key = this.#key(runId, part);
@@ -456,7 +450,7 @@ export class RunStore {
       const before = await this.#redis.hget(key, field);
       const changed = change(before);
       if (changed === null) return;
-      const write = { key, field, before: before ?? '', after: changed.next, changes: [] };
+      const write = { key, field, before: before ?? '', after: JSON.stringify(changed.next), changes: [] };
       if (await this.#apply(runId, write, changed.events, fence)) return;
     }
   }
@@ -483,15 +477,6 @@ export class RunStore {
     change: (known: Question | null) => Change<Question> | null,
     fence?: Fence,
   ): Promise<void> {
-    await this.#change(
-      runId,
-      'questions',
-      id,
-      (before) => {
-        const changed = change(before === null ? null : Question.parse(JSON.parse(before)));
-        return changed === null ? null : { ...changed, next: JSON.stringify(Question.parse(changed.next)) };
-      },
-      fence,
-    );
+    await this.#change(runId, 'questions', id, (before) => change(parseQuestion(before)), fence);
   }
 }

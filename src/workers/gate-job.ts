@@ -95,8 +95,7 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
         round,
         done,
       });
-  if (work.state === 'failed')
-    return endPhase(gate, work.reason.includes('BUDGET_EXCEEDED') ? 'blocked' : 'failed', work.reason);
+  if (work.state === 'failed') return endPhase(gate, isBlocking(work.reason) ? 'blocked' : 'failed', work.reason);
   if (work.state === 'absent') return startRework(gate);
   return MEASURING.run(signal, () =>
     inTime(gate, (timed) =>
@@ -104,6 +103,10 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
     ),
   );
 }
+
+/** Not a fault of worker or model: what the work needs is not there, or may not be had. */
+const isBlocking = (reason: string): boolean =>
+  ['BUDGET_EXCEEDED', 'NETWORK_NOT_ALLOWED', 'MCP_UNAVAILABLE'].some((code) => reason.includes(code));
 
 /** Collectors load a machine: one phase is measured at a time, while the gate jobs of others wait in the process. */
 const MEASURING = new Turns(1);

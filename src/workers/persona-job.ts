@@ -21,7 +21,6 @@ import type { SavedWork } from './agent/checkpoint-store.ts';
 import type { FinalTool } from './agent/agent-options.ts';
 import { type AgentResult, runAgent } from './agent/run-agent.ts';
 import type { ToolContext } from './agent/tool.ts';
-import { createToolBox } from './agent/tools.ts';
 import { askPerson } from './ask-person.ts';
 import { askedOutputs } from './asked-outputs.ts';
 import { beginPhase } from './begin-phase.ts';
@@ -33,6 +32,7 @@ import { accountFor } from './account-of-job.ts';
 import { openProvider } from './models/provider.ts';
 import { neededSources } from './needed-sources.ts';
 import { Parked } from './parking.ts';
+import { openPersonaTools } from './persona-tools.ts';
 import { checkpoint, conversationId, savedWork, signature } from './saved-files.ts';
 import { turnsOf } from './turns-of-job.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
@@ -315,38 +315,42 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
   const provider = openProvider({ name: plan.provider, config: ctx.config });
   const { persona: name, kind, round } = data;
   const account = await accountFor(ctx, plan, { phase: phase.name, persona: name, kind, round });
-  return runAgent({
-    provider,
-    model: phase.model,
-    system,
-    userMessage,
-    tools: createToolBox({
-      root,
-      sandbox: ctx.sandbox,
-      runGates,
-      ...(talk.askPerson === undefined ? {} : { askPerson: talk.askPerson }),
-      signal,
-      logger: ctx.logger,
-      tools: talk.tools,
-    }),
-    finalTool,
-    maxTurns: persona.maxTurns,
-    maxTokensPerTurn: persona.maxTokensPerTurn,
-    price: priceOf(ctx.models, phase.model),
-    budget: account,
-    turns: turnsOf(ctx, job),
-    jobId: conversationId(job.data),
-    checkpoint: talk.saved,
-    basis: talk.basis,
-    contextTokens: contextTokensOf(ctx.models, phase.model),
-    keep: (messages) => putJson(ctx.blobs, { schemaVersion: 1, messages }),
-    attempt: job.attempt.number,
-    pausePoint: job.pausePoint,
+  const own = await openPersonaTools(ctx, persona, {
+    kind,
+    root,
+    runGates,
+    ...(talk.askPerson === undefined ? {} : { askPerson: talk.askPerson }),
     signal,
-    idleTimeoutMs: IDLE_MS,
-    onTurn: (turn) => countTurn(ctx, job, turn, account),
-    onNote: (note) => tellNote(ctx, job, note),
+    tools: talk.tools,
   });
+  try {
+    return await runAgent({
+      provider,
+      model: phase.model,
+      system,
+      userMessage,
+      tools: own.tools,
+      finalTool,
+      maxTurns: persona.maxTurns,
+      maxTokensPerTurn: persona.maxTokensPerTurn,
+      price: priceOf(ctx.models, phase.model),
+      budget: account,
+      turns: turnsOf(ctx, job),
+      jobId: conversationId(job.data),
+      checkpoint: talk.saved,
+      basis: talk.basis,
+      contextTokens: contextTokensOf(ctx.models, phase.model),
+      keep: (messages) => putJson(ctx.blobs, { schemaVersion: 1, messages }),
+      attempt: job.attempt.number,
+      pausePoint: job.pausePoint,
+      signal,
+      idleTimeoutMs: IDLE_MS,
+      onTurn: (turn) => countTurn(ctx, job, turn, account),
+      onNote: (note) => tellNote(ctx, job, note),
+    });
+  } finally {
+    await own.close();
+  }
 }
 
 interface Outcome {

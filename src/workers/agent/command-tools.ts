@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
-import type { SandboxMount, SandboxResult } from '../../shared/sandbox/sandbox.ts';
+import type { Egress } from '../../shared/network/allow-list.ts';
+import type { SandboxResult } from '../../shared/sandbox/sandbox.ts';
 import { capText, dataBlock } from './data-block.ts';
 import { type AgentTool, defineTool } from './tool.ts';
 import { changesSince, snapshotTree } from './tree-snapshot.ts';
+import { workspaceMounts } from './workspace-mounts.ts';
 
 const OUTPUT_CHARS = 30_000;
 const WALL_MS = 120_000;
@@ -22,29 +22,26 @@ const shell = defineTool({
     'Runs a shell command in the workspace (/work), in a sandbox: no network, only the workspace is writable, ' +
     `at most ${WALL_MS / 1000} s. Node, npm, git and the usual tools are there. Returns the exit code and the output.`,
   schema: z.strictObject({ command: z.string().min(1).max(20_000) }),
-  async run({ command }, { root, sandbox, signal }) {
+  async run({ command }, { root, sandbox, egress, signal }) {
     const before = await snapshotTree(root);
-    const git = join(root, '.git');
-    const mounts: SandboxMount[] = [
-      { host: root, inside: '/work', writable: true },
-      // What is in .git could make git run commands outside the sandbox later.
-      ...(existsSync(git) ? [{ host: git, inside: '/work/.git', writable: false }] : []),
-    ];
     const result = await sandbox.run({
       argv: ['sh', '-c', command],
-      mounts,
+      mounts: workspaceMounts(root, true),
       cwd: '/work',
       limits: { wallMs: WALL_MS },
+      egress,
       signal,
     });
     const changed = await changesSince(root, before);
     const ended = result.endedBy === 'exit' ? `exit code ${result.exitCode}` : ENDINGS[result.endedBy];
+    const { refusals = [] } = result;
     const parts = [
       `${ended} after ${result.durationMs} ms`,
       ...(['stdout', 'stderr'] as const).flatMap((stream) =>
         result[stream] === '' ? [] : [dataBlock(capText(result[stream], OUTPUT_CHARS), { stream })],
       ),
       ...(result.truncated ? ['The output was longer than is kept.'] : []),
+      ...(refusals.length > 0 ? [`The network refused: ${refusals.join('; ')}.`] : []),
       ...(changed.length > 0 ? [`${changed.length} files changed.`] : []),
     ];
     return { text: parts.join('\n'), isError: result.endedBy !== 'exit', changed };
@@ -64,5 +61,18 @@ const runGates = defineTool({
     return { text: dataBlock(capText(await context.runGates(context.signal), 2 * OUTPUT_CHARS), { gates: 'now' }) };
   },
 });
+
+/** The shell of a persona whose commands may reach something: what they do there cannot be taken back. */
+export const reaching = (tool: AgentTool, { hosts }: Egress): AgentTool =>
+  tool === shell
+    ? {
+        ...tool,
+        description: shell.description.replace(
+          'no network',
+          `no network but ${hosts.join(', ')} through the HTTP proxy that the environment names`,
+        ),
+        effects: 'outside',
+      }
+    : tool;
 
 export const COMMAND_TOOLS: readonly AgentTool[] = [shell, runGates];

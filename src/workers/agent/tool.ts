@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Logger } from '../../shared/logger.ts';
+import type { Egress } from '../../shared/network/allow-list.ts';
 import type { ToolName } from '../../shared/persona-schema.ts';
 import type { Answer } from '../../shared/question.ts';
 import type { Sandbox } from '../../shared/sandbox/sandbox.ts';
@@ -10,6 +11,8 @@ export interface ToolContext {
   /** The work tree. No tool reads or writes outside it. */
   root: string;
   sandbox: Sandbox;
+  /** What commands may reach; nothing when absent. */
+  egress?: Egress | undefined;
   /** Measures the work tree with the collectors that the gate will use, and returns a table to read. */
   runGates: (signal: AbortSignal) => Promise<string>;
   /** Asks a person, and gives the answer; throws `Parked` while there is none. A reviewer asks nobody. */
@@ -40,6 +43,8 @@ export interface AgentTool {
   description: string;
   effects: ToolEffects;
   schema: z.ZodType;
+  /** What the model is told of the input, where that is not made from `schema`. */
+  inputSchema?: { type: 'object'; [key: string]: unknown };
   run(input: unknown, context: CallContext): Promise<ToolOutput>;
 }
 

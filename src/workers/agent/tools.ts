@@ -6,7 +6,7 @@ import { nearestHint } from '../../shared/yaml-file.ts';
 import { abortReason } from '../models/call-model.ts';
 import { Parked } from '../parking.ts';
 import { ASK, ASK_TOOLS, Ask } from './ask-tool.ts';
-import { COMMAND_TOOLS } from './command-tools.ts';
+import { COMMAND_TOOLS, reaching } from './command-tools.ts';
 import { FILE_TOOLS } from './file-tools.ts';
 import type { LineageEntry } from './lineage.ts';
 import { SEARCH_TOOLS } from './search-tool.ts';
@@ -55,14 +55,18 @@ export const inputProblems = (error: z.ZodError): string =>
 
 const fail = (text: string, isRefused = false): ToolOutcome => ({ text, isError: true, lineage: [], isRefused });
 
-export function createToolBox(options: ToolContext & { tools: readonly ToolName[] }): ToolBox {
-  const mine = ALL_TOOLS.filter((tool) => options.tools.some((name) => name === tool.name));
+export function createToolBox(
+  options: ToolContext & { tools: readonly ToolName[]; more?: readonly AgentTool[] },
+): ToolBox {
+  const { egress } = options;
+  const own = ALL_TOOLS.filter((tool) => options.tools.some((name) => name === tool.name));
+  const mine = [...own.map((tool) => (egress === undefined ? tool : reaching(tool, egress))), ...(options.more ?? [])];
   const names = mine.map((tool) => tool.name);
   return {
     definitions: mine.map((tool) => ({
       name: tool.name,
       description: tool.description,
-      input_schema: inputSchemaOf(tool.schema),
+      input_schema: tool.inputSchema ?? inputSchemaOf(tool.schema),
     })),
     effectsOf: (name) => mine.find((tool) => tool.name === name)?.effects ?? 'none',
     async askFirst(calls) {

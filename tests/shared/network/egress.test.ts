@@ -19,7 +19,10 @@ beforeAll(async () => {
 async function serving(handler: RequestListener): Promise<number> {
   const server = createServer(handler).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  onTestFinished(() => void server.close().closeAllConnections());
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
 }

@@ -1,0 +1,76 @@
+import type { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { CallToolResultSchema, type ContentBlock, type Tool } from '@modelcontextprotocol/sdk/types.js';
+import { z } from 'zod';
+import { errorMessage } from '../../../shared/errors.ts';
+import { capText, dataBlock } from '../data-block.ts';
+import { type AgentTool, type ToolEffects, refused } from '../tool.ts';
+import { changesSince, snapshotTree } from '../tree-snapshot.ts';
+
+const MAX_RESULT_CHARS = 30_000;
+const MAX_DESCRIPTION_CHARS = 2_000;
+const MAX_SCHEMA_CHARS = 20_000;
+const AnyInput = z.record(z.string(), z.unknown());
+const InputSchema = z.looseObject({ type: z.literal('object') });
+
+interface OfTool {
+  client: Client;
+  server: string;
+  tool: Tool;
+  timeoutMs: number;
+  effects: ToolEffects;
+  /** Whether it may write in the workspace, so that what it wrote must be traced. */
+  isWriter: boolean;
+  /** Why the server is gone; empty while it is there. */
+  gone: () => string;
+}
+
+/** One tool of an MCP server, as a persona has it. What the server says is data, and what goes wrong is an answer. */
+export function mcpTool({ client, server, tool, timeoutMs, effects, isWriter, gone }: OfTool): AgentTool {
+  const name = `mcp__${server}__${tool.name}`;
+  const schema = InputSchema.safeParse(tool.inputSchema);
+  const isUsable = schema.success && JSON.stringify(schema.data).length <= MAX_SCHEMA_CHARS;
+  const words = (tool.description ?? '').slice(0, MAX_DESCRIPTION_CHARS);
+  return {
+    name,
+    description: `A tool of the MCP server ${server}. ${words === '' ? 'It says nothing of itself.' : `It says of itself: ${words}`}`,
+    effects,
+    schema: AnyInput,
+    inputSchema: isUsable ? schema.data : { type: 'object' },
+    async run(input, { root, signal }) {
+      const before = isWriter ? await snapshotTree(root) : undefined;
+      const result = await client
+        .request(
+          { method: 'tools/call', params: { name: tool.name, arguments: AnyInput.parse(input) } },
+          CallToolResultSchema,
+          {
+            timeout: timeoutMs,
+            maxTotalTimeout: timeoutMs,
+            signal,
+          },
+        )
+        .catch((err: unknown) => {
+          if (signal.aborted) throw err;
+          return { failed: gone() || errorMessage(err) };
+        });
+      const changed = before === undefined ? [] : await changesSince(root, before);
+      if ('failed' in result && typeof result.failed === 'string')
+        return { ...refused(`${name} failed: ${capText(result.failed, 2_000)}`), changed };
+      const answer = CallToolResultSchema.parse(result);
+      const text = textOf(answer.content, answer.structuredContent);
+      const block = dataBlock(capText(text, MAX_RESULT_CHARS), { mcp: server, tool: tool.name });
+      return { text: block, isError: answer.isError === true, changed };
+    },
+  };
+}
+
+function textOf(content: readonly ContentBlock[], structured: unknown): string {
+  const parts = content.map((block) => {
+    if (block.type === 'text') return block.text;
+    if (block.type === 'resource')
+      return 'text' in block.resource ? block.resource.text : '[a binary resource, not shown]';
+    if (block.type === 'resource_link') return `[a link: ${block.uri}]`;
+    return `[${block.type}, ${block.mimeType}, ${block.data.length} characters of base64, not shown]`;
+  });
+  const text = parts.join('\n');
+  return text === '' && structured !== undefined ? JSON.stringify(structured, null, 2) : text;
+}
