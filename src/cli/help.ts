@@ -13,7 +13,8 @@ Exit codes:
   4 Redis, model or sandbox unavailable    5 cancelled    6 verification failed
 
 Settings come from the environment: REDIS_URL, MAESTRO_HOME, MAESTRO_BLOBS, MAESTRO_PREFIX, MAESTRO_SANDBOX,
-MAESTRO_LOG_LEVEL, MAESTRO_KEEP_RUNS_DAYS, MAESTRO_KEEP_RUNS_COUNT, MAESTRO_STUCK_AFTER,
+MAESTRO_LOG_LEVEL, MAESTRO_KEEP_RUNS_DAYS, MAESTRO_KEEP_RUNS_COUNT, MAESTRO_STUCK_AFTER, MAESTRO_TOKEN,
+MAESTRO_CORS_ORIGINS, MAESTRO_TRUSTED_PROXIES, MAESTRO_RATE_LIMIT,
 MAESTRO_DRAIN_DEADLINE, MAESTRO_MODELS, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
 
 export const COMMAND_HELP: Readonly<Record<string, string>> = {
@@ -101,6 +102,13 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro bypass approve byp-01m84fy4s1vc88bj5h9yzep0xw --by Bob --role tech_lead',
     'maestro bypass list --json',
   ),
+  token: examples(
+    'maestro token create --name ci --scope run --scope read --expires 30d     prints the token, this once',
+    'maestro token create --name lead --scope read --scope approve:tech_lead',
+    'maestro token list',
+    'maestro token revoke ci',
+  ),
+  audit: examples('maestro audit --limit 20', 'maestro audit --run 01M84FY4S1VC88BJ5H9YZEP0XW --json'),
   schema: examples('maestro schema overlay > maestro.policies.schema.json'),
   doctor: examples('maestro doctor'),
 };

@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { readConfig } from '../shared/config.ts';
 import { EXIT, FleetError, errorMessage } from '../shared/errors.ts';
 import { COMMAND_HELP, MAIN_HELP } from './help.ts';
+import { addAccess } from './program/access.ts';
 import { addBypasses } from './program/bypasses.ts';
 import { addChecking } from './program/checking.ts';
 import { addControl } from './program/control.ts';
@@ -90,6 +91,7 @@ function buildProgram(terminal: Terminal, context: MakeContext, set: SetExit): C
   addControl(program, context, set);
   addChecking(program, context, set);
   addBypasses(program, context, set);
+  addAccess(program, context, set);
   program.addHelpText('after', MAIN_HELP);
   for (const command of program.commands) {
     command.addHelpText('after', COMMAND_HELP[command.name()] ?? '');

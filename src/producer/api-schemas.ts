@@ -313,6 +313,8 @@ export const Problem = z.object({
   code: z.string(),
   detail: z.string(),
   remedy: z.string().optional(),
+  /** As in `X-Request-Id` and the server's log. */
+  requestId: z.string().optional(),
   errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
 });
 export type Problem = z.infer<typeof Problem>;

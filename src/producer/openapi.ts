@@ -15,10 +15,17 @@ export function openApiDocument(routes: readonly Route[]): Record<string, unknow
     openapi: '3.1.0',
     info: { title: 'Maestro Fleet', version: '1', description: 'Runs of workflows, their gates and their evidence.' },
     servers: [{ url: '/' }],
-    security: [{ bearer: [] }, {}],
+    security: [{ bearer: [] }, { basic: [] }, {}],
     paths: pathItems(routes),
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A token made with `maestro token create`, or MAESTRO_TOKEN',
+        },
+        basic: { type: 'http', scheme: 'basic', description: 'For browsers: any user name, the token as password' },
+      },
       schemas: componentSchemas(routes),
     },
   };

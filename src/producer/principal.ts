@@ -15,10 +15,20 @@ export type Need = 'open' | 'read' | 'run' | 'approve' | 'admin';
 
 /** Who asks. */
 export interface Principal {
-  /** The name of the token; `bootstrap` for MAESTRO_TOKEN, `local` for anybody on this machine when no token is asked for. */
+  /** `token`: one that the fleet made; `bootstrap`: MAESTRO_TOKEN; `local`: anybody on this machine while no token is asked for. */
+  kind: 'token' | 'bootstrap' | 'local' | 'anonymous';
+  /** The name of the token, or its kind. */
   name: string;
   scopes: readonly Scope[];
+  /** Tells tokens of one name apart. */
+  tokenId?: string;
+  /** Requests a minute, when the token has a limit of its own. */
+  ratePerMinute?: number | undefined;
 }
+
+const ANONYMOUS: Principal = { kind: 'anonymous', name: 'anonymous', scopes: [] };
+export const LOCAL: Principal = { kind: 'local', name: 'local', scopes: ['admin'] };
+export const BOOTSTRAP: Principal = { kind: 'bootstrap', name: 'bootstrap', scopes: ['admin'] };
 
 const principals = new WeakMap<IncomingMessage, Principal>();
 
@@ -27,8 +37,7 @@ export const setPrincipal = (req: IncomingMessage, principal: Principal): void =
 };
 
 /** Whose request it is; who was never asked may do nothing. */
-export const principalOf = (req: IncomingMessage): Principal =>
-  principals.get(req) ?? { name: 'anonymous', scopes: [] };
+export const principalOf = (req: IncomingMessage): Principal => principals.get(req) ?? ANONYMOUS;
 
 export function mayDo({ scopes }: Principal, need: Need): boolean {
   if (need === 'open' || scopes.includes('admin')) return true;

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type ErrorCode, FleetError, InvalidInputError, formatProblem } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import { Problem } from './api-schemas.ts';
+import { requestIdOf } from './request-id.ts';
 
 const TITLES: Record<number, string> = {
   400: 'The request is not valid',
@@ -10,11 +11,13 @@ const TITLES: Record<number, string> = {
   403: 'Not allowed',
   404: 'Not found',
   405: 'Method not allowed',
+  408: 'The request took too long to arrive',
   409: 'Conflict',
   413: 'The request body is too large',
   415: 'Unsupported media type',
   421: 'Misdirected request',
   429: 'Too many requests',
+  431: 'The headers are too large',
   500: 'Internal fault',
   503: 'Not available now',
 };
@@ -42,9 +45,14 @@ const LOST_REDIS = /Connection is closed|Stream isn't writeable|ECONNREFUSED/;
 
 /** Sends one RFC 9457 document. */
 export function sendProblem(res: Response, status: number, code: string, rest: Partial<Problem>): void {
-  const title = TITLES[status] ?? 'The request failed';
-  const problem: Problem = { type: 'about:blank', title, status, code, detail: title, ...rest };
+  const requestId = requestIdOf(res.req);
+  const problem = problemOf(status, code, requestId === '' ? rest : { ...rest, requestId });
   res.status(status).type('application/problem+json').send(JSON.stringify(problem));
+}
+
+export function problemOf(status: number, code: string, rest: Partial<Problem>): Problem {
+  const title = TITLES[status] ?? 'The request failed';
+  return { type: 'about:blank', title, status, code, detail: title, ...rest };
 }
 
 export const notFound: RequestHandler = (req, res) => {
@@ -68,7 +76,7 @@ export const problemHandler =
       return;
     }
     if (sendKnown(err, res)) return;
-    logger.error({ err, method: req.method, path: req.path }, 'request failed');
+    logger.error({ err, requestId: requestIdOf(req), method: req.method, path: req.path }, 'request failed');
     sendProblem(res, 500, 'INTERNAL', { detail: 'an internal fault; the server has logged it' });
   };
 

@@ -1,8 +1,12 @@
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
+import type { Logger } from '../shared/logger.ts';
+import { auditRequest, noteDetails } from './audit-requests.ts';
+import type { AuditLog } from './audit.ts';
 import { type Need, type Principal, mayDo, principalOf } from './principal.ts';
 import { methodNotAllowed, parsePart, sendProblem } from './problem.ts';
+import { requestIdOf } from './request-id.ts';
 
 /** A document or text that a route may answer with. Anything else is a problem document. */
 export interface Answer {
@@ -33,6 +37,10 @@ interface Ask<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   query: z.output<Q>;
   body: z.output<B>;
   principal: Principal;
+  /** Says in the audit log what the path does not, such as the run that was started. Never secrets or contents. */
+  note: (details: Record<string, string>) => void;
+  /** Names the request in every line. */
+  logger: Logger;
   req: Request;
   res: Response;
 }
@@ -50,12 +58,20 @@ interface RouteSpec<P extends z.ZodObject, Q extends z.ZodObject, B extends z.Zo
   headers?: Record<string, string>;
   body?: BodySpec<B>;
   answers: readonly Answer[];
+  /** Whether it stands in the audit log: when left out, everything but `get` does. */
+  audited?: boolean;
   handle(ask: Ask<P, Q, B>): unknown;
 }
 type AnySpec = RouteSpec<z.ZodObject, z.ZodObject, z.ZodType>;
 
 export interface Route extends Omit<AnySpec, 'handle'> {
-  handlers: readonly RequestHandler[];
+  serve(ask: { req: Request; res: Response; logger: Logger }): Promise<void>;
+}
+
+/** What every route needs of the server. */
+export interface RouteServices {
+  audit: AuditLog;
+  logger: Logger;
 }
 
 const BODY_LIMIT = '1mb';
@@ -67,21 +83,24 @@ export function route<P extends z.ZodObject, Q extends z.ZodObject, B extends z.
   spec: RouteSpec<P, Q, B>,
 ): Route;
 export function route(spec: AnySpec): Route {
-  const { params, query, body, path, scope } = spec;
+  const { params, query, body, path } = spec;
   const [written, declared] = [pathParameters(path), Object.keys(params?.shape ?? {})];
   if (written.toSorted().join() !== declared.toSorted().join())
     throw new FleetError('INTERNAL', `the route ${path} does not declare the parameters of its path`);
-  const serve: RequestHandler = async (req, res) => {
+  const serve: Route['serve'] = async ({ req, res, logger }) => {
+    const principal = principalOf(req);
     await spec.handle({
       params: parsePart(params ?? NOTHING, 'params', req),
       query: parsePart(query ?? NOTHING, 'query', req),
       body: body !== undefined && 'schema' in body ? parsePart(body.schema, 'body', req) : undefined,
-      principal: principalOf(req),
+      principal,
+      note: (more) => noteDetails(req, more),
+      logger: logger.child({ requestId: requestIdOf(req), who: principal.name }),
       req,
       res,
     });
   };
-  return { ...spec, handlers: [allow(scope), joinRest, ...bodyParsers(body), serve] };
+  return { ...spec, serve };
 }
 
 export const pathParameters = (path: string): string[] =>
@@ -116,13 +135,24 @@ function bodyParsers(body: BodySpec<z.ZodType> | undefined): RequestHandler[] {
 }
 
 /** Serves routes; a path asked with another method answers 405. */
-export function mountRoutes(routes: readonly Route[]): Router {
+export function mountRoutes(routes: readonly Route[], services: RouteServices): Router {
   const router = Router();
   for (const path of new Set(routes.map((one) => one.path))) {
     const group = routes.filter((one) => one.path === path);
     const at = router.route(path.replace(/\{(\w+)\*\}/g, '*$1').replace(/\{(\w+)\}/g, ':$1'));
-    for (const { method, handlers } of group) at[method](...handlers);
+    for (const one of group) at[one.method](...handlersOf(one, services));
     at.all(methodNotAllowed(group.map(({ method }) => method.toUpperCase())));
   }
   return router;
+}
+
+function handlersOf(one: Route, { audit, logger }: RouteServices): RequestHandler[] {
+  const isAudited = one.audited ?? one.method !== 'get';
+  return [
+    ...(isAudited ? [auditRequest(audit, logger, one)] : []),
+    allow(one.scope),
+    joinRest,
+    ...bodyParsers(one.body),
+    (req, res) => one.serve({ req, res, logger }),
+  ];
 }

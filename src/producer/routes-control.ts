@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
 import { Approval } from '../shared/handoff.ts';
+import type { Logger } from '../shared/logger.ts';
 import { Name, RunId } from '../shared/names.ts';
 import { Question, QuestionId } from '../shared/question.ts';
 import {
@@ -16,7 +17,7 @@ import {
 } from './api-schemas.ts';
 import { answerQuestion } from './answer-question.ts';
 import { approvePhase } from './enqueue.ts';
-import { mayApprove } from './principal.ts';
+import { type Principal, mayApprove } from './principal.ts';
 import { type ResumeRequest as TakeUpRequest, resumeRun } from './resume.ts';
 import { type Route, json, route } from './route.ts';
 import { cancelRun, pauseRun } from './run-control.ts';
@@ -34,7 +35,7 @@ export const controlRoutes = (context: ServerContext): Route[] => [
   ...takeUpRoutes(context),
 ];
 
-function approvalRoute({ store, redis, prefix, logger }: ServerContext): Route {
+function approvalRoute({ store, redis, prefix }: ServerContext): Route {
   return route({
     method: 'post',
     path: '/api/runs/{id}/approvals/{phase}',
@@ -44,12 +45,14 @@ function approvalRoute({ store, redis, prefix, logger }: ServerContext): Route {
     params: PhaseParams,
     body: { name: 'ApprovalRequest', schema: ApprovalRequest },
     answers: [json(201, 'The decision as recorded', 'Approval', Approval)],
-    handle: async ({ params: { id, phase }, body, principal, res }) => {
+    handle: async ({ params: { id, phase }, body, principal, note, logger, res }) => {
+      note({ role: body.role, decision: body.decision });
       if (!mayApprove(principal, body.role))
         throw new FleetError('FORBIDDEN', `this token may not decide as ${body.role}`, {
           remedy: `Use a token with the scope \`approve:${body.role}\`.`,
         });
-      const approval = await approvePhase({ redis, prefix, store }, id, { ...body, phase, simulated: false });
+      const by = personOf(principal, body.by);
+      const approval = await approvePhase({ redis, prefix, store }, id, { ...body, by, phase, simulated: false });
       logger.info({ runId: id, phase, role: approval.role, decision: approval.decision }, 'approval recorded');
       res.status(201).json(approval);
     },
@@ -57,7 +60,7 @@ function approvalRoute({ store, redis, prefix, logger }: ServerContext): Route {
 }
 
 /** An answer is a person's decision, like an approval; it is bound to no role. */
-function answerRoute({ store, redis, prefix, logger }: ServerContext): Route {
+function answerRoute({ store, redis, prefix }: ServerContext): Route {
   return route({
     method: 'post',
     path: '/api/runs/{id}/questions/{questionId}',
@@ -67,15 +70,22 @@ function answerRoute({ store, redis, prefix, logger }: ServerContext): Route {
     params: QuestionParams,
     body: { name: 'AnswerRequest', schema: AnswerRequest },
     answers: [json(201, 'The question with its answer', 'Question', Question)],
-    handle: async ({ params: { id, questionId }, body, res }) => {
-      const question = await answerQuestion({ redis, prefix, store }, id, { ...body, id: questionId });
+    handle: async ({ params: { id, questionId }, body, principal, logger, res }) => {
+      const question = await answerQuestion({ redis, prefix, store }, id, {
+        ...body,
+        by: personOf(principal, body.by),
+        id: questionId,
+      });
       logger.info({ runId: id, phase: question.phase, questionId }, 'question answered');
       res.status(201).json(question);
     },
   });
 }
 
-function stopRoutes({ store, redis, prefix, logger }: ServerContext): Route[] {
+/** Who decided: the name that was given, and the token that vouches for it, where there is one. */
+const personOf = ({ kind, name }: Principal, by: string): string => (kind === 'local' ? by : `${by} (token ${name})`);
+
+function stopRoutes({ store, redis, prefix }: ServerContext): Route[] {
   const target = { redis, prefix, store };
   return [
     route({
@@ -90,7 +100,7 @@ function stopRoutes({ store, redis, prefix, logger }: ServerContext): Route[] {
         json(202, 'It ends', 'CancelResponse', CancelResponse),
         json(200, 'It had ended already', 'CancelResponse', CancelResponse),
       ],
-      handle: async ({ params: { id }, body: { reason }, res }) => {
+      handle: async ({ params: { id }, body: { reason }, logger, res }) => {
         const cancelled = await cancelRun(target, id, reason);
         const run = await store.getRun(id);
         logger.info({ runId: id, cancelled }, 'cancel asked for');
@@ -106,7 +116,7 @@ function stopRoutes({ store, redis, prefix, logger }: ServerContext): Route[] {
       params: RunParams,
       body: { name: 'PauseRequest', schema: PauseRequest },
       answers: [json(200, 'It is paused', 'PauseResponse', PauseResponse)],
-      handle: async ({ params: { id }, body: { reason }, res }) => {
+      handle: async ({ params: { id }, body: { reason }, logger, res }) => {
         const paused = await pauseRun(target, id, reason);
         logger.info({ runId: id, paused }, 'pause asked for');
         res.json({ runId: id, status: (await store.getRun(id)).status, paused });
@@ -115,8 +125,8 @@ function stopRoutes({ store, redis, prefix, logger }: ServerContext): Route[] {
   ];
 }
 
-function takeUpRoutes({ store, redis, prefix, logger }: ServerContext): Route[] {
-  const takeUp = async (runId: RunId, request: TakeUpRequest) => {
+function takeUpRoutes({ store, redis, prefix }: ServerContext): Route[] {
+  const takeUp = async (logger: Logger, runId: RunId, request: TakeUpRequest) => {
     const resumed = await resumeRun({ redis, prefix, store }, runId, request);
     logger.info({ ...resumed }, 'resume asked for');
     return resumed;
@@ -131,8 +141,8 @@ function takeUpRoutes({ store, redis, prefix, logger }: ServerContext): Route[] 
       params: RunParams,
       body: { name: 'ResumeRequest', schema: ResumeRequest },
       answers: [json(202, 'What is run again', 'ResumeResponse', ResumeResponse)],
-      handle: async ({ params: { id }, body: { reason, budget }, res }) => {
-        res.status(202).json(await takeUp(id, { reason, ...(budget === undefined ? {} : { budget }) }));
+      handle: async ({ params: { id }, body: { reason, budget }, logger, res }) => {
+        res.status(202).json(await takeUp(logger, id, { reason, ...(budget === undefined ? {} : { budget }) }));
       },
     }),
     route({
@@ -144,10 +154,12 @@ function takeUpRoutes({ store, redis, prefix, logger }: ServerContext): Route[] 
       params: RunParams,
       body: { name: 'RetryRequest', schema: RetryRequest },
       answers: [json(202, 'What is run again', 'ResumeResponse', ResumeResponse)],
-      handle: async ({ params: { id }, body: { phase, from, reason, budget }, res }) => {
+      handle: async ({ params: { id }, body: { phase, from, reason, budget }, logger, res }) => {
         const again =
           phase === undefined ? ({ kind: 'from', phase: from ?? '' } as const) : ({ kind: 'phase', phase } as const);
-        res.status(202).json(await takeUp(id, { takeUp: again, reason, ...(budget === undefined ? {} : { budget }) }));
+        res
+          .status(202)
+          .json(await takeUp(logger, id, { takeUp: again, reason, ...(budget === undefined ? {} : { budget }) }));
       },
     }),
   ];

@@ -196,6 +196,8 @@ function cloneRoutes({ repositories }: ServerContext): Route[] {
       id: 'uploadPack',
       summary: 'For git: what a clone or fetch asks next',
       scope: 'read',
+      // It is how git asks for what it lacks; nothing is changed.
+      audited: false,
       params: RunParams,
       body: { type: 'application/x-git-upload-pack-request', stream: true },
       answers: [text(200, 'A pack', 'application/x-git-upload-pack-result')],

@@ -1,12 +1,14 @@
 import type { Response } from 'express';
 import { z } from 'zod';
 import { errorMessage } from '../shared/errors.ts';
+import { RunId } from '../shared/names.ts';
 import { BlobRef, RunStatus, TERMINAL_RUN } from '../shared/run-record.ts';
 import { readModelLimits } from '../shared/model-limits.ts';
 import { WorkerRegistry } from '../shared/worker-registry.ts';
 import { workerLines } from './fleet-metrics.ts';
 import { FleetStatus } from './fleet-schemas.ts';
 import { readFleet } from './fleet-status.ts';
+import { AuditEntry } from './audit.ts';
 import { limitLines } from './limit-metrics.ts';
 import { listDead } from './dead-letters.ts';
 import type { FleetQueues } from './bull-board.ts';
@@ -75,6 +77,34 @@ export const systemRoutes = (context: ServerContext, queues: FleetQueues): Route
     handle: ({ res }) => sendMetrics(context, queues, res),
   }),
 ];
+
+/** What was changed, for those who may do everything. */
+export const auditRoute = ({ audit }: ServerContext): Route =>
+  route({
+    method: 'get',
+    path: '/api/audit',
+    id: 'listAudit',
+    summary: 'Changes that were asked for, newest first: who, what, and how it ended',
+    scope: 'admin',
+    query: AuditQuery,
+    answers: [json(200, 'One page', 'AuditPage', AuditPage)],
+    handle: async ({ query: { limit, cursor, run, who }, res }) =>
+      res.json(await audit.read({ limit, before: cursor, run, who })),
+  });
+
+const AuditQuery = z.strictObject({
+  /** From `next` of the page before. */
+  cursor: z
+    .string()
+    .regex(/^\d{1,15}-\d{1,15}$/, 'give the `next` of the page before')
+    .optional(),
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  /** Only changes of this run. */
+  run: RunId.optional(),
+  /** Only by the token of this name. */
+  who: z.string().max(100).optional(),
+});
+const AuditPage = z.strictObject({ entries: z.array(AuditEntry), next: z.string().nullable() });
 
 /** The document that describes all routes, itself among them. */
 export const documentRoute = (document: () => unknown): Route =>

@@ -37,15 +37,16 @@ function executeRoute(context: ServerContext): Route {
     headers: { 'Idempotency-Key': 'Asking again with the same key and body gives the same run' },
     body: { name: 'ExecuteRequest', schema: ExecuteRequest },
     answers: [json(202, 'The run is enqueued', 'ExecuteResponse', ExecuteResponse)],
-    handle: async ({ params: { name }, body, req, res }) => {
+    handle: async ({ params: { name }, body, note, logger, req, res }) => {
       const key = req.get('idempotency-key');
       if (key !== undefined && (key === '' || key.length > MOST_KEY_CHARACTERS))
         throw new FleetError('BAD_INPUT', `Idempotency-Key must have 1 to ${MOST_KEY_CHARACTERS} characters`);
       const runId = await executeWorkflow(context, name, body, key);
+      note({ id: runId });
       const { status } = await context.store.getRun(runId);
       const answer: ExecuteResponse = { runId, status, links: runLinks(runId) };
       const policyDigest = context.sources.policySet.digest;
-      context.logger.info({ runId, workflow: name, policyDigest }, 'run accepted');
+      logger.info({ runId, workflow: name, policyDigest }, 'run accepted');
       res.status(202).location(answer.links.self).json(answer);
     },
   });

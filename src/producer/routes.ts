@@ -6,7 +6,7 @@ import { controlRoutes } from './routes-control.ts';
 import { fileRoutes } from './routes-files.ts';
 import { eventRoutes } from './routes-events.ts';
 import { runRoutes } from './routes-runs.ts';
-import { documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
+import { auditRoute, documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
 import { workflowRoutes } from './routes-workflows.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -20,6 +20,7 @@ export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] 
     ...eventRoutes(context),
     ...controlRoutes(context),
     ...systemRoutes(context, queues),
+    auditRoute(context),
     documentRoute(() => document),
   ];
   const document = openApiDocument([...healthRoutes(context), ...routes]);

@@ -3,6 +3,7 @@ import type { Logger } from '../shared/logger.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
+import type { AuditLog } from './audit.ts';
 import type { RunSources } from './definitions-builder.ts';
 import type { RunRepositories } from './run-repositories.ts';
 import type { EventStreams } from './event-streams.ts';
@@ -27,6 +28,8 @@ export interface ServerContext {
   /** Who plays the personas when a request does not say. */
   provider: ProviderName;
   logger: Logger;
+  /** Every change that is asked for stands in it. */
+  audit: AuditLog;
   /** Aborted when the server closes. */
   closing: AbortSignal;
 }

@@ -1,32 +1,38 @@
-import { type RequestListener, type Server, createServer } from 'node:http';
 import { mkdtemp, rm } from 'node:fs/promises';
+import {
+  type ServerOptions as NodeServerOptions,
+  type RequestListener,
+  STATUS_CODES,
+  type Server,
+  createServer,
+} from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import express, { type Express, type RequestHandler } from 'express';
-import helmet from 'helmet';
+import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import { RunArchive } from '../shared/archive.ts';
 import type { BlobStore } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import { portBusyError } from '../shared/ports.ts';
-import { connectRedis } from '../shared/redis.ts';
+import { type Redis, connectRedis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
 import { RunStore } from '../shared/run-store.ts';
-import { assertGuarded, authenticate, guardHost, guardOrigin } from './authenticate.ts';
-import { BOARD_PATH, type FleetQueues, boardRoutes, openQueues } from './bull-board.ts';
+import { createApp } from './app.ts';
+import { AuditLog } from './audit.ts';
+import { type Guard, assertGuarded, assertStrong } from './authenticate.ts';
+import { openQueues } from './bull-board.ts';
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
 import { EventStreams, type StreamLimits } from './event-streams.ts';
 import { FleetFeed } from './fleet-feed.ts';
+import { problemOf } from './problem.ts';
+import { DEFAULT_LIMITS, type RateLimits, RateLimiters } from './rate-limits.ts';
 import { startDepthSampler } from './fleet-status.ts';
-import { notFound, problemHandler } from './problem.ts';
-import { allow, mountRoutes } from './route.ts';
-import { apiRoutes } from './routes.ts';
-import { healthRoutes } from './routes-system.ts';
 import { RunRepositories } from './run-repositories.ts';
 import { RunSignals } from './run-signals.ts';
 import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
+import { TokenStore } from './tokens.ts';
 
 export interface ServerOptions {
   host: string;
@@ -43,6 +49,13 @@ export interface ServerOptions {
   provider: ProviderName;
   /** Asked of every request when given; needed for listening anywhere but on this machine alone. */
   token?: string | undefined;
+  /** Pages of these origins may use the API. */
+  corsOrigins?: readonly string[];
+  /** How many proxies stand before the server: the address of a caller is what the first of them saw. */
+  trustedProxies?: number;
+  limits?: Partial<RateLimits>;
+  /** How long a request may take to arrive: its headers, and all of it. */
+  arrivalMs?: { headers: number; request: number };
   logger: Logger;
   /** How many event streams are held at most, and how slow their readers may be. */
   streams?: StreamLimits;
@@ -54,15 +67,17 @@ export interface RunningServer {
 }
 
 const CLOSE_DEADLINE_MS = 3_000;
+const ARRIVAL_MS = { headers: 15_000, request: 120_000 };
 
 const notReady: RequestListener = (_req, res) => res.writeHead(503, { 'retry-after': '1' }).end();
 
 /** Starts the HTTP service. Throws `PORT_BUSY` at once when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  assertGuarded(options.host, options.token);
+  assertStrong(options.token);
   const sources = options.sources ?? (await loadRunSources(shippedFolders(options.packageRoot)));
   let answer = notReady;
-  const server = createServer((req, res) => answer(req, res));
+  const server = createServer(timeoutsOf(options), (req, res) => answer(req, res));
+  server.on('clientError', refuseMalformed);
   // The port comes first: a second server on it says so before it dials anything.
   await listen(server, options);
   const closing = new AbortController();
@@ -74,6 +89,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   try {
     const redis = await connectRedis(options.redisUrl, 'server');
     ends.push(() => redis.disconnect());
+    const access = openAccess(redis, options);
+    await assertGuarded(access.guard);
+    ends.splice(1, 0, () => access.audit.close());
     const store = new RunStore(redis, options.prefix, new RunArchive(redis, options.prefix, options.blobs));
     const signals = await RunSignals.open({ redisUrl: options.redisUrl, prefix: options.prefix, store });
     ends.splice(1, 0, () => signals.close());
@@ -89,9 +107,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const feed = new FleetFeed({ redis, prefix: options.prefix, store });
     signals.listenToFleet(() => feed.grown());
     const streams = new EventStreams(closing.signal, options.streams);
-    const serving = { redis, store, signals, feed, streams, repositories, closing: closing.signal };
+    const { audit } = access;
+    const serving = { redis, store, signals, feed, streams, repositories, audit, closing: closing.signal };
     const context: ServerContext = { ...options, sources, ...serving };
-    answer = createApp(context, queues, options);
+    answer = createApp(context, queues, { ...options, ...access });
   } catch (err) {
     await close();
     throw err;
@@ -100,44 +119,40 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   return { url: urlOf(server, options.host), close: closed };
 }
 
-function createApp(context: ServerContext, queues: FleetQueues, { host, token, packageRoot }: ServerOptions): Express {
-  const app = express();
-  app.disable('x-powered-by');
-  app.use(securityHeaders(), guardHost(host), mountRoutes(healthRoutes(context)));
-  app.use(authenticate(token), guardOrigin);
-  app.use(BOARD_PATH, allowBoard, boardRoutes(queues));
-  app.use(mountRoutes(apiRoutes(context, queues)));
-  app.use(allow('read'), express.static(join(packageRoot, 'dist', 'web'), { index: 'index.html', redirect: false }));
-  app.use(notFound, problemHandler(context.logger));
-  return app;
+/** Who sends a request a byte at a time holds a connection no longer than this. */
+const timeoutsOf = ({ arrivalMs: { headers, request } = ARRIVAL_MS }: ServerOptions): NodeServerOptions => ({
+  headersTimeout: headers,
+  requestTimeout: request,
+  connectionsCheckingInterval: Math.min(headers, 5_000),
+});
+
+/** What the server refuses before there is a request, in the words of any other refusal. */
+function refuseMalformed(err: Error & { code?: string }, socket: Duplex): void {
+  if (err.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = MALFORMED[err.code ?? ''] ?? 400;
+  const body = JSON.stringify(problemOf(status, 'BAD_INPUT', {}));
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
+const MALFORMED: Partial<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
 
-/** Looking needs `read`; what the board can change needs `admin`. */
-const allowBoard: RequestHandler = (req, res, next) =>
-  allow(req.method === 'GET' || req.method === 'HEAD' ? 'read' : 'admin')(req, res, next);
-
-/** The pages load nothing from elsewhere; Bull Board sets styles and its configuration inline. */
-const securityHeaders = () =>
-  helmet({
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'none'"],
-        scriptSrc: ["'self'"],
-        workerSrc: ["'self'"],
-        styleSrc: ["'self'", "'unsafe-inline'"],
-        imgSrc: ["'self'", 'data:'],
-        fontSrc: ["'self'", 'data:'],
-        connectSrc: ["'self'"],
-        manifestSrc: ["'self'"],
-        baseUri: ["'self'"],
-        formAction: ["'none'"],
-        frameAncestors: ["'none'"],
-      },
-    },
-    // The service speaks plain HTTP; whoever puts TLS before it sets this there.
-    strictTransportSecurity: false,
-  });
+/** Who may ask, how often, and what is written down of it. */
+function openAccess(redis: Redis, { host, token, prefix, limits }: ServerOptions): { guard: Guard; audit: AuditLog } {
+  const limiters = new RateLimiters(redis, prefix, { ...DEFAULT_LIMITS, ...limits });
+  return {
+    guard: { host, token, tokens: new TokenStore(redis, prefix), limiters },
+    audit: new AuditLog(redis, prefix),
+  };
+}
 
 const SystemError = z.object({ code: z.string() });
 

@@ -14,6 +14,20 @@ const HostPorts = z
   .transform((text) => text.split(/[\s,]+/).filter(Boolean))
   .pipe(z.array(HostPort));
 
+/** Origins as browsers send them, with commas between them. */
+const Origins = z
+  .string()
+  .transform((text) => text.split(',').map((origin) => origin.trim()))
+  .pipe(
+    z.array(
+      z
+        .string()
+        .refine((origin) => URL.canParse(origin) && /^https?:/.test(origin) && new URL(origin).origin === origin, {
+          message: 'give origins such as https://dashboard.example, with commas between them',
+        }),
+    ),
+  );
+
 /** Every setting that comes from the environment, by its name there. */
 const Environment = z.object({
   REDIS_URL: optional(z.url({ protocol: /^(rediss?|unix)$/ })),
@@ -33,6 +47,9 @@ const Environment = z.object({
   MAESTRO_DRAIN_DEADLINE: optional(Duration),
   MAESTRO_API_URL: optional(z.url()),
   MAESTRO_TOKEN: optional(z.string()),
+  MAESTRO_CORS_ORIGINS: optional(Origins),
+  MAESTRO_TRUSTED_PROXIES: optional(z.coerce.number().int().min(0).max(16)),
+  MAESTRO_RATE_LIMIT: optional(z.coerce.number().int().min(1).max(10_000_000)),
   ANTHROPIC_API_KEY: optional(z.string()),
   ANTHROPIC_AUTH_TOKEN: optional(z.string()),
   ANTHROPIC_BASE_URL: optional(z.url()),
@@ -60,6 +77,12 @@ export interface Config {
   modelsFile: string | undefined;
   apiUrl: string | undefined;
   apiToken: string | undefined;
+  /** Pages of these origins may use the API. */
+  corsOrigins: readonly string[];
+  /** How many proxies stand before the API. */
+  trustedProxies: number;
+  /** Requests a minute for each token; the built-in limit when not set. */
+  rateLimit: number | undefined;
   port: number;
   /** Runs that have ended stay in Redis for so many days, and so many of them; older ones move to the blob store. */
   keepRuns: { days: number; count: number };
@@ -95,6 +118,9 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     modelsFile: settings.MAESTRO_MODELS === undefined ? undefined : resolve(cwd, settings.MAESTRO_MODELS),
     apiUrl: settings.MAESTRO_API_URL,
     apiToken: settings.MAESTRO_TOKEN,
+    corsOrigins: settings.MAESTRO_CORS_ORIGINS ?? [],
+    trustedProxies: settings.MAESTRO_TRUSTED_PROXIES ?? 0,
+    rateLimit: settings.MAESTRO_RATE_LIMIT,
     port: settings.PORT ?? 4000,
     keepRuns: { days: settings.MAESTRO_KEEP_RUNS_DAYS ?? 30, count: settings.MAESTRO_KEEP_RUNS_COUNT ?? 1_000 },
     stuckAfterMs: durationMs(settings.MAESTRO_STUCK_AFTER ?? '10m'),

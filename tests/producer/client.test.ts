@@ -77,7 +77,7 @@ describe('the client', () => {
     await movePhase(store, runId, 'design', 'running');
     await movePhase(store, runId, 'design', 'awaiting_approval');
     const approval = await client.approve(runId, 'design', { role: 'stakeholder', by: 'Ada', decision: 'rejected' });
-    expect(approval).toMatchObject({ decision: 'rejected', by: 'Ada', simulated: false });
+    expect(approval).toMatchObject({ decision: 'rejected', by: 'Ada (token bootstrap)', simulated: false });
   });
 
   it('refuses a decision on work that nobody has seen: of a phase not waiting for it, or of another round', async () => {

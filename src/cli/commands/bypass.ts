@@ -20,6 +20,7 @@ import { openBlobStore } from '../../shared/open-blob-store.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { type PolicyFlags, loadPolicies, runSources } from '../policies.ts';
+import { periodMs } from '../expires.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { parseRunId } from './run-id.ts';
 
@@ -98,16 +99,6 @@ export function bypassRequestCommand(
       `the bypass of ${gate} in ${phase} waits for a ${role}: maestro bypass approve ${id} --by NAME --role ${role}`,
     );
     return EXIT.passed;
-  });
-}
-
-/** `7d`, `12h`, `30m`: at most a year, so that nothing is bypassed for good. */
-function periodMs(text: string): number {
-  const [, count, unit] = /^(\d{1,6})([dhm])$/.exec(text) ?? [];
-  const ms = Number(count ?? 0) * (unit === 'd' ? 86_400_000 : unit === 'h' ? 3_600_000 : 60_000);
-  if (ms > 0 && ms <= 366 * 86_400_000) return ms;
-  throw new FleetError('BAD_USAGE', `--expires ${text} is no time from now`, {
-    remedy: 'Write it as 7d, 12h or 30m; at most a year.',
   });
 }
 
