@@ -1,113 +1,225 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { openBlobStore } from '../../src/shared/open-blob-store.ts';
-import { openWorkspace } from '../../src/shared/workspace.ts';
-import { openSavedWork } from '../../src/workers/agent/checkpoint-store.ts';
+import { expect, onTestFinished, test } from 'vitest';
+import { cloneBundle } from '../../src/shared/workspace.ts';
+import { doPersonaJob } from '../../src/workers/persona-job.ts';
+import { openSandbox } from '../../src/shared/sandbox/open-sandbox.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
 import { childModule } from '../support/child-module.ts';
+import { personaData, personaFence, personaRun } from '../support/persona-runs.ts';
+import { processes } from '../system/maestro.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { testRedis } from '../support/test-redis.ts';
-import { playing, runWith } from './agent-support.ts';
 
-const redis = testRedis();
-
-/** Works on the job as a worker does, from what was saved or from the beginning. */
+/**
+ * A worker that does one attempt of a persona's job, as the fleet has it done, and stops dead at one point of it: at the
+ * n-th question whether the run is paused (before a call), before or after the n-th time that conversation and files are
+ * saved, or when the job is done and nobody has been told. There it says where it is, and waits to be killed.
+ */
 const WORKER = `
+import { writeSync } from 'node:fs';
+import { noopContext } from './noop-handlers.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
-import { Handoff } from '../../src/shared/handoff.ts';
-import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { connectRedis } from '../../src/shared/redis.ts';
-import { openWorkspace } from '../../src/shared/workspace.ts';
-import { openSavedWork } from '../../src/workers/agent/checkpoint-store.ts';
-import { runAgent } from '../../src/workers/agent/run-agent.ts';
-import { createToolBox } from '../../src/workers/agent/tools.ts';
-import { openProvider } from '../../src/workers/models/provider.ts';
+import { openSandbox } from '../../src/shared/sandbox/open-sandbox.ts';
+import { doPersonaJob } from '../../src/workers/persona-job.ts';
 export async function work(o) {
-  const blobs = openBlobStore(o.blobs);
   const redis = await connectRedis(o.redis, 'worker');
-  const { workspace } = await openWorkspace({ dir: o.dir, blobs, sources: [] });
-  const snapshot = async () => {
-    await workspace.commitAll({ message: 'checkpoint', trailers: {}, author: { name: 'a', email: 'a@b.invalid' }, date: new Date().toISOString() });
-    return { ...(await workspace.bundle()), tree: await workspace.tree() };
+  const here = (point) => {
+    if (point !== o.stopAt) return;
+    writeSync(1, point + '\\n');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   };
-  const begin = await workspace.head();
-  const files = { snapshot, adopt: async (tree) => { await workspace.adopt(tree); return workspace.tree(); }, reset: () => workspace.returnTo(begin) };
-  const saved = await openSavedWork({ redis, prefix: o.prefix, runId: 'run', jobId: 'job-1', blobs, fence: { lockKey: o.prefix + ':lock', token: 'held', generation: 0 }, files, onStartOver: async () => {} });
-  const signal = new AbortController().signal;
-  const none = { anthropic: { apiKey: undefined, authToken: undefined, baseUrl: undefined }, scriptedUrl: o.url };
-  await runAgent({
-    provider: openProvider({ name: 'scripted', config: none }),
-    ...o.talk,
-    finalTool: { name: 'hand_off', description: 'Hands the work over.', schema: Handoff },
-    tools: createToolBox({ root: workspace.dir, sandbox: undefined, runGates: undefined, signal, logger: silentLogger(), tools: o.tools }),
-    price: null,
-    signal,
-    checkpoint: saved,
-    onTurn: ({ turn }) => { if (turn === 2) process.stdout.write('two turns\\n'); },
+  let saves = 0;
+  const watched = new Proxy(redis, { get(target, name) {
+    if (name !== 'eval') return typeof target[name] === 'function' ? target[name].bind(target) : target[name];
+    return async (script, count, key, ...rest) => {
+      const isSave = String(key).endsWith(':conversations');
+      if (isSave) here('before save ' + ++saves);
+      const reply = await target.eval(script, count, key, ...rest);
+      if (isSave) here('after save ' + saves);
+      return reply;
+    };
+  } });
+  const plain = noopContext({ redis: watched, redisUrl: o.redis, prefix: o.prefix, home: o.home });
+  const sandbox = o.sandbox === 'none' ? plain.sandbox : await openSandbox({ mode: o.sandbox, cache: o.home, logger: silentLogger() });
+  const ctx = { ...plain, sandbox, config: { ...plain.config, scriptedUrl: o.url } };
+  let calls = 0;
+  await doPersonaJob(ctx, {
+    data: o.data, fence: o.fence, signal: new AbortController().signal, attempt: { number: 1, isLast: false },
+    pausePoint: () => here('before call ' + ++calls),
   });
+  here('done');
+  writeSync(1, 'was not stopped\\n');
 }
 `;
 
-test('a worker that is killed costs one call at most, and another one ends its work from the same state', async () => {
-  const write = (path: string) => ({ tools: [{ tool: 'write_file', input: { path, content: path } }] });
-  const handOff = { tools: [{ tool: 'hand_off', input: { summary: 'all three' } }] };
-  const server = await playing([write('a.txt'), write('b.txt'), { ...write('c.txt'), delay_ms: 1_000 }, handOff]);
-  const [folder, blobFolder] = [await tempFolder(), await tempFolder()];
-  const talk = {
-    model: 'claude-sonnet-5-5',
-    system: 'You build things.',
-    userMessage:
-      '<job run="r1" workflow="demo" phase="backend" persona="backend_developer" kind="work" round="0"/>\n\nBuild.',
-    maxTurns: 12,
-    maxTokensPerTurn: 4_000,
-    jobId: 'job-1',
-    attempt: 1,
-    idleTimeoutMs: 5_000,
-  };
-  const options = {
-    url: server.url,
-    redis: redis.url,
-    prefix: redis.prefix,
-    blobs: blobFolder,
-    dir: join(folder, 'first'),
-    talk,
-    tools: ['write_file', 'read_file', 'edit_file', 'list_files'],
-  };
-  await (await redis.connect()).set(`${redis.prefix}:lock`, 'held');
-  const { child, line } = await childModule(`${WORKER}\nvoid work(${JSON.stringify(options)});`);
-  expect(line).toBe('two turns');
-  await expect.poll(() => server.requests).toBe(3);
+const write = (path: string) => ({ tools: [{ tool: 'write_file', input: { path, content: path } }] });
+const HAND_OFF = { tools: [{ tool: 'hand_off', input: { summary: 'both' } }] };
+const TOOLS = ['write_file', 'read_file', 'list_files', 'shell'];
+
+interface Case {
+  turns: readonly unknown[];
+  /** Where the worker stops; without it, it is killed when `under way` says so. */
+  stopAt?: string;
+  sandbox?: 'none' | 'auto' | 'off';
+  underWay?: (run: Awaited<ReturnType<typeof personaRun>>) => Promise<unknown>;
+  whenKilled?: () => Promise<unknown>;
+}
+
+/** Kills a worker in the middle of a job, and lets another one do the job. */
+async function killed({ turns, stopAt, sandbox = 'none', underWay, whenKilled }: Case) {
+  const at = testRedis();
+  const run = await personaRun(at, { turns, tools: TOOLS });
+  const { ctx, plan, server, home } = run;
+  const redis = await at.connect();
+  const doomed = personaFence(at.prefix, plan, 'doomed');
+  await redis.set(doomed.lockKey, doomed.token);
+  const data = personaData(plan);
+  const options = { redis: at.url, prefix: at.prefix, home, url: server.url, data, fence: doomed, stopAt, sandbox };
+  const program = `${WORKER}\nprocess.stdout.write(' ');\nvoid work(${JSON.stringify(options)});`;
+  const started = childModule(underWay === undefined ? program : `${program}\nprocess.stdout.write('started\\n');`);
+  const { child, line } = await started;
+  expect(line.trim()).toBe(stopAt ?? 'started');
+  await underWay?.(run);
   child.kill('SIGKILL');
   await once(child, 'exit');
+  await whenKilled?.();
+  const before = server.requests;
 
-  const blobs = openBlobStore(blobFolder);
-  const connection = await redis.connect();
-  const { workspace } = await openWorkspace({ dir: join(folder, 'second'), blobs, sources: [] });
-  const files = {
-    snapshot: async () => ({ ...(await workspace.bundle()), tree: await workspace.tree() }),
-    adopt: async (tree: Parameters<typeof workspace.adopt>[0]) => {
-      await workspace.adopt(tree);
-      return workspace.tree();
+  const heir = personaFence(at.prefix, plan, 'heir');
+  await redis.set(heir.lockKey, heir.token);
+  const opened =
+    sandbox === 'none' ? ctx.sandbox : await openSandbox({ mode: sandbox, cache: home, logger: silentLogger() });
+  const result = await doPersonaJob(
+    { ...ctx, sandbox: opened },
+    {
+      data,
+      fence: heir,
+      signal: new AbortController().signal,
+      attempt: { number: 2, isLast: true },
+      pausePoint: () => {},
     },
-    reset: () => Promise.resolve(),
+  );
+  const dir = join(await tempFolder(), 'work');
+  if (result?.commit !== undefined && result.commit !== null && result.bundle !== null)
+    await cloneBundle({ commit: result.commit, bundle: result.bundle, blobs: ctx.blobs, dir, branch: 'main' });
+  const events = await ctx.store.readEvents(plan.runId, 0);
+  return {
+    ...run,
+    requests: { before, all: server.requests },
+    file: (name: string) => readFile(join(dir, name), 'utf8'),
+    turns: events.filter((event) => event.type === 'persona.turn').map(({ turn, tools }) => `${turn} ${tools.join()}`),
+    events,
+    phase: await ctx.store.getPhase(plan.runId, 'a'),
   };
-  const saved = await openSavedWork({
-    redis: connection,
-    prefix: redis.prefix,
-    runId: 'run',
-    jobId: 'job-1',
-    blobs,
-    fence: { lockKey: `${redis.prefix}:lock`, token: 'held', generation: 0 },
-    files,
-    onStartOver: () => Promise.resolve(),
+}
+
+const THREE = [write('a.txt'), write('b.txt'), HAND_OFF];
+const TOLD = ['1 write_file', '2 write_file', '3 hand_off'];
+
+test.each([
+  ['before a call', 'before call 2', 3],
+  ['when an answer is there and not saved', 'before save 3', 4],
+  ['when an answer is saved and its tools have not run', 'after save 3', 3],
+  ['when tools have run and that is not saved', 'before save 4', 3],
+  ['when a turn is saved and not counted', 'after save 4', 3],
+  ['when the hand-off is saved', 'after save 6', 3],
+  ['when the job is done and the queue does not know', 'done', 3],
+])(
+  'a worker that is killed %s (%s) costs one call at most, and every turn is counted once',
+  async (_, stopAt, requests) => {
+    const { requests: made, ...after } = await killed({ turns: THREE, stopAt });
+    expect(made.all).toBe(requests);
+    expect(after.turns).toEqual(TOLD);
+    expect([await after.file('a.txt'), await after.file('b.txt')]).toEqual(['a.txt', 'b.txt']);
+    expect(after.phase.usage.calls).toBe(requests);
+    expect(after.events.filter((event) => event.type === 'persona.done')).toHaveLength(1);
+    expect(after.events.filter((event) => event.type === 'conversation.restarted')).toEqual([]);
+  },
+);
+
+test('a worker that is killed in the middle of a stream costs that call, and goes on from the turn before', async () => {
+  const hanging = {
+    ...write('b.txt'),
+    headers: { 'anthropic-ratelimit-requests-limit': '1000', 'anthropic-ratelimit-requests-remaining': '900' },
+    fault: { mid_stream: 'hang', only_first: true },
+  };
+  const after = await killed({
+    turns: [write('a.txt'), hanging, HAND_OFF],
+    // The fleet has learnt from the headers of the answer: its stream is under way.
+    underWay: async ({ ctx, plan, server }) => {
+      await expect.poll(() => server.requests, { timeout: 20_000 }).toBe(2);
+      const host = new URL(server.url).host;
+      const key = `${ctx.config.prefix}:maestro:model:${plan.phases[0]?.model}@${host}`;
+      await expect.poll(async () => JSON.stringify(await ctx.redis.hgetall(key))).toContain('1000');
+    },
   });
-  const result = await runWith(server.url, { ...talk, attempt: 2, root: workspace.dir, checkpoint: saved });
-  expect(result).toMatchObject({ resumed: 'resumed', turns: 4, final: { summary: 'all three' } });
-  expect(result.calls.map((call) => call.attempt)).toEqual([1, 1, 2, 2]);
-  for (const name of ['a.txt', 'b.txt', 'c.txt']) expect(await readFile(join(workspace.dir, name), 'utf8')).toBe(name);
-  // Four turns, and the one call that was under way when the first worker died.
-  expect(server.requests).toBe(5);
-  await saved.clear();
-  expect(await connection.keys(`${redis.prefix}*conversations`)).toEqual([]);
+  expect(after.requests).toEqual({ before: 2, all: 4 });
+  expect(after.turns).toEqual(TOLD);
+  expect([await after.file('a.txt'), await after.file('b.txt')]).toEqual(['a.txt', 'b.txt']);
+});
+
+test('a command in the sandbox dies with its worker, and is run again on the files as they were before it', async () => {
+  // An odd number, so that nobody else's command is taken for it.
+  const SLEEP = 'sleep 2.9173';
+  const sleeping = async (): Promise<number> =>
+    (await processes()).filter(({ text }) => text.includes(SLEEP) && !text.includes('node')).length;
+  const turns = [
+    { tools: [{ tool: 'shell', input: { command: 'echo begun >> log.txt' } }] },
+    { tools: [{ tool: 'shell', input: { command: `echo once >> log.txt; ${SLEEP}` } }] },
+    HAND_OFF,
+  ];
+  const after = await killed({
+    turns,
+    sandbox: 'auto',
+    underWay: () => expect.poll(sleeping, { timeout: 20_000, interval: 20 }).toBeGreaterThan(0),
+    whenKilled: () => expect.poll(sleeping, { timeout: 3_000, interval: 20 }).toBe(0),
+  });
+  expect(after.requests).toEqual({ before: 2, all: 3 });
+  expect(after.turns).toEqual(['1 shell', '2 shell', '3 hand_off']);
+  expect(await after.file('log.txt')).toBe('begun\nonce\n');
+});
+
+test('a command that may have effects outside is not run again: the model is told that it may have run', async () => {
+  const outside = await tempFolder();
+  // Commands run as another user where the tests run as root.
+  await chmod(outside, 0o777);
+  const [effects, pid] = [join(outside, 'effects'), join(outside, 'pid')];
+  const turns = [
+    {
+      tools: [
+        { tool: 'shell', input: { command: `echo first >> ${effects}; echo kept > first.txt` } },
+        {
+          tool: 'shell',
+          input: { command: `echo second >> ${effects}; echo $$ > ${pid}; echo lost > second.txt; sleep 60` },
+        },
+        { tool: 'shell', input: { command: `echo third >> ${effects}` } },
+        { tool: 'hand_off', input: { summary: 'too early' } },
+      ],
+    },
+    HAND_OFF,
+  ];
+  const seen = (): Promise<string> => readFile(effects, 'utf8').catch(() => '');
+  onTestFinished(async () => {
+    const left = Number(await readFile(pid, 'utf8').catch(() => '0'));
+    // Without a sandbox nothing ends what a killed worker had started.
+    if (left > 0 && existsSync(`/proc/${left}`)) process.kill(left, 'SIGKILL');
+  });
+  const after = await killed({
+    turns,
+    sandbox: 'off',
+    underWay: () => expect.poll(() => readFile(pid, 'utf8').catch(() => ''), { timeout: 20_000 }).toMatch(/^\d+\n$/),
+  });
+  expect(await seen()).toBe('first\nsecond\n');
+  expect(after.requests).toEqual({ before: 1, all: 2 });
+  expect(await after.file('first.txt')).toBe('kept\n');
+  await expect(after.file('second.txt')).rejects.toThrow('ENOENT');
+  const [ref] = Object.values(after.phase.transcripts);
+  const transcript = ref === undefined ? '' : Buffer.from(await after.ctx.blobs.get(ref)).toString();
+  expect(transcript).toContain('shell had been started when the worker that ran it was stopped');
+  expect(transcript).toContain('This call has not been run: the one before it was interrupted.');
+  expect(transcript).toContain('exit code 0');
 });

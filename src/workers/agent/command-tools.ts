@@ -17,7 +17,8 @@ const ENDINGS: Readonly<Record<Exclude<SandboxResult['endedBy'], 'exit'>, string
 
 const shell = defineTool({
   name: 'shell',
-  effects: 'workspace',
+  // Elsewhere it reaches the network and the files of the machine.
+  effects: ({ sandbox }) => (sandbox.kind === 'bwrap' ? 'workspace' : 'outside'),
   description:
     'Runs a shell command in the workspace (/work), in a sandbox: no network, only the workspace is writable, ' +
     `at most ${WALL_MS / 1000} s. Node, npm, git and the usual tools are there. Returns the exit code and the output.`,

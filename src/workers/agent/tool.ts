@@ -41,7 +41,7 @@ export type ToolEffects = 'none' | 'workspace' | 'outside';
 export interface AgentTool {
   name: string;
   description: string;
-  effects: ToolEffects;
+  effects: ToolEffects | ((context: ToolContext) => ToolEffects);
   schema: z.ZodType;
   /** What the model is told of the input, where that is not made from `schema`. */
   inputSchema?: { type: 'object'; [key: string]: unknown };
@@ -52,7 +52,7 @@ export interface AgentTool {
 export function defineTool<S extends z.ZodType>(tool: {
   name: ToolName;
   description: string;
-  effects: ToolEffects;
+  effects: ToolEffects | ((context: ToolContext) => ToolEffects);
   schema: S;
   run(input: z.infer<S>, context: CallContext): Promise<ToolOutput>;
 }): AgentTool {

@@ -68,7 +68,10 @@ export function createToolBox(
       description: tool.description,
       input_schema: tool.inputSchema ?? inputSchemaOf(tool.schema),
     })),
-    effectsOf: (name) => mine.find((tool) => tool.name === name)?.effects ?? 'none',
+    effectsOf: (name) => {
+      const effects = mine.find((tool) => tool.name === name)?.effects ?? 'none';
+      return typeof effects === 'string' ? effects : effects(options);
+    },
     async askFirst(calls) {
       let parked: Parked | undefined;
       for (const { id: toolUseId, input } of calls.filter((one) => one.name === ASK && names.includes(ASK))) {
