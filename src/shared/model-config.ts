@@ -52,6 +52,11 @@ export async function loadModelConfig(file: string): Promise<ModelConfig> {
   } catch (err) {
     throw new FleetError('NOT_FOUND', `the model file ${file} cannot be read: ${errorMessage(err)}`, { cause: err });
   }
+  return parseModelConfig(text, file);
+}
+
+/** Reads and checks the text of a model file; `file` is its name in messages. */
+export function parseModelConfig(text: string, file: string): ModelConfig {
   const { value, positionOf } = parseYaml(ModelConfig, { file, text });
   const problems = Object.entries(value.aliases).flatMap(([alias, model]) => [
     ...(Object.hasOwn(value.prices, model)

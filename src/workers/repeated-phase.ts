@@ -17,6 +17,7 @@ import { instanceChildren } from './gate-child-specs.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { mergeWork } from './gate-measure.ts';
 import { instancesFor, isRepeated } from './instances.ts';
+import { assertInstancesAffordable } from './foreach-budget.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 interface Repeated {
@@ -64,6 +65,16 @@ async function plannedInstances(of: Repeated): Promise<PlannedPhase[] | undefine
     throw err;
   }
   if (instances.length === 0) return end('skipped', 'its list is empty');
+  // Before the first of them only: those that are under way are stopped by their own calls.
+  if (!plan.phases.some(({ instance }) => instance?.of === phase.name)) {
+    try {
+      await assertInstancesAffordable(ctx, plan, phase, instances);
+    } catch (err) {
+      if (err instanceof FleetError && err.code === 'BUDGET_EXCEEDED')
+        return end('blocked', `${err.code}: ${err.message}; none of them was started`);
+      throw err;
+    }
+  }
   const grow = (known: RunPlan): RunPlan | null => {
     const missing = instances.filter(({ name }) => !known.phases.some((planned) => planned.name === name));
     if (missing.length === 0) return null;

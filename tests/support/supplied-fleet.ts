@@ -59,6 +59,10 @@ export interface SuppliedFleetOptions {
   personas?: Readonly<Record<string, string>>;
   /** The real persona job instead, which asks the model at this address. */
   model?: string;
+  /** With `model`: its runs are planned for the provider `anthropic`, whose endpoint that is then. */
+  isPaid?: boolean;
+  /** Text of the model file, in the place of the shipped one. */
+  models?: string;
   /** Required artifacts that nobody writes. */
   without?: readonly string[];
 }
@@ -116,7 +120,10 @@ const TRANSCRIPT = {
  */
 export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOptions): Promise<SuppliedFleet> {
   const home = await tempFolder();
-  const config = { ...readConfig({ MAESTRO_HOME: home }, '/'), prefix: at.prefix, scriptedUrl: options.model };
+  const { model, isPaid = false } = options;
+  const anthropic = { apiKey: isPaid ? 'a-key-for-tests' : undefined, authToken: undefined, baseUrl: model };
+  const read = readConfig({ MAESTRO_HOME: home }, '/');
+  const config = { ...read, prefix: at.prefix, scriptedUrl: isPaid ? undefined : model, anthropic };
   const redis = await at.connect();
   const store = new RunStore(redis, at.prefix);
   const blobs = openBlobStore(config.blobs);
@@ -136,7 +143,7 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
       run: () => Promise.reject(new Error('what is supplied runs nothing')),
     },
     definitions: new DefinitionsCache(blobs),
-    models: { apiVersion: 'maestro/v1', aliases: {}, prices: {} },
+    models: sources.models,
     measuring: { collectors: suppliedCollectors(policySet, options.metrics) },
     logger: silentLogger(),
   };
@@ -153,7 +160,9 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
 
   const start = async (workflow: string): Promise<RunPlan> => {
     const loaded = parseWorkflow({ file: 'case.yaml', text: workflow });
-    const request = { inputs: {}, provider: 'scripted', scripted: { scenario: 'main', approvals: true } } as const;
+    const request = isPaid
+      ? ({ inputs: {}, provider: 'anthropic', scripted: null } as const)
+      : ({ inputs: {}, provider: 'scripted', scripted: { scenario: 'main', approvals: true } } as const);
     const plan = await prepareRun(blobs, sources, loaded, request);
     await enqueueRun({ redis, prefix: at.prefix, store }, plan);
     return plan;
@@ -188,7 +197,10 @@ async function writeDefinitions(
   const supplied = text.replaceAll(/^( {4}collector: )(?:review|approval)$/gm, '$1judged');
   await writeFile(join(policies, 'phase_slos.yaml'), options.policies?.(supplied) ?? supplied);
   await copyFile(packagePath('policies', 'persona_contracts.yaml'), join(policies, 'persona_contracts.yaml'));
-  return { personas, policies, models: packagePath('config', 'models.yaml') };
+  const models = join(await tempFolder(), 'models.yaml');
+  if (options.models === undefined) await copyFile(packagePath('config', 'models.yaml'), models);
+  else await writeFile(models, options.models);
+  return { personas, policies, models };
 }
 
 /** In the place of every collector: reads the value that was supplied, and leaves the report that artifacts ask for. */

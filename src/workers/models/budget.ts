@@ -257,6 +257,12 @@ export class RunAccount {
     await SETTLE.run(this.#redis, this.#keys(day, day), [id, nonce, JSON.stringify(call)]);
   }
 
+  /** Whether any budget holds for its calls. */
+  get isLimited(): boolean {
+    const { run, workflowDay = {}, fleetDay = {} } = this.#limits;
+    return [run, workflowDay, fleetDay].some(({ usd, tokens }) => usd !== undefined || tokens !== undefined);
+  }
+
   /** Throws `BUDGET_EXCEEDED` when so much cannot be set aside now; sets nothing aside. */
   async assertFree(wanted: { tokens: number; micros: number }, whatFor: string): Promise<void> {
     const [account = '', , workflow = '', fleet = ''] = this.#keys(dayOf(this.#now()), '');

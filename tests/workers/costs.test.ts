@@ -1,0 +1,205 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { runCosts } from '../../src/producer/cost-report.ts';
+import { resumeRun } from '../../src/producer/resume.ts';
+import { type LedgerCall, costsBy } from '../../src/shared/call-ledger.ts';
+import { parseModelConfig } from '../../src/shared/model-config.ts';
+import { readSpendDays } from '../../src/shared/spend-days.ts';
+import { Script } from '../../src/workers/scripted/script-schema.ts';
+import { type Charge, type Interference, startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { looksReal } from '../support/real-looking.ts';
+import { type SuppliedFleet, startSuppliedFleet } from '../support/supplied-fleet.ts';
+import { testRedis } from '../support/test-redis.ts';
+
+const MODELS = `apiVersion: maestro/v1
+aliases: { claude-sonnet: claude-sonnet-5-5, claude-haiku: claude-haiku-5-5 }
+prices:
+  claude-sonnet-5-5: { asOf: 2026-11-01, input: 3, output: 15, cacheWrite: 3.75, cacheRead: 0.3 }
+  claude-haiku-5-5: { asOf: 2026-11-01, input: 0.8, output: 4, cacheWrite: 1, cacheRead: 0.08 }
+`;
+const write = (path: string, content = path) => ({ tools: [{ tool: 'write_file', input: { path, content } }] });
+const done = { tools: [{ tool: 'hand_off', input: { summary: 'done' } }] };
+const LONG = 'a long line of text that fills the cache\n'.repeat(300);
+
+const workflow = (phases: string, more = ''): string => `apiVersion: maestro/v1
+name: costly
+defaults: { model: claude-sonnet, attempts: 4, rework: 0 }
+${more}
+phases:
+${phases}`;
+const phase = (name: string, more = ''): string => `  ${name}: { persona: author, policy: none${more} }\n`;
+
+interface Playing {
+  jobs: Readonly<Record<string, readonly unknown[]>>;
+  interfere?: (request: { nth: number; model: string }) => Interference | undefined;
+  models?: string;
+  isPaid?: boolean;
+}
+
+async function fleetOf({ jobs, interfere, models = MODELS, isPaid = true }: Playing) {
+  const script = Script.parse({
+    workflow: 'costly',
+    jobs: Object.entries(jobs).map(([name, turns]) => ({ phase: name, persona: 'author', turns })),
+  });
+  const provider = await startScriptedProvider({
+    scripts: [script],
+    ...(interfere === undefined ? {} : { interfere }),
+  });
+  onTestFinished(() => provider.close());
+  const model = isPaid ? await looksReal(provider.url) : provider.url;
+  const fleet = await startSuppliedFleet(testRedis(), { metrics: () => ({}), model, isPaid, models });
+  return { fleet, provider, costs: costsOf(fleet, models) };
+}
+
+const costsOf = (fleet: SuppliedFleet, models: string) => (runId: Parameters<typeof runCosts>[1]) =>
+  runCosts(
+    {
+      redis: fleet.redis,
+      prefix: fleet.at.prefix,
+      store: fleet.store,
+      models: parseModelConfig(models, 'models.yaml'),
+    },
+    runId,
+  );
+
+/** The bill for some requests, in the provider's own arithmetic: tokens times price, in millionths. */
+const bill = (charges: readonly Charge[]): number =>
+  charges.reduce(
+    (sum, one) =>
+      sum +
+      Math.round(
+        (one.inputTokens * 300 + one.outputTokens * 1_500 + one.cacheWriteTokens * 375 + one.cacheReadTokens * 30) /
+          100,
+      ),
+    0,
+  );
+
+const countsOf = (one: LedgerCall | Charge) => [
+  one.inputTokens,
+  one.cacheWriteTokens,
+  one.cacheReadTokens,
+  one.outputTokens,
+];
+
+describe('the costs of a run', () => {
+  test('add up to what the provider counted, call by call, whatever went wrong on the way', async () => {
+    const faults: Record<number, Interference> = {
+      1: { fault: { status: 529, type: 'overloaded_error', retry_after_s: 0 } },
+      3: { fault: { mid_stream: 'cut' } },
+      5: { fault: { mid_stream: 'error' } },
+      6: { fault: { status: 500, type: 'api_error' } },
+      8: { cut: true },
+    };
+    const { fleet, provider, costs } = await fleetOf({
+      jobs: {
+        one: [write('a.txt', LONG), write('b.txt', LONG), done],
+        two: [write('c.txt', LONG), write('d.txt'), done],
+      },
+      interfere: ({ nth }) => faults[nth],
+    });
+    const ended = await fleet.run(workflow(phase('one') + phase('two', ', needs: [one]')));
+    expect(ended.run).toMatchObject({ status: 'passed_with_warnings', simulated: false });
+    const found = await costs(ended.run.runId);
+    const heard = provider.ledger.filter(({ isComplete }) => isComplete);
+    const answered = found.calls.filter(({ outcome }) => outcome === 'answered');
+    expect(answered).toHaveLength(6);
+    expect(answered.map(({ requestId }) => requestId)).toEqual(heard.map(({ requestId }) => requestId));
+    expect(answered.map(countsOf)).toEqual(heard.map(countsOf));
+    // Exactly, in whole millionths of a dollar, and in each way of adding it up.
+    expect(found.totals.micros).toBe(bill(heard));
+    expect(found.totals.costUsd).toBe(bill(heard) / 1e6);
+    for (const groups of [found.byPhase, found.byPersona, found.byModel, found.byDay])
+      expect(groups.reduce((sum, { totals }) => sum + (totals.micros ?? Number.NaN), 0)).toBe(bill(heard));
+    expect(ended.run.usage).toMatchObject({ calls: 6, costUsd: found.totals.costUsd });
+    // What broke off is not guessed: it stands apart, and is no less than what the provider has counted for it.
+    const lost = provider.ledger.filter(({ isComplete }) => !isComplete);
+    expect(lost).toHaveLength(2);
+    expect(found.totals).toMatchObject({ failedCalls: 2, unknownCalls: 3 });
+    expect((found.totals.unknownUsd ?? 0) * 1e6).toBeGreaterThanOrEqual(bill(lost));
+    const [today] = await readSpendDays(fleet.redis, fleet.at.prefix, { kind: 'paid', days: 2 });
+    expect(today?.totals).toEqual(found.totals);
+    expect(today?.by.model.map(({ key }) => key)).toEqual(['claude-sonnet-5-5']);
+    const standing = found.budgets.map(({ tokens, usd }) => [tokens.spent, tokens.reserved, usd.reserved]);
+    expect(new Set(standing.map(String)).size).toBe(1);
+    expect(standing[0]?.slice(1)).toEqual([0, 0]);
+  });
+
+  test('are nothing when simulated, and unknown without a price, and say so', async () => {
+    const jobs = { one: [write('a.txt'), done] };
+    const free = await fleetOf({ jobs, isPaid: false });
+    const first = await free.fleet.run(workflow(phase('one')));
+    const simulated = await free.costs(first.run.runId);
+    expect(simulated).toMatchObject({ simulated: true, totals: { micros: 0, costUsd: 0, simulatedCalls: 2 } });
+    expect(simulated.totals.inputTokens).toBeGreaterThan(0);
+    const unpriced = MODELS.replace(/claude-sonnet-5-5: \{.*\}/, 'claude-sonnet-5-5: null');
+    const paid = await fleetOf({ jobs, models: unpriced });
+    const second = await paid.fleet.run(workflow(phase('one')));
+    const unknown = await paid.costs(second.run.runId);
+    expect(unknown).toMatchObject({ simulated: false, totals: { micros: null, costUsd: null, unpricedCalls: 2 } });
+    expect(second.run.usage.costUsd).toBeNull();
+  });
+
+  test('show that what is sent again comes from the cache', async () => {
+    const turns = Array.from({ length: 8 }, (_, turn) => write(`f${turn}.txt`, LONG));
+    const { fleet, costs } = await fleetOf({ jobs: { one: [...turns, done] }, isPaid: false });
+    const { run } = await fleet.run(workflow(phase('one')));
+    const { totals, calls } = await costs(run.runId);
+    expect(totals.repeatTokens).toBeGreaterThan(20_000);
+    expect(totals.cachedShare).toBeGreaterThan(0.9);
+    expect(costsBy(calls, 'persona')).toMatchObject([{ key: 'author', totals: { repeatTokens: totals.repeatTokens } }]);
+  });
+});
+
+describe('a budget', () => {
+  const two = { one: [write('a.txt', LONG), done], two: [write('b.txt', LONG), done] };
+  const TWO = phase('one') + phase('two', ', needs: [one]');
+
+  test.each([
+    ['of the run', 'budget: { tokens: 26000 }', MODELS, /the budget of the run is used up/],
+    ['of the workflow in a day', 'budget: { perDay: { tokens: 26000 } }', MODELS, /the workflow's budget of the day/],
+    [
+      'of the fleet in a day',
+      '',
+      `${MODELS}budgets: { perDay: { usd: 0.35 } }\n`,
+      /the fleet's budget of the day is used up: .*\$0\.35 /,
+    ],
+  ])('%s ends the run as blocked before a call could pass it, and says why', async (_, more, models, reason) => {
+    const { fleet, provider, costs } = await fleetOf({ jobs: two, models });
+    const { run, phases } = await fleet.run(workflow(TWO, more));
+    expect(run.status).toBe('blocked');
+    expect(run.reason).toMatch(reason);
+    expect(phases['two']?.status).not.toBe('passed');
+    const { budgets, totals } = await costs(run.runId);
+    for (const { tokens, usd } of budgets) {
+      expect(tokens.spent).toBeLessThanOrEqual(tokens.limit ?? Infinity);
+      expect(usd.spent).toBeLessThanOrEqual(usd.limit ?? Infinity);
+    }
+    expect(totals.calls).toBe(provider.requests);
+  });
+
+  test('that is raised lets the run go on', async () => {
+    const { fleet } = await fleetOf({ jobs: two });
+    const plan = await fleet.start(workflow(TWO, 'budget: { tokens: 26000 }'));
+    expect((await fleet.ended(plan)).run.status).toBe('blocked');
+    const target = { redis: fleet.redis, prefix: fleet.at.prefix, store: fleet.store };
+    await resumeRun(target, plan.runId, { budget: { tokens: 1_000_000 } });
+    expect((await fleet.ended(plan)).run.status).toBe('passed_with_warnings');
+  });
+
+  test('that cannot cover the instances of a phase refuses them before the first', async () => {
+    const services = Array.from({ length: 9 }, (_, nth) => `s${nth}`);
+    const jobs = Object.fromEntries(services.map((name) => [`service--${name}`, [write(`${name}.txt`), done]]));
+    const { fleet, provider } = await fleetOf({ jobs });
+    const each = phase('service', `, foreach: [${services.join(', ')}]`);
+    const plan = await fleet.start(workflow(each, 'budget: { tokens: 100000 }'));
+    const { run, phases } = await fleet.ended(plan);
+    expect(run.status).toBe('blocked');
+    expect(phases['service']?.reason).toMatch(
+      /BUDGET_EXCEEDED: .*first call of each of its 9 instances together may use 14\d{4} tokens, and 0 of 100000 are spent.*; none of them was started/,
+    );
+    expect(provider.requests).toBe(0);
+    const target = { redis: fleet.redis, prefix: fleet.at.prefix, store: fleet.store };
+    await resumeRun(target, plan.runId, { budget: { tokens: 1_000_000 } });
+    expect((await fleet.ended(plan)).run.status).toBe('passed_with_warnings');
+    expect(provider.requests).toBe(18);
+  });
+});
