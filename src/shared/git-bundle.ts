@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BlobStore } from './blob-store.ts';
 import { FleetError } from './errors.ts';
-import { type GitPlace, git } from './git.ts';
+import { type GitPlace, git, gitScript } from './git.ts';
 import type { BlobRef } from './run-record.ts';
 
 /** A commit with its whole history, in the blob store. */
@@ -12,6 +12,15 @@ export interface BundledCommit {
   commit: string;
 }
 
+const FETCH = `
+git fetch --quiet --no-tags --no-write-fetch-head --update-head-ok "$1" "+refs/heads/main:$2"
+git rev-parse --verify "$2^{commit}"
+`;
+const BUNDLE = `
+git rev-parse --verify 'refs/heads/main^{commit}'
+git bundle create --quiet "$1" HEAD refs/heads/main
+`;
+
 /** Brings a bundled commit into a repository, as a ref. The bundle must hold exactly the commit that was promised. */
 export async function fetchBundle(
   place: GitPlace,
@@ -19,20 +28,11 @@ export async function fetchBundle(
   blobs: BlobStore,
   ref: string,
 ): Promise<void> {
-  await inScratch(async (scratch) => {
+  const found = await inScratch(async (scratch) => {
     const file = join(scratch, 'fetched.bundle');
     await writeFile(file, await blobs.get(source.bundle));
-    await git(place, [
-      'fetch',
-      '--quiet',
-      '--no-tags',
-      '--no-write-fetch-head',
-      '--update-head-ok',
-      file,
-      `+refs/heads/main:${ref}`,
-    ]);
+    return (await gitScript(place, { name: 'fetch', script: FETCH, args: [file, ref] })).trim();
   });
-  const found = (await git(place, ['rev-parse', '--verify', `${ref}^{commit}`])).trim();
   if (found === source.commit) return;
   throw new FleetError('GIT_FAILED', `the bundle ${source.bundle} holds commit ${found}, not ${source.commit}`, {
     remedy: 'Run the phase that made it again.',
@@ -42,10 +42,9 @@ export async function fetchBundle(
 
 /** Puts the branch `main` with its whole history into the blob store. */
 export async function storeBundle(place: GitPlace, blobs: BlobStore): Promise<BundledCommit> {
-  const commit = (await git(place, ['rev-parse', '--verify', 'refs/heads/main^{commit}'])).trim();
   return inScratch(async (scratch) => {
     const file = join(scratch, 'made.bundle');
-    await git(place, ['bundle', 'create', '--quiet', file, 'HEAD', 'refs/heads/main']);
+    const commit = (await gitScript(place, { name: 'bundle', script: BUNDLE, args: [file] })).trim();
     return { bundle: await blobs.put(await readFile(file)), commit };
   });
 }

@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { FleetError } from './errors.ts';
+import { Turns } from './turns.ts';
 import { type ProcessResult, runProcess } from './process.ts';
 
 /** A git folder, and the folder of files that belongs to it when there is one. */
@@ -76,16 +78,43 @@ const environment = (place: GitPlace, env: GitOptions['env']): Record<string, st
   ...env,
 });
 
+/**
+ * Starting a program holds the event loop up for some milliseconds, the more the larger this process is. With hundreds
+ * of conversations at once, git takes turns: more of it at a time would end no sooner, and would stop everything else.
+ */
+const turns = new Turns(2 * availableParallelism());
+
+const runHere = (place: GitPlace, argv: readonly string[], options: GitOptions): Promise<ProcessResult> =>
+  turns.run(undefined, () =>
+    runProcess({
+      argv,
+      cwd: place.workTree,
+      env: environment(place, options.env),
+      timeoutMs: TIMEOUT_MS,
+      outputBytes: options.outputBytes ?? OUTPUT_BYTES,
+      stdin: options.stdin,
+    }),
+  );
+
 /** Runs git on a place. A failing exit code is a result. */
-export function tryGit(place: GitPlace, args: readonly string[], options: GitOptions = {}): Promise<ProcessResult> {
-  return runProcess({
-    argv: ['git', ...SETTING_ARGS, ...args],
-    cwd: place.workTree,
-    env: environment(place, options.env),
-    timeoutMs: TIMEOUT_MS,
-    outputBytes: options.outputBytes ?? OUTPUT_BYTES,
-    stdin: options.stdin,
-  });
+export const tryGit = (place: GitPlace, args: readonly string[], options: GitOptions = {}): Promise<ProcessResult> =>
+  runHere(place, ['git', ...SETTING_ARGS, ...args], options);
+
+const SCRIPT_GIT = `git() { command git ${SETTING_ARGS.map((arg) => `'${arg}'`).join(' ')} "$@"; }`;
+
+/**
+ * Runs several git commands as one program, which ends with the first that fails, and returns what they printed: one
+ * start where each command would have its own. What varies comes as arguments (`$1` ...), and is never part of the
+ * script. Throws `GIT_FAILED` with git's own words; `name` says what was tried.
+ */
+export async function gitScript(
+  place: GitPlace,
+  { name, script, args = [] }: { name: string; script: string; args?: readonly string[] },
+  options: GitOptions = {},
+): Promise<string> {
+  const result = await runHere(place, ['/bin/sh', '-euc', `${SCRIPT_GIT}\n${script}`, 'git', ...args], options);
+  if (result.exitCode === 0 && !result.truncated) return result.stdout;
+  throw gitFailure([name], result);
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   OWN_ATTRIBUTES,
   git,
   gitFailure,
+  gitScript,
   identities,
   nulSeparated,
   tryGit,
@@ -61,12 +62,14 @@ export async function openWorkspace(options: {
 }): Promise<{ workspace: Workspace; conflicts: MergeConflict[] }> {
   const place: GitPlace = { gitDir: join(options.dir, 'git'), workTree: join(options.dir, 'tree') };
   for (const folder of [place.gitDir, place.workTree]) await rm(folder, { recursive: true, force: true });
-  await mkdir(place.workTree, { recursive: true });
-  await git(place, ['init', '--quiet', '--template=', '--initial-branch=main']);
-  await writeFileInside(place.gitDir, 'info/attributes', OWN_ATTRIBUTES);
+  for (const folder of [place.gitDir, place.workTree]) await mkdir(folder, { recursive: true });
   const [first, ...others] = options.base === undefined ? options.sources : [options.base, ...options.sources];
-  if (first === undefined) await checkOut(place, await emptyRoot(place));
-  else {
+  await writeFileInside(place.gitDir, 'info/attributes', OWN_ATTRIBUTES);
+  if (first === undefined) {
+    const env = identities(FLEET_IDENTITY, BEGINNING);
+    await gitScript(place, { name: 'init', script: `${INIT}${EMPTY_ROOT}` }, { env });
+  } else {
+    await gitScript(place, { name: 'init', script: INIT });
     await fetchBundle(place, first, options.blobs, refOf(0));
     await checkOut(place, first.commit);
   }
@@ -83,16 +86,20 @@ export async function openWorkspace(options: {
 
 const refOf = (index: number): string => `refs/sources/${index}`;
 
-async function checkOut(place: GitPlace, commit: string): Promise<void> {
-  await git(place, ['update-ref', 'refs/heads/main', commit]);
-  await git(place, ['reset', '--quiet', '--hard', 'refs/heads/main']);
-}
+const INIT = `
+git init --quiet --template= --initial-branch=main
+`;
+const CHECK_OUT = `
+git update-ref refs/heads/main "$1"
+git reset --quiet --hard refs/heads/main
+`;
+const EMPTY_ROOT = `
+tree=$(git mktree </dev/null)
+set -- "$(echo Beginning | git commit-tree "$tree")"
+${CHECK_OUT}`;
 
-async function emptyRoot(place: GitPlace): Promise<string> {
-  const tree = (await git(place, ['mktree'])).trim();
-  const env = identities(FLEET_IDENTITY, BEGINNING);
-  return (await git(place, ['commit-tree', tree], { stdin: 'Beginning\n', env })).trim();
-}
+const checkOut = (place: GitPlace, commit: string): Promise<string> =>
+  gitScript(place, { name: 'checkout', script: CHECK_OUT, args: [commit] });
 
 /** Merges a source into the branch. Returns the files in conflict; the branch is then as before, or holds their markers. */
 async function merge(place: GitPlace, source: Source, onConflict: 'leave_out' | 'mark'): Promise<string[]> {
@@ -126,12 +133,29 @@ async function labelsOf(place: GitPlace, file: string, merged: readonly Source[]
   return [...(rivals.length > 0 ? rivals : merged.map(({ label }) => label)), source.label];
 }
 
+/** Commits the files as they are, with the message from stdin; prints commit and tree, or nothing when none is needed. */
+const COMMIT = `
+git add --all -- . </dev/null
+tree=$(git write-tree </dev/null)
+if [ "$tree" = "$(git rev-parse --verify "$2^{tree}" </dev/null)" ]; then exit 0; fi
+commit=$(git commit-tree "$tree" -p "$2")
+git update-ref refs/heads/main "$commit" "$1"
+echo "$commit $tree"
+`;
+const EXPORT = `
+git read-tree HEAD
+git checkout-index --all --force "--prefix=$1"
+git ls-files --stage -z
+`;
+
 /** A work tree of one job. Git's own folder lies beside it, out of reach for what runs in the tree. */
 export class Workspace {
   /** The folder with the files. */
   readonly dir: string;
   readonly #place: GitPlace;
   readonly #blobs: BlobStore;
+  #standing: { commit: string; tree: string } | undefined;
+  #bundled: BundledCommit | undefined;
 
   constructor(place: GitPlace, blobs: BlobStore) {
     this.dir = place.workTree;
@@ -140,12 +164,22 @@ export class Workspace {
   }
 
   async head(): Promise<string> {
-    return (await git(this.#place, ['rev-parse', '--verify', 'HEAD^{commit}'])).trim();
+    return (await this.#stand()).commit;
   }
 
   /** The hash of all committed files: equal trees have equal files. */
   async tree(): Promise<string> {
-    return (await git(this.#place, ['rev-parse', '--verify', 'HEAD^{tree}'])).trim();
+    return (await this.#stand()).tree;
+  }
+
+  /** Only this object moves the branch: git is asked once after each move. */
+  async #stand(): Promise<{ commit: string; tree: string }> {
+    if (this.#standing !== undefined) return this.#standing;
+    const [commit = '', tree = ''] = (await git(this.#place, ['show', '--no-patch', '--format=%H %T', 'HEAD']))
+      .trim()
+      .split(' ');
+    this.#standing = { commit, tree };
+    return this.#standing;
   }
 
   /** Committed files that still hold conflict markers. */
@@ -177,11 +211,13 @@ export class Workspace {
   /** Replaces all files by those of a commit that began at this workspace's own. */
   async adopt(saved: BundledCommit): Promise<void> {
     await fetchBundle(this.#place, saved, this.#blobs, 'refs/sources/adopted');
+    this.#standing = undefined;
     await checkOut(this.#place, saved.commit);
   }
 
   /** Replaces all files by those of a commit that is already here. */
   async returnTo(commit: string): Promise<void> {
+    this.#standing = undefined;
     await checkOut(this.#place, commit);
     await git(this.#place, ['clean', '--quiet', '--force', '-d']);
   }
@@ -198,21 +234,22 @@ export class Workspace {
     const message = withTrailers(options.message, options.trailers);
     await makeReadable(this.dir);
     await removeNestedGit(this.dir);
-    await git(this.#place, ['add', '--all', '--', '.']);
-    const tree = (await git(this.#place, ['write-tree'])).trim();
     const head = await this.head();
-    const parent = options.onto ?? head;
-    if (tree === (await git(this.#place, ['rev-parse', '--verify', `${parent}^{tree}`])).trim()) return null;
     const env = identities(options.author, options.date);
-    const made = await git(this.#place, ['commit-tree', tree, '-p', parent], { stdin: message, env });
-    const commit = made.trim();
-    await git(this.#place, ['update-ref', 'refs/heads/main', commit, head]);
+    const args = [head, options.onto ?? head];
+    const made = await gitScript(this.#place, { name: 'commit', script: COMMIT, args }, { stdin: message, env });
+    const [commit, tree] = made.trim().split(' ');
+    if (commit === undefined || tree === undefined) return null;
+    this.#standing = { commit, tree };
     return commit;
   }
 
   /** Puts the last commit with its whole history into the blob store. */
-  bundle(): Promise<BundledCommit> {
-    return storeBundle(this.#place, this.#blobs);
+  async bundle(): Promise<BundledCommit> {
+    // The same commit is the same bundle, which is in the store by then.
+    if (this.#bundled === undefined || this.#bundled.commit !== (await this.head()))
+      this.#bundled = await storeBundle(this.#place, this.#blobs);
+    return this.#bundled;
   }
 
   /** Writes the committed files into an empty or new folder, as plain files. Links that lead out of it, or nowhere, are left out. */
@@ -220,9 +257,8 @@ export class Workspace {
     await mkdir(dir, { recursive: true });
     const root = await realpath(dir);
     const env = { GIT_INDEX_FILE: join(this.#place.gitDir, 'export-index') };
-    await git(this.#place, ['read-tree', 'HEAD'], { env });
-    await git(this.#place, ['checkout-index', '--all', '--force', `--prefix=${root}${sep}`], { env });
-    const listed = nulSeparated(await git(this.#place, ['ls-files', '--stage', '-z'], { env }));
+    const args = [`${root}${sep}`];
+    const listed = nulSeparated(await gitScript(this.#place, { name: 'checkout', script: EXPORT, args }, { env }));
     const links = listed.filter((line) => line.startsWith('120000 ')).map((line) => line.slice(line.indexOf('\t') + 1));
     const leftOut: string[] = [];
     for (const link of links) if (!(await staysInside(root, join(root, link)))) leftOut.push(link);

@@ -30,7 +30,7 @@ import { measureCandidate, mergeWork, storeEvidence, workSources } from './gate-
 import { endedPhase } from './ended-phase.ts';
 import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
 import { closeRepeatedPhase } from './repeated-phase.ts';
-import { Turns } from './turns.ts';
+import { Turns } from '../shared/turns.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 interface Gate {

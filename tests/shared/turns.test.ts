@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Turns } from '../../src/workers/turns.ts';
+import { Turns } from '../../src/shared/turns.ts';
 
 const never = new AbortController().signal;
 
