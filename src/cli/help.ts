@@ -15,7 +15,8 @@ Exit codes:
 Settings come from the environment: REDIS_URL, MAESTRO_HOME, MAESTRO_BLOBS, MAESTRO_PREFIX, MAESTRO_SANDBOX,
 MAESTRO_LOG_LEVEL, MAESTRO_KEEP_RUNS_DAYS, MAESTRO_KEEP_RUNS_COUNT, MAESTRO_STUCK_AFTER, MAESTRO_TOKEN,
 MAESTRO_CORS_ORIGINS, MAESTRO_TRUSTED_PROXIES, MAESTRO_RATE_LIMIT,
-MAESTRO_DRAIN_DEADLINE, MAESTRO_MODELS, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
+MAESTRO_DRAIN_DEADLINE, MAESTRO_MODELS,
+MAESTRO_WEBHOOK_ALLOW_PRIVATE, MAESTRO_WEBHOOK_ALLOW_HOSTS, MAESTRO_WEBHOOK_KEY, PORT, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL; NO_COLOR turns colours off.`;
 
 export const COMMAND_HELP: Readonly<Record<string, string>> = {
   demo: examples(
@@ -48,6 +49,11 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro schedule add linear --input-file inputs.yaml --cron "0 6 * * 1-5" --tz Europe/Berlin --name mornings',
     'maestro schedule list',
     'maestro schedule remove mornings',
+  ),
+  webhooks: examples(
+    'maestro webhooks add https://ci.example.com/maestro --events run.finished,gate.verdict --workflow linear',
+    'maestro webhooks deliveries wh_01M84FY4S1VC88BJ5H9YZEP0XW --status dead',
+    'maestro webhooks redeliver wh_01M84FY4S1VC88BJ5H9YZEP0XW --dead',
   ),
   dead: examples(
     'maestro dead --json',

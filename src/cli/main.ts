@@ -9,6 +9,7 @@ import { addControl } from './program/control.ts';
 import { addLooking } from './program/looking.ts';
 import type { MakeContext, SetExit } from './program/options.ts';
 import { addRunning } from './program/running.ts';
+import { addWebhooks } from './program/webhooks.ts';
 import type { CommandContext } from './session.ts';
 import { type Terminal, processTerminal } from './terminal.ts';
 import { version } from './version.ts';
@@ -92,6 +93,7 @@ function buildProgram(terminal: Terminal, context: MakeContext, set: SetExit): C
   addChecking(program, context, set);
   addBypasses(program, context, set);
   addAccess(program, context, set);
+  addWebhooks(program, context, set);
   program.addHelpText('after', MAIN_HELP);
   for (const command of program.commands) {
     command.addHelpText('after', COMMAND_HELP[command.name()] ?? '');

@@ -69,7 +69,7 @@ export class FleetFeed {
   }
 
   /** The event that an entry refers to; undefined when it is nowhere any more. */
-  async fill(entry: FleetEntry): Promise<Event | undefined> {
+  async eventOf(entry: FleetEntry): Promise<Event | undefined> {
     const known = this.#events.get(entry.id);
     if (known !== undefined) return known;
     const filling = this.#fill(entry);

@@ -3,7 +3,7 @@ import { FleetError, errorMessage } from '../shared/errors.ts';
 import { BEGINNING, isBefore } from '../shared/fleet-log.ts';
 import type { FleetEventsQuery } from './api-schemas.ts';
 import { lastEventId } from './event-stream.ts';
-import type { EventStream } from './event-streams.ts';
+import { News } from './news.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** How long a quiet log is believed before it is read again unasked. */
@@ -29,7 +29,7 @@ export async function streamFleet(
   const from = given === '' ? end : given === '0' ? BEGINNING : given;
   const wanted = (type: string): boolean => types.some((one) => one === type);
   await streams.serve(res, async (stream) => {
-    const news = new News(context, stream);
+    const news = new News(context.signals, stream.signal);
     try {
       if (from !== BEGINNING && start !== undefined && isBefore(from, start))
         await stream.send(`event: log.trimmed\ndata: ${JSON.stringify({ after: from, start })}\n\n`);
@@ -38,13 +38,13 @@ export async function streamFleet(
         let told = cursor;
         for (const entry of page) {
           cursor = entry.id;
-          const event = wanted(entry.type) ? await feed.fill(entry) : undefined;
+          const event = wanted(entry.type) ? await feed.eventOf(entry) : undefined;
           if (event === undefined || (workflow !== undefined && event.workflow !== workflow)) continue;
           await stream.send(`id: ${entry.id}\nevent: ${entry.type}\ndata: ${JSON.stringify(event)}\n\n`);
           told = entry.id;
         }
         if (told !== cursor) await stream.send(`id: ${cursor}\n\n`);
-        if (page.length === 0) await news.wait();
+        if (page.length === 0) await news.wait(SWEEP_MS);
       }
     } catch (err) {
       if (!stream.signal.aborted)
@@ -53,43 +53,4 @@ export async function streamFleet(
       news.end();
     }
   });
-}
-
-/** Remembers that something happened until somebody waits for it. */
-class News {
-  readonly #stop: () => void;
-  readonly #signal: AbortSignal;
-  #isNew = false;
-  #wake: (() => void) | undefined;
-
-  constructor({ signals }: Pick<ServerContext, 'signals'>, { signal }: EventStream) {
-    this.#signal = signal;
-    const hear = (): void => {
-      this.#isNew = true;
-      this.#wake?.();
-    };
-    const forget = signals.listenToFleet(hear);
-    signal.addEventListener('abort', hear);
-    this.#stop = () => {
-      forget();
-      signal.removeEventListener('abort', hear);
-    };
-  }
-
-  async wait(): Promise<void> {
-    if (!this.#isNew && !this.#signal.aborted)
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, SWEEP_MS);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    this.#wake = undefined;
-    this.#isNew = false;
-  }
-
-  end(): void {
-    this.#stop();
-  }
 }

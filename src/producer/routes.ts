@@ -7,6 +7,7 @@ import { fileRoutes } from './routes-files.ts';
 import { eventRoutes } from './routes-events.ts';
 import { runRoutes } from './routes-runs.ts';
 import { auditRoute, documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
+import { webhookRoutes } from './routes-webhooks.ts';
 import { workflowRoutes } from './routes-workflows.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -18,6 +19,7 @@ export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] 
     ...fileRoutes(context),
     ...costRoutes(context),
     ...eventRoutes(context),
+    ...webhookRoutes(context),
     ...controlRoutes(context),
     ...systemRoutes(context, queues),
     auditRoute(context),

@@ -9,6 +9,7 @@ import type { RunRepositories } from './run-repositories.ts';
 import type { EventStreams } from './event-streams.ts';
 import type { FleetFeed } from './fleet-feed.ts';
 import type { RunSignals } from './run-signals.ts';
+import type { WebhookStore } from './webhooks/webhook-store.ts';
 
 /** What every route works with. */
 export interface ServerContext {
@@ -21,6 +22,7 @@ export interface ServerContext {
   repositories: RunRepositories;
   streams: EventStreams;
   feed: FleetFeed;
+  webhooks: WebhookStore;
   /** The folder that holds `workflows/`. */
   packageRoot: string;
   /** Personas, policies and models of every run that is started here, as they were when the server started. */

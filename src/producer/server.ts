@@ -33,6 +33,7 @@ import { RunSignals } from './run-signals.ts';
 import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
 import { TokenStore } from './tokens.ts';
+import { PUBLIC_ONLY, type WebhookOptions, startWebhooks } from './webhooks/webhooks.ts';
 
 export interface ServerOptions {
   host: string;
@@ -59,6 +60,8 @@ export interface ServerOptions {
   logger: Logger;
   /** How many event streams are held at most, and how slow their readers may be. */
   streams?: StreamLimits;
+  /** Which addresses may be told of events, and how; public ones alone when left out. */
+  webhooks?: WebhookOptions;
 }
 
 export interface RunningServer {
@@ -108,7 +111,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     signals.listenToFleet(() => feed.grown());
     const streams = new EventStreams(closing.signal, options.streams);
     const { audit } = access;
-    const serving = { redis, store, signals, feed, streams, repositories, audit, closing: closing.signal };
+    const sending = await startWebhooks({ ...options, redis, feed, signals, options: options.webhooks ?? PUBLIC_ONLY });
+    ends.splice(1, 0, () => sending.close());
+    const webhooks = sending.store;
+    const serving = { redis, store, signals, feed, streams, webhooks, repositories, audit, closing: closing.signal };
     const context: ServerContext = { ...options, sources, ...serving };
     answer = createApp(context, queues, { ...options, ...access });
   } catch (err) {

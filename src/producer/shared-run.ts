@@ -1,6 +1,7 @@
 import type { RunId } from '../shared/names.ts';
 import type { PhaseRecord, RunEvent, RunRecord } from '../shared/run-record.ts';
-import type { RunStanding, RunStore } from '../shared/run-store.ts';
+import type { RunStanding } from '../shared/run-entries.ts';
+import type { RunStore } from '../shared/run-store.ts';
 import { eventFrame } from './event-frame.ts';
 import { SharedPages } from './shared-pages.ts';
 

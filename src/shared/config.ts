@@ -50,6 +50,9 @@ const Environment = z.object({
   MAESTRO_CORS_ORIGINS: optional(Origins),
   MAESTRO_TRUSTED_PROXIES: optional(z.coerce.number().int().min(0).max(16)),
   MAESTRO_RATE_LIMIT: optional(z.coerce.number().int().min(1).max(10_000_000)),
+  MAESTRO_WEBHOOK_ALLOW_PRIVATE: optional(z.enum(['0', '1'])),
+  MAESTRO_WEBHOOK_ALLOW_HOSTS: optional(z.string()),
+  MAESTRO_WEBHOOK_KEY: optional(z.string().min(32)),
   ANTHROPIC_API_KEY: optional(z.string()),
   ANTHROPIC_AUTH_TOKEN: optional(z.string()),
   ANTHROPIC_BASE_URL: optional(z.url()),
@@ -90,6 +93,8 @@ export interface Config {
   stuckAfterMs: number;
   /** How long a worker that is told to stop lets its work end before it gives it back. */
   drainMs: number;
+  /** Which addresses beside public ones may be told of events, and what encrypts the secrets of webhooks. */
+  webhooks: { allowPrivate: boolean; allowHosts: readonly string[]; key: string | undefined };
   anthropic: { apiKey: string | undefined; authToken: string | undefined; baseUrl: string | undefined };
 }
 
@@ -125,6 +130,11 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     keepRuns: { days: settings.MAESTRO_KEEP_RUNS_DAYS ?? 30, count: settings.MAESTRO_KEEP_RUNS_COUNT ?? 1_000 },
     stuckAfterMs: durationMs(settings.MAESTRO_STUCK_AFTER ?? '10m'),
     drainMs: durationMs(settings.MAESTRO_DRAIN_DEADLINE ?? '20s'),
+    webhooks: {
+      allowPrivate: settings.MAESTRO_WEBHOOK_ALLOW_PRIVATE === '1',
+      allowHosts: (settings.MAESTRO_WEBHOOK_ALLOW_HOSTS ?? '').split(',').flatMap((host) => host.trim() || []),
+      key: settings.MAESTRO_WEBHOOK_KEY,
+    },
     anthropic: {
       apiKey: settings.ANTHROPIC_API_KEY,
       authToken: settings.ANTHROPIC_AUTH_TOKEN,

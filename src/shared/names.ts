@@ -22,6 +22,7 @@ export const QUEUES = {
   edges: 'edges',
   approvals: 'approvals',
   schedules: 'schedules',
+  webhooks: 'webhooks',
 } as const;
 
 /** How long and how many ended jobs stay to be looked at; seconds. */
@@ -57,6 +58,8 @@ export const jobIds = {
   approval: ({ runId, generation }: RunTake, phase: string, role: string, round: number): string =>
     inGeneration(`${runId}.${phase}.${role}.approval.r${round}`, generation),
   fan: ({ runId, generation }: RunTake, phase: string): string => inGeneration(`${runId}.${phase}.fan`, generation),
+  /** What is sent to one webhook of one event: the same whoever sends it. */
+  delivery: (webhook: string, runId: string, seq: number): string => `${webhook}.${runId}.${seq}`,
   edge: ({ runId, generation }: RunTake, from: string, to: string, persona: string): string =>
     inGeneration(`${runId}.${from}.to.${to}.${persona}`, generation),
 };

@@ -2,7 +2,14 @@ import { z } from 'zod';
 import { FleetError } from './errors.ts';
 import type { RunId } from './names.ts';
 import { Question } from './question.ts';
-import { NO_USAGE, type PhaseRecord, RunEvent } from './run-record.ts';
+import { NO_USAGE, type PhaseRecord, RunEvent, type RunRecord, type RunStatus } from './run-record.ts';
+
+/** How a run stands, without its phases. */
+export interface RunStanding {
+  status: RunStatus;
+  generation: number;
+  budget: RunRecord['budget'];
+}
 
 export const seqOf = (entryId: string): number => Number(entryId.split('-')[0]);
 

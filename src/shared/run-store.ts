@@ -14,11 +14,10 @@ import {
   type RunEvent,
   RunPlan,
   type RunRecord,
-  type RunStatus,
   StoredRun,
   addUsage,
 } from './run-record.ts';
-import { newPhase, noSuchRun, parseEvent, parseQuestion, seqOf } from './run-entries.ts';
+import { type RunStanding, newPhase, noSuchRun, parseEvent, parseQuestion, seqOf } from './run-entries.ts';
 import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
@@ -51,12 +50,6 @@ interface Change<T> {
 export interface ParkedJob {
   queue: string;
   jobId: string;
-}
-
-export interface RunStanding {
-  status: RunStatus;
-  generation: number;
-  budget: RunRecord['budget'];
 }
 
 /**

@@ -1,7 +1,8 @@
 import { FleetError } from '../shared/errors.ts';
 import type { RunId, RunTake } from '../shared/names.ts';
 import { TERMINAL_RUN } from '../shared/run-record.ts';
-import type { RunStanding, RunStore } from '../shared/run-store.ts';
+import type { RunStanding } from '../shared/run-entries.ts';
+import type { RunStore } from '../shared/run-store.ts';
 
 const CHECK_MS = 500;
 

@@ -22,7 +22,12 @@ export async function childModule(source: string): Promise<{ child: ChildProcess
     outfile,
     logLevel: 'silent',
   });
-  const child = spawn(process.execPath, [outfile], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  const child = spawn(process.execPath, [outfile], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+    // Some packages look for files of their own.
+    env: { ...process.env, NODE_PATH: `${PACKAGE_ROOT}/node_modules` },
+  });
   const ended = new Promise<void>((done) => child.once('exit', () => done()));
   onTestFinished(async () => {
     child.kill('SIGKILL');

@@ -35,6 +35,7 @@ const openServer = (
     sources: flags.sources,
     provider: ProviderName.parse(flags.provider),
     logger: session.logger,
+    webhooks: session.config.webhooks,
   });
 
 /** `maestro serve`: the HTTP API, the run viewer and Bull Board. */

@@ -1,0 +1,66 @@
+import { type ClientRequest, type IncomingMessage, type RequestOptions, request as overHttp } from 'node:http';
+import { request as overHttps } from 'node:https';
+import { Webhook as Signer } from 'standardwebhooks';
+import { FleetError, errorMessage } from '../../shared/errors.ts';
+import { type AddressPolicy, type Resolve, checkedAddress } from './webhook-address.ts';
+
+/** How much of an answer is read before the connection is closed; its status is all that counts. */
+const MOST_ANSWER_BYTES = 64 * 1024;
+
+export interface SignedPost {
+  url: string;
+  secret: string;
+  /** The same however often this is sent. */
+  id: string;
+  body: string;
+  policy: AddressPolicy;
+  timeoutMs: number;
+  signal: AbortSignal;
+  resolve?: Resolve;
+}
+
+/** Posts a signed body once, to an address that was checked. Follows no redirect. Returns the status of the answer. */
+export async function postSigned(post: SignedPost): Promise<number> {
+  const { id, body, secret, timeoutMs } = post;
+  const url = new URL(post.url);
+  const { address, family } = await checkedAddress(url, post.policy, post.resolve);
+  const now = new Date();
+  const signal = AbortSignal.any([post.signal, AbortSignal.timeout(timeoutMs)]);
+  const options: RequestOptions = {
+    method: 'POST',
+    // A connection that is used again might be one to another address.
+    agent: false,
+    signal,
+    lookup: (_host, { all }, callback) => {
+      if (all === true) callback(null, [{ address, family }]);
+      else callback(null, address, family);
+    },
+    headers: {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      'user-agent': 'maestro-fleet',
+      'webhook-id': id,
+      'webhook-timestamp': String(Math.floor(now.getTime() / 1_000)),
+      'webhook-signature': new Signer(secret).sign(id, now, body),
+    },
+  };
+  const request = url.protocol === 'https:' ? overHttps(url, options) : overHttp(url, options);
+  try {
+    return await statusOf(request, body);
+  } catch (err) {
+    const why = signal.aborted && !post.signal.aborted ? `no answer within ${timeoutMs} ms` : errorMessage(err);
+    throw new FleetError('API_UNAVAILABLE', `${url.host} could not be told: ${why}`, { cause: err, retry: true });
+  }
+}
+
+async function statusOf(request: ClientRequest, body: string): Promise<number> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request.on('response', resolve).on('error', reject).end(body);
+  });
+  let bytes = 0;
+  for await (const chunk of response) {
+    bytes += Buffer.isBuffer(chunk) ? chunk.length : 0;
+    if (bytes > MOST_ANSWER_BYTES) break;
+  }
+  return response.statusCode ?? 0;
+}

@@ -1,0 +1,143 @@
+import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq';
+import { FleetError, errorMessage } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { QUEUES } from '../../shared/names.ts';
+import { connectRedis } from '../../shared/redis.ts';
+import type { FleetFeed } from '../fleet-feed.ts';
+import { runLinks } from '../run-links.ts';
+import type { AddressPolicy } from './webhook-address.ts';
+import { postSigned } from './webhook-request.ts';
+import type { WebhookStore } from './webhook-store.ts';
+import { type Attempt, Attempts, DeliveryJob, type StoredWebhook } from './webhook.ts';
+
+const CONCURRENCY = 20;
+/** A receiver that hangs holds up no more than so many of them. */
+const MOST_AT_ONCE = 5;
+const MOST_ATTEMPTS_SHOWN = 30;
+const GONE = 410;
+const CLOSE_MS = 3_000;
+
+interface SenderOptions {
+  redisUrl: string;
+  prefix: string;
+  feed: FleetFeed;
+  webhooks: WebhookStore;
+  policy: AddressPolicy;
+  timeoutMs: number;
+  logger: Logger;
+}
+
+/** Sends what stands in the queue. Any number of processes may do it: each delivery is in one of them at a time. */
+export async function startWebhookSender(options: SenderOptions): Promise<{ close(): Promise<void> }> {
+  const { redisUrl, prefix, logger } = options;
+  const redis = await connectRedis(redisUrl, 'worker');
+  const closing = new AbortController();
+  const sender = new Sender(options, closing.signal);
+  const worker = new Worker(QUEUES.webhooks, (job, token) => sender.send(job, token), {
+    connection: redis,
+    prefix,
+    concurrency: CONCURRENCY,
+    lockDuration: 6_000,
+    stalledInterval: 3_000,
+    maxStalledCount: 1_000_000,
+  });
+  worker.on('error', (err) => logger.warn({ err: errorMessage(err) }, 'webhook sender error'));
+  await worker.waitUntilReady();
+  return {
+    close: async () => {
+      // What is being sent is broken off after a moment, and sent again by whoever takes it over: under the same id.
+      const tooLong = new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref());
+      const closed = worker.close();
+      await Promise.race([closed, tooLong]);
+      closing.abort();
+      await Promise.race([closed, tooLong]);
+      redis.disconnect();
+    },
+  };
+}
+
+class Sender {
+  readonly #of: SenderOptions;
+  readonly #closing: AbortSignal;
+  readonly #under = new Map<string, number>();
+
+  constructor(of: SenderOptions, closing: AbortSignal) {
+    this.#of = of;
+    this.#closing = closing;
+  }
+
+  async send(job: Job, token = ''): Promise<{ status: number }> {
+    const data = DeliveryJob.parse(job.data);
+    const webhook = await this.#of.webhooks.find(data.webhookId);
+    if (webhook === undefined) throw new UnrecoverableError('the webhook was removed');
+    if (webhook.disabled !== null)
+      throw new UnrecoverableError(`the webhook is disabled since ${webhook.disabled.at}: ${webhook.disabled.reason}`);
+    const under = this.#under.get(webhook.id) ?? 0;
+    if (under >= MOST_AT_ONCE) {
+      await job.moveToDelayed(Date.now() + 100 + Math.random() * 400, token);
+      throw new DelayedError();
+    }
+    this.#under.set(webhook.id, under + 1);
+    try {
+      return await this.#attempt(job, data, webhook);
+    } finally {
+      this.#under.set(webhook.id, (this.#under.get(webhook.id) ?? 1) - 1);
+    }
+  }
+
+  async #attempt(job: Job, data: DeliveryJob, webhook: StoredWebhook): Promise<{ status: number }> {
+    const body = await this.#body(data);
+    const started = Date.now();
+    const note = (status: number | null, error: string | null): Promise<void> => {
+      const attempt: Attempt = { at: new Date(started).toISOString(), ms: Date.now() - started, status, error };
+      const before = Attempts.safeParse(job.progress).data ?? [];
+      return job.updateProgress([...before, attempt].slice(-MOST_ATTEMPTS_SHOWN));
+    };
+    let status: number;
+    try {
+      const { policy, timeoutMs, webhooks } = this.#of;
+      const secret = webhooks.secretOf(webhook);
+      const { url } = webhook;
+      const id = String(job.id);
+      status = await postSigned({ url, secret, id, body, policy, timeoutMs, signal: this.#closing });
+    } catch (err) {
+      await note(null, errorMessage(err));
+      throw await this.#failure(job, webhook, errorMessage(err), err instanceof FleetError && err.retry);
+    }
+    const isTaken = status >= 200 && status < 300;
+    await note(status, isTaken ? null : wordsOf(status));
+    if (status === GONE) await this.#disable(webhook, 'it answered 410 Gone');
+    if (!isTaken) throw await this.#failure(job, webhook, wordsOf(status), status !== GONE);
+    await this.#of.webhooks.noteEnd(webhook.id, 'delivered');
+    return { status };
+  }
+
+  async #body({ place, runId, seq, type }: DeliveryJob): Promise<string> {
+    const filled = await this.#of.feed.eventOf({ id: place, runId, seq, type });
+    if (filled === undefined) throw new UnrecoverableError('the event is nowhere any more');
+    const { workflow, simulated, event } = filled;
+    return JSON.stringify({
+      type,
+      timestamp: event.at,
+      data: { runId, workflow, simulated, event, links: runLinks(runId) },
+    });
+  }
+
+  /** What the queue is told: to try again, or that this was the last time. */
+  async #failure(job: Job, webhook: StoredWebhook, reason: string, mayRetry: boolean): Promise<Error> {
+    const isLast = !mayRetry || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+    if (!isLast) return new FleetError('API_UNAVAILABLE', reason, { retry: true });
+    this.#of.logger.warn({ webhookId: webhook.id, delivery: job.id, reason }, 'webhook delivery is dead');
+    if (await this.#of.webhooks.noteEnd(webhook.id, 'dead'))
+      await this.#disable(webhook, `several deliveries in a row could not be made, the last one because: ${reason}`);
+    return new UnrecoverableError(reason);
+  }
+
+  async #disable({ id, url }: StoredWebhook, reason: string): Promise<void> {
+    await this.#of.webhooks.disable(id, reason);
+    this.#of.logger.error({ webhookId: id, host: new URL(url).host, reason }, 'webhook disabled');
+  }
+}
+
+const wordsOf = (status: number): string =>
+  status >= 300 && status < 400 ? `it answered ${status}, and redirects are not followed` : `it answered ${status}`;
