@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
+import type { AgentNote } from '../../src/workers/agent/agent-options.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { HAND_OFF, NO_SANDBOX, playing, runWith } from './agent-support.ts';
 
@@ -79,10 +80,9 @@ describe('the calls of one answer', () => {
     const turn = (index: number) => ({ tools: [write(`${index}a`), write(`${index}b`)] });
     const server = await playing([turn(0), turn(1), turn(2), { tools: [HAND_OFF] }]);
     const root = await tempFolder();
-    await expect(runWith(server.url, { maxCalls: 5, root })).rejects.toMatchObject({
-      code: 'AGENT_STUCK',
-      message: expect.stringContaining('more than 5 tool calls'),
-    });
+    const failure = runWith(server.url, { maxCalls: 5, root });
+    await expect(failure).rejects.toMatchObject({ code: 'AGENT_STUCK' });
+    await expect(failure).rejects.toThrow('more than 5 tool calls');
     expect(await readFile(join(root, '1b'), 'utf8')).toBe('1b');
     expect(existsSync(join(root, '2a'))).toBe(false);
   });
@@ -131,20 +131,19 @@ describe('going round in circles', () => {
       index % 2 === 0 ? edit('one', 'two') : edit('two', 'one'),
     );
     const server = await playing([{ tools: [write('a.js', 'one')] }, ...pingPong, { tools: [HAND_OFF] }]);
-    const notes: unknown[] = [];
+    const notes: AgentNote[] = [];
     const failure = runWith(server.url, { onNote: (note) => void notes.push(note) });
     await expect(failure).rejects.toMatchObject({ code: 'AGENT_STUCK', details: { circle: 'edits' } });
     await expect(failure).rejects.toThrow('a.js was set back 4 times');
-    expect(notes).toEqual([
-      { type: 'circling', turn: 4, warning: expect.stringContaining('a.js was set back 2 times') },
-    ]);
+    expect(notes).toMatchObject([{ type: 'circling', turn: 4 }]);
+    expect(JSON.stringify(notes)).toContain('a.js was set back 2 times');
     expect(server.requests).toBe(6);
   });
 
   test('is not what undoing one edit is', async () => {
     const edits = ['one', 'two', 'one', 'three'].map((content) => ({ tools: [write('a.js', content)] }));
     const server = await playing([...edits, { tools: [HAND_OFF] }]);
-    const notes: unknown[] = [];
+    const notes: AgentNote[] = [];
     expect((await runWith(server.url, { onNote: (note) => void notes.push(note) })).turns).toBe(5);
     expect(notes).toEqual([]);
   });
@@ -156,10 +155,11 @@ describe('going round in circles', () => {
       list.map((tool) => ({ tools: [tool] })),
     );
     const server = await playing([files, ...(first ?? []), ...(again ?? []), { tools: [HAND_OFF] }]);
-    const notes: unknown[] = [];
+    const notes: AgentNote[] = [];
     const failure = runWith(server.url, { maxTurns: 30, onNote: (note) => void notes.push(note) });
     await expect(failure).rejects.toMatchObject({ code: 'AGENT_STUCK', details: { circle: 'idle' } });
-    expect(notes).toEqual([{ type: 'circling', turn: 11, warning: expect.stringContaining('5 turns in a row') }]);
+    expect(notes).toMatchObject([{ type: 'circling', turn: 11 }]);
+    expect(JSON.stringify(notes)).toContain('5 turns in a row');
     expect(server.requests).toBe(14);
   });
 });
