@@ -22,6 +22,7 @@ import {
   tokens,
   verdictProblems,
   waitingText,
+  watchedText,
 } from './words.ts';
 
 interface Row {
@@ -146,6 +147,9 @@ export class ProgressView {
         const text = `${event.persona}, attempt ${event.attempt}: ${oneLine(event.message)}${again}`;
         return [{ phase: event.phase, text, paint: colors.yellow }];
       }
+      case 'persona.refused':
+      case 'files.shared':
+        return [{ phase: event.phase, text: watchedText(event), paint: colors.yellow }];
       case 'model.waiting': {
         this.#change(event.phase, (row) => (row.doing = `waits for ${event.model}`));
         return [{ phase: event.phase, text: waitingText(event), paint: colors.yellow }];

@@ -1,7 +1,7 @@
 import type { PhaseStatus, RunEvent, RunStatus, Usage } from '../shared/run-record.ts';
 import type { GateOutcome, GateResult, PhaseVerdict } from '../shared/verdict.ts';
 import type { Terminal } from './terminal.ts';
-import { oneLine } from './text.ts';
+import { count, oneLine } from './text.ts';
 
 type Colors = Terminal['colors'];
 
@@ -142,4 +142,11 @@ export function conversationText(
     case 'conversation.circling':
       return oneLine(`${persona} goes round in circles and was told so: ${event.warning}`);
   }
+}
+
+/** What a persona was refused, or which files more than one of them changed. */
+export function watchedText(event: Extract<RunEvent, { type: 'persona.refused' | 'files.shared' }>): string {
+  if (event.type === 'files.shared') return event.files.map(({ message }) => oneLine(message)).join('; ');
+  const tools = [...new Set(event.tools)].map(oneLine).join(', ');
+  return `${event.persona} was refused ${count(event.tools.length, 'call')} of what is not for it: ${tools}`;
 }

@@ -60,7 +60,10 @@ export async function measurePhase(given: MeasureOptions): Promise<PhaseMeasurem
   const options = { ...given, ...declaredBy(given) };
   const { root, policySet, policy, scratch, personas = [] } = options;
   const tree = await hashTree(root);
-  if (policy === NO_POLICY) return { measurements: [], findings: [], artifacts: [], reports: [], tree };
+  if (policy === NO_POLICY) {
+    const findings = given.only?.previous.findings ?? [];
+    return { measurements: [], findings, artifacts: [], reports: [], tree };
+  }
   const previous = options.only?.previous;
   if (previous && previous.tree !== tree) {
     throw new FleetError('CONFLICT', 'the files changed since they were measured', {

@@ -4,7 +4,7 @@ import type { BlobStore } from '../shared/blob-store.ts';
 import type { RunId } from '../shared/names.ts';
 import { type CommitRef, OPEN_PHASE } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
-import { type MergeConflict, type Source, cloneBundle, openWorkspace } from '../shared/workspace.ts';
+import { type SharedFile, type Source, cloneBundle, openWorkspace } from '../shared/workspace.ts';
 import { workOf } from './edit-phase.ts';
 
 export interface ExportedRun {
@@ -15,7 +15,7 @@ export interface ExportedRun {
   phases: string[];
   /** The phases whose work it does not hold, because of the conflicts. */
   leftOut: string[];
-  conflicts: MergeConflict[];
+  conflicts: SharedFile[];
 }
 
 interface WorkOf {

@@ -25,6 +25,7 @@ export const ERROR_EXITS = {
   MODEL_UNAVAILABLE: EXIT.unavailable,
   MODEL_REFUSED: EXIT.unavailable,
   BUDGET_EXCEEDED: EXIT.blocked,
+  NEEDS_UNMET: EXIT.blocked,
   PHASE_NOT_PASSED: EXIT.blocked,
   SANDBOX_UNAVAILABLE: EXIT.unavailable,
   NETWORK_NOT_ALLOWED: EXIT.blocked,

@@ -8,10 +8,28 @@ const OutputValue = z.union([
   z.array(z.union([OutputScalar, z.record(z.string(), OutputScalar)])).max(1_000),
 ]);
 
-/** What a persona says of its work when it is done. Recorded as a claim; no gate ever reads it. */
+/** An interface that others build against, and the file that says what it is. */
+export const HandedContract = z.strictObject({
+  /** What it is called: for an interface that a later persona needs, the name of that deliverable. */
+  name: z.string().min(1).max(200),
+  kind: z.enum(['api', 'schema', 'events', 'module', 'component', 'command', 'other']).default('other'),
+  /** Workspace path of the file that defines it. */
+  file: z.string().min(1).max(1_000),
+  /** Where in the file it begins. */
+  line: z.number().int().positive().optional(),
+  note: z.string().max(10_000).default(''),
+});
+export type HandedContract = z.infer<typeof HandedContract>;
+
+/**
+ * What a persona says of its work when it is done. A claim: what it names is looked for in the files, and no gate reads
+ * a value from it.
+ */
 export const Handoff = z.strictObject({
   summary: z.string().min(1).max(200_000),
   decisions: z.array(z.string()).default([]),
+  /** Interfaces that later personas build against; each must be in the file it names. */
+  contracts: z.array(HandedContract).max(500).default([]),
   /** Workspace paths the next persona should look at. */
   files: z.array(z.string()).default([]),
   open_questions: z.array(z.string()).default([]),

@@ -23,7 +23,13 @@ export type Claim = z.infer<typeof Claim>;
 
 /** A check of the fleet's own that holds for every gated phase, whatever its policy says. */
 export const IntegrityCheck = z.strictObject({
-  check: z.enum(['tests_mean_something', 'handed_down_tests', 'measurement_untouched', 'claims_hold']),
+  check: z.enum([
+    'tests_mean_something',
+    'handed_down_tests',
+    'measurement_untouched',
+    'claims_hold',
+    'handoff_complete',
+  ]),
   /** `violated` and `error` block. */
   outcome: z.enum(['held', 'violated', 'error', 'not_applicable']),
   examined: z.number().int().nonnegative(),

@@ -340,6 +340,31 @@ export const RunEvent = z.discriminatedUnion('type', [
     warning: z.string(),
   }),
   z.strictObject({ ...base, type: z.literal('gates.started'), phase: Name, round: z.number().int() }),
+  /** Calls of tools that the persona does not have, or that reached for what it may not touch. */
+  z.strictObject({
+    ...base,
+    type: z.literal('persona.refused'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    tools: z.array(z.string()),
+  }),
+  /** Files that more than one changed at the same time. */
+  z.strictObject({
+    ...base,
+    type: z.literal('files.shared'),
+    phase: Name,
+    round: z.number().int(),
+    files: z.array(
+      z.strictObject({
+        file: z.string(),
+        /** False where the changes did not fit together. */
+        merged: z.boolean(),
+        message: z.string(),
+      }),
+    ),
+  }),
   z.strictObject({
     ...base,
     type: z.literal('gate.verdict'),

@@ -9,6 +9,12 @@ export interface InsideOptions {
 }
 
 const refuse = (path: string, why: string): FleetError => new FleetError('BAD_INPUT', `"${path}" ${why}`);
+/** It would have reached what lies outside of the workspace. */
+const forbid = (path: string, why: string): FleetError =>
+  new FleetError('BAD_INPUT', `"${path}" ${why}`, { details: { outside: true } });
+
+/** Whether somebody reached for what lies outside of their workspace. */
+export const reachesOutside = (err: unknown): boolean => err instanceof FleetError && err.details['outside'] === true;
 
 const errorCode = (err: unknown): unknown => (err instanceof Error && 'code' in err ? err.code : undefined);
 
@@ -19,7 +25,7 @@ const errorCode = (err: unknown): unknown => (err instanceof Error && 'code' in 
 export async function resolveInside(root: string, userPath: string, options: InsideOptions = {}): Promise<string> {
   if (userPath === '') throw refuse(userPath, 'is empty: give a path inside the workspace');
   if (userPath.includes('\0')) throw refuse(userPath.replaceAll('\0', String.raw`\0`), 'holds a NUL byte');
-  if (isAbsolute(userPath)) throw refuse(userPath, 'is absolute: give a path inside the workspace');
+  if (isAbsolute(userPath)) throw forbid(userPath, 'is absolute: give a path inside the workspace');
   const base = await realpath(root);
   const wanted = join(base, userPath);
   assertWithin(base, wanted, userPath);
@@ -31,14 +37,14 @@ export async function resolveInside(root: string, userPath: string, options: Ins
 }
 
 function assertWithin(base: string, path: string, userPath: string): void {
-  if (path !== base && !path.startsWith(base + sep)) throw refuse(userPath, 'leads out of the workspace');
+  if (path !== base && !path.startsWith(base + sep)) throw forbid(userPath, 'leads out of the workspace');
 }
 
 /** Case is ignored, as some file systems do. */
 function assertNotGit(base: string, path: string, userPath: string): void {
   const parts = relative(base, path).split(sep);
   if (parts.some((part) => part.toLowerCase() === '.git')) {
-    throw refuse(userPath, "is in git's own folder, which cannot be written");
+    throw forbid(userPath, "is in git's own folder, which cannot be written");
   }
 }
 

@@ -26,8 +26,8 @@ export interface Source extends BundledCommit {
   label: string;
 }
 
-/** A file that sources changed in ways that do not fit together. */
-export interface MergeConflict {
+/** A file that more than one source changed. */
+export interface SharedFile {
   file: string;
   labels: string[];
 }
@@ -49,7 +49,9 @@ const BEGINNING = '2000-01-01T00:00:00Z';
 
 /**
  * Makes a private work tree in `dir` from the commits of the phases before it, merged in the order given.
- * The same sources give the same commit on every machine. A source that does not fit is left out and reported.
+ * The same sources give the same commit on every machine. What two of them changed is looked for before they are merged:
+ * `conflicts` are changes that do not fit together, `overlaps` those that git could merge line by line, which says nothing
+ * of whether they make sense together.
  */
 export async function openWorkspace(options: {
   dir: string;
@@ -59,7 +61,7 @@ export async function openWorkspace(options: {
   base?: Source | undefined;
   /** A source that does not fit is left out, or merged all the same, with conflict markers for somebody to resolve. */
   onConflict?: 'leave_out' | 'mark';
-}): Promise<{ workspace: Workspace; conflicts: MergeConflict[] }> {
+}): Promise<{ workspace: Workspace; conflicts: SharedFile[]; overlaps: SharedFile[] }> {
   const place: GitPlace = { gitDir: join(options.dir, 'git'), workTree: join(options.dir, 'tree') };
   for (const folder of [place.gitDir, place.workTree]) await rm(folder, { recursive: true, force: true });
   for (const folder of [place.gitDir, place.workTree]) await mkdir(folder, { recursive: true });
@@ -73,15 +75,30 @@ export async function openWorkspace(options: {
     await fetchBundle(place, first, options.blobs, refOf(0));
     await checkOut(place, first.commit);
   }
-  const conflicts: MergeConflict[] = [];
+  const conflicts: SharedFile[] = [];
+  const overlaps: SharedFile[] = [];
   const merged = first === undefined ? [] : [first];
   for (const source of others) {
     await fetchBundle(place, source, options.blobs, refOf(options.sources.indexOf(source) + 1));
+    const both = await changedOnBothSides(place, source.commit);
     const files = await merge(place, source, options.onConflict ?? 'leave_out');
     for (const file of files) conflicts.push({ file, labels: await labelsOf(place, file, merged, source) });
-    if (files.length === 0 || options.onConflict === 'mark') merged.push(source);
+    if (files.length > 0 && options.onConflict !== 'mark') continue;
+    for (const file of both.filter((name) => !files.includes(name)))
+      overlaps.push({ file, labels: await labelsOf(place, file, merged, source) });
+    merged.push(source);
   }
-  return { workspace: new Workspace(place, options.blobs), conflicts };
+  return { workspace: new Workspace(place, options.blobs), conflicts, overlaps };
+}
+
+/** Files that the branch and a commit have both changed since they parted, and not to the same. */
+async function changedOnBothSides(place: GitPlace, commit: string): Promise<string[]> {
+  const base = (await git(place, ['merge-base', 'HEAD', commit])).trim();
+  const changed = async (from: string, to: string): Promise<string[]> =>
+    nulSeparated(await git(place, ['diff', '--name-only', '--no-renames', '-z', '--end-of-options', from, to, '--']));
+  const theirs = new Set(await changed(base, commit));
+  const different = theirs.size === 0 ? new Set<string>() : new Set(await changed('HEAD', commit));
+  return (await changed(base, 'HEAD')).filter((file) => theirs.has(file) && different.has(file)).toSorted();
 }
 
 const refOf = (index: number): string => `refs/sources/${index}`;

@@ -3,6 +3,7 @@ import { FleetError } from '../shared/errors.ts';
 import type { PersonaJob } from '../shared/jobs.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { SavedWork } from './agent/checkpoint-store.ts';
+import { refusedEvents } from './refused-calls.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 /** Whether nothing can be built on the conversation that ended so: whoever tries again begins a new one. */
@@ -25,7 +26,10 @@ export async function abandonIfHopeless(
   await ctx.store.updatePhase(
     data.runId,
     data.phase,
-    (record) => ({ next: { ...record, transcripts: { ...record.transcripts, [name]: transcript } }, events: [] }),
+    (record) => ({
+      next: { ...record, transcripts: { ...record.transcripts, [name]: transcript } },
+      events: refusedEvents(refusedCalls, data),
+    }),
     fence,
   );
   await saved.clear();

@@ -27,9 +27,11 @@ import { personaOutcome, workOutcome } from './gate-children.ts';
 import { NO_CLAIMS, claimsOf } from './gate-claims.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { measureCandidate, mergeWork, storeEvidence, workSources } from './gate-measure.ts';
+import { edgesOf } from './edges-of-gate.ts';
 import { endedPhase } from './ended-phase.ts';
 import { readJudgedWith, warnOfBypasses } from './judged-with.ts';
 import { closeRepeatedPhase } from './repeated-phase.ts';
+import { sharedFilesEvent } from './shared-files.ts';
 import { Turns } from '../shared/turns.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
@@ -106,7 +108,7 @@ export async function closePhase(ctx: WorkerContext, handle: GateHandle): Promis
 
 /** Not a fault of worker or model: what the work needs is not there, or may not be had. */
 const isBlocking = (reason: string): boolean =>
-  ['BUDGET_EXCEEDED', 'NETWORK_NOT_ALLOWED', 'MCP_UNAVAILABLE'].some((code) => reason.includes(code));
+  ['BUDGET_EXCEEDED', 'NEEDS_UNMET', 'NETWORK_NOT_ALLOWED', 'MCP_UNAVAILABLE'].some((code) => reason.includes(code));
 
 /** Collectors load a machine: one phase is measured at a time, while the gate jobs of others wait in the process. */
 const MEASURING = new Turns(1);
@@ -180,16 +182,22 @@ const runContext = (gate: Gate): RunContext => ({
 
 async function measureRound(gate: Gate, results: readonly PersonaResult[]): Promise<Measured> {
   const { ctx } = gate;
-  const { candidate, conflicts } = await mergeWork(ctx, gate.phase, workSources(gate.phase, results));
+  const edges = await edgesOf(gate, results);
+  const {
+    candidate,
+    conflicts,
+    findings: seen,
+  } = await mergeWork(ctx, gate.phase, workSources(gate.phase, results), edges.look);
   const evidence = await measureCandidate(ctx, inputOf(gate, { candidate }, runContext(gate)));
   const claimed = gate.phase.policy === null ? NO_CLAIMS : await claimsOf(ctx, results, evidence.measurements);
   // What a hand-off claims is compared with what is there; the contradictions are findings like any other.
   const findings = [
     ...evidence.findings,
     ...results.flatMap(({ persona, findings: own }) => own.map((finding) => ({ ...finding, persona }))),
+    ...seen,
     ...claimFindings(claimed.claims),
   ];
-  const integrity = [...evidence.integrity, ...claimed.checks];
+  const integrity = [...evidence.integrity, ...claimed.checks, ...edges.check(seen)];
   return keepMeasured(gate, { ...evidence, findings, integrity, claims: claimed.claims }, { candidate, conflicts });
 }
 
@@ -199,8 +207,15 @@ async function measureRound(gate: Gate, results: readonly PersonaResult[]): Prom
  */
 async function measureGiven(gate: Gate, given: CommitRef): Promise<Measured> {
   const { ctx, record } = gate;
-  const { candidate, conflicts } = await mergeWork(ctx, gate.phase, [{ label: gate.phase.name, ...given }]);
-  const evidence = await measureCandidate(ctx, inputOf(gate, { candidate }, runContext(gate)));
+  const edges = await edgesOf(gate);
+  const sources = [{ label: gate.phase.name, ...given }];
+  const { candidate, conflicts, findings: seen } = await mergeWork(ctx, gate.phase, sources, edges.look);
+  const measured = await measureCandidate(ctx, inputOf(gate, { candidate }, runContext(gate)));
+  const evidence = {
+    ...measured,
+    findings: [...measured.findings, ...seen],
+    integrity: [...measured.integrity, ...edges.check(seen)],
+  };
   const judgedBefore = record.rounds.find((known) => known.candidate?.commit === given.commit);
   if (judgedBefore === undefined) return keepMeasured(gate, evidence, { candidate, conflicts });
   const { claims, integrity } = await getJson(ctx.blobs, judgedBefore.evidence, RoundEvidence);
@@ -329,6 +344,7 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
     simulated: before.simulated || verdict.simulated,
   });
   const verdictEvent = { type: 'gate.verdict', phase: phase.name, round, verdict } as const;
+  const told = [...sharedFilesEvent(phase.name, round, evidence.findings), verdictEvent];
   await warnOfBypasses(ctx, gate.loaded.policySet, { runId: plan.runId, phase: phase.name, verdict });
   const now = (): Promise<PhaseRecord> => ctx.store.getPhase(plan.runId, phase.name);
   const report = (): Promise<void> => handle.report({ runId: plan.runId, phase: phase.name, round, verdict });
@@ -336,7 +352,7 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
   if (verdict.verdict !== 'blocked') {
     const isMoved = await movePhase(ctx.store, plan.runId, phase.name, verdict.verdict, {
       fence: handle.fence,
-      events: [verdictEvent],
+      events: told,
       change: (before) => ({ ...withRound(before), ...measured.candidate }),
     });
     if (isMoved) await report();
@@ -350,7 +366,7 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
     const isMoved = await movePhase(ctx.store, plan.runId, phase.name, 'blocked', {
       reason: `${reason}${suffix}`,
       fence: handle.fence,
-      events: [verdictEvent],
+      events: told,
       change: withRound,
     });
     if (isMoved) await report();
@@ -359,7 +375,7 @@ async function conclude(gate: Gate, measured: Measured, { verdict, evidence }: J
   const goesOn = await movePhase(ctx.store, plan.runId, phase.name, 'running', {
     fence: handle.fence,
     events: [
-      verdictEvent,
+      ...told,
       {
         type: 'rework.requested',
         phase: phase.name,

@@ -8,9 +8,11 @@ import { putJson } from '../shared/blob-store.ts';
 import type { PersonaResult } from '../shared/jobs.ts';
 import { type BlobRef, type CommitRef, type PlannedPhase, type RunPlan, writtenName } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
+import type { Finding } from '../shared/verdict.ts';
 import { type Source, openWorkspace } from '../shared/workspace.ts';
 import { lookForWork } from '../gates/contracts/look-for-work.ts';
 import { measureIntegrity } from './gate-integrity.ts';
+import { conflictFinding, overlapFinding } from './shared-files.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
 /** Collectors that read what people and reviewers recorded; they run when that is there. */
@@ -20,6 +22,8 @@ export interface Candidate {
   candidate: CommitRef;
   /** What could not be merged, one line each. */
   conflicts: string[];
+  /** Files that more than one changed, and what is missing of what later phases need. */
+  findings: Finding[];
 }
 
 interface MeasureInput {
@@ -54,17 +58,39 @@ export const workSources = (phase: PlannedPhase, results: readonly PersonaResult
       : [{ label: `${phase.name}/${result.persona}`, bundle: result.bundle, commit: result.commit }],
   );
 
-/** Merges what was made for a phase into the one commit that the gates judge. */
-export function mergeWork(ctx: WorkerContext, phase: PlannedPhase, sources: readonly Source[]): Promise<Candidate> {
+/**
+ * Merges what was made for a phase into the one commit that the gates judge. What does not fit together stays in it with
+ * conflict markers, so that nobody's work is lost and one of them can resolve it.
+ */
+export function mergeWork(
+  ctx: WorkerContext,
+  phase: PlannedPhase,
+  sources: readonly Source[],
+  /** Looks at the merged files. */
+  look: (root: string) => Promise<Finding[]> = () => Promise.resolve([]),
+): Promise<Candidate> {
   return inScratch(ctx, async (dir) => {
-    const { workspace, conflicts } = await openWorkspace({ dir, blobs: ctx.blobs, sources });
-    // Phases that were merged with conflicts leave markers; whoever builds on them has to resolve every one.
-    const marked = phase.needs.length > 1 ? await workspace.conflictMarkers() : [];
+    const { workspace, conflicts, overlaps } = await openWorkspace({
+      dir,
+      blobs: ctx.blobs,
+      sources,
+      onConflict: 'mark',
+    });
+    // Markers are left by phases or personas that were merged with conflicts; every one has to be resolved.
+    const marked = phase.needs.length > 1 || phase.personas.length > 1 ? await workspace.conflictMarkers() : [];
+    const unmerged = conflicts.map(({ file }) => file);
     return {
       candidate: await workspace.bundle(),
       conflicts: [
         ...conflicts.map(({ file, labels }) => `${file} was changed by ${labels.join(' and ')}`),
-        ...marked.map((file) => `${file} still holds conflict markers: resolve them`),
+        ...marked
+          .filter((file) => !unmerged.includes(file))
+          .map((file) => `${file} still holds conflict markers: resolve them`),
+      ],
+      findings: [
+        ...conflicts.map((shared) => conflictFinding(shared)),
+        ...overlaps.map((shared) => overlapFinding(shared)),
+        ...(await look(workspace.dir)),
       ],
     };
   });

@@ -8,6 +8,7 @@ import { measurePhase } from '../gates/measure.ts';
 import type { IntegrityCheck } from '../shared/round-evidence.ts';
 import { type PlannedPhase, type RunPlan, writtenName } from '../shared/run-record.ts';
 import type { Workspace } from '../shared/workspace.ts';
+import { edgesOf } from './edges-of-gate.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import { JUDGEMENT_COLLECTORS } from './gate-measure.ts';
 import { gateText } from './gate-text.ts';
@@ -83,10 +84,14 @@ export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string
       artifacts: measured.artifacts,
       work: await lookForWork(root, personas, loaded.definitions.personas),
     });
-    const findings = [...measured.findings, ...integrity.findings];
+    // What its hand-off says is not known yet; the files that others need of it are.
+    const edges = await edgesOf({ ctx, plan, phase, loaded });
+    const needed = (await edges.look(root)).filter((finding) => finding.persona === asked.persona);
+    const checks = [...integrity.checks, ...edges.check(needed)];
+    const findings = [...measured.findings, ...integrity.findings, ...needed];
     return [
-      ...integrity.checks.filter(({ outcome }) => outcome === 'held').map(heldLine),
-      gateText(withIntegrity(verdict, integrity.checks), findings),
+      ...checks.filter(({ outcome }) => outcome === 'held').map(heldLine),
+      gateText(withIntegrity(verdict, checks), findings),
     ].join('\n');
   } finally {
     await rm(dir, { recursive: true, force: true });

@@ -1,21 +1,20 @@
 import { join } from 'node:path';
 import { describePolicy } from '../gates/describe-policy.ts';
 import { judgementMetrics } from '../gates/load-policy.ts';
-import { findingsFor } from '../gates/owners/address-findings.ts';
-import { getJson, putJson } from '../shared/blob-store.ts';
+import { putJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Handoff, Review } from '../shared/handoff.ts';
 import type { PersonaJob, PersonaResult } from '../shared/jobs.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
+import { durationMs } from '../shared/workflow-schema.ts';
 import { contextTokensOf, priceOf } from '../shared/model-config.ts';
-import { RoundEvidence } from '../shared/round-evidence.ts';
-import { type PhaseRecord, type PlannedPhase, type RunPlan, inputsOf } from '../shared/run-record.ts';
+import { type PlannedPhase, type RunPlan, inputsOf } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
 import { checkHandoff } from './agent/check-handoff.ts';
-import { type AncestorHandoff, type WorkPromptInput, reviewPrompt, workPrompt } from './agent/prompts.ts';
+import { type AgentPrompt, reviewPrompt, workPrompt } from './agent/prompts.ts';
 import { abandonIfHopeless } from './abandoned-talk.ts';
 import type { SavedWork } from './agent/checkpoint-store.ts';
 import type { FinalTool } from './agent/agent-options.ts';
@@ -25,8 +24,9 @@ import { askPerson } from './ask-person.ts';
 import { askedOutputs } from './asked-outputs.ts';
 import { beginPhase } from './begin-phase.ts';
 import { countTurn, tellNote } from './conversation-log.ts';
+import { ancestorHandoffs, edgesOfJob } from './edges-of-job.ts';
+import { findingsOf } from './findings-of-job.ts';
 import { inScratch } from './gate-measure.ts';
-import { verdictFindings } from './gate-text.ts';
 import { gatesNow } from './gates-now.ts';
 import { accountFor } from './account-of-job.ts';
 import { openProvider } from './models/provider.ts';
@@ -34,6 +34,8 @@ import { neededSources } from './needed-sources.ts';
 import { Parked } from './parking.ts';
 import { openPersonaTools } from './persona-tools.ts';
 import { checkpoint, conversationId, savedWork, signature } from './saved-files.ts';
+import { refusedEvents, refusedFindings } from './refused-calls.ts';
+import { sharedBefore } from './shared-files.ts';
 import { turnsOf } from './turns-of-job.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 
@@ -85,20 +87,21 @@ export async function doPersonaJob(ctx: WorkerContext, attempt: PersonaAttempt):
   const persona = findPersona(loaded.definitions.personas, data.persona);
   if (persona === undefined)
     throw new FleetError('INTERNAL', `the run's definitions hold no persona "${data.persona}"`);
-  const timeUp = AbortSignal.timeout(phase.timeoutMs);
+  const limitMs = Math.min(phase.timeoutMs, durationMs(persona.timeout ?? '480h'));
+  const timeUp = AbortSignal.timeout(limitMs);
   const signal = AbortSignal.any([attempt.signal, timeUp]);
   try {
     return await inScratch(ctx, (dir) => work({ ...attempt, ctx, plan, phase, persona, loaded, signal }, dir));
   } catch (caught) {
-    const err = timeUp.aborted && !attempt.signal.aborted ? timedOut(phase) : caught;
+    const err = timeUp.aborted && !attempt.signal.aborted ? timedOut(phase, limitMs) : caught;
     await reportFault(ctx, attempt, err);
     throw err;
   }
 }
 
-const timedOut = (phase: PlannedPhase): FleetError =>
-  new FleetError('TIMEOUT', `phase "${phase.name}" timed out after ${phase.timeoutMs / 1000} s; its work was stopped`, {
-    remedy: 'Raise `timeout` of the phase.',
+const timedOut = (phase: PlannedPhase, limitMs: number): FleetError =>
+  new FleetError('TIMEOUT', `phase "${phase.name}" timed out after ${limitMs / 1000} s; its work was stopped`, {
+    remedy: `Raise \`timeout\` of the ${limitMs < phase.timeoutMs ? 'persona' : 'phase'}.`,
   });
 
 async function reportFault(ctx: WorkerContext, { data, fence, attempt }: PersonaAttempt, err: unknown): Promise<void> {
@@ -118,7 +121,7 @@ async function reportFault(ctx: WorkerContext, { data, fence, attempt }: Persona
 }
 
 async function work(job: Job, dir: string): Promise<PersonaResult> {
-  const { workspace, conflicts } = await openWorkspace({
+  const { workspace, conflicts, overlaps } = await openWorkspace({
     dir: join(dir, 'tree'),
     blobs: job.ctx.blobs,
     sources: await sourcesOf(job),
@@ -126,7 +129,8 @@ async function work(job: Job, dir: string): Promise<PersonaResult> {
   });
   if (job.data.kind === 'review') return review(job, workspace);
   const marked = conflicts.map(({ file, labels }) => `${file} (changed by ${labels.join(' and ')})`);
-  return author(job, workspace, { scratch: join(dir, 'gates'), conflicts: marked });
+  const shared = sharedBefore(job.plan, { conflicts, overlaps });
+  return author(job, workspace, { scratch: join(dir, 'gates'), conflicts: marked, shared });
 }
 
 /** The commits the workspace is made from: of the phases it needs, or of the round it goes on from. */
@@ -136,43 +140,36 @@ async function sourcesOf(job: Job): Promise<Source[]> {
   return neededSources(ctx.store, data.runId, phase);
 }
 
-/** What every ancestor handed over, in full, oldest first. */
-async function ancestorsOf(job: Job): Promise<AncestorHandoff[]> {
-  const { plan, ctx, phase } = job;
-  const wanted = new Set<string>(phase.needs);
-  for (const earlier of plan.phases.toReversed())
-    if (wanted.has(earlier.name) || wanted.has(earlier.instance?.of ?? ''))
-      for (const name of [earlier.name, ...earlier.needs]) wanted.add(name);
-  const ancestors: AncestorHandoff[] = [];
-  for (const earlier of plan.phases.filter((planned) => wanted.has(planned.name))) {
-    const record: PhaseRecord = await ctx.store.getPhase(plan.runId, earlier.name);
-    for (const [persona, ref] of Object.entries(record.handoffs)) {
-      ancestors.push({ phase: earlier.name, persona, handoff: await getJson(ctx.blobs, ref, Handoff) });
-    }
-  }
-  return ancestors;
+interface Begun {
+  scratch: string;
+  conflicts: readonly string[];
+  /** What more than one of the phases before changed. */
+  shared: readonly Finding[];
 }
 
-async function author(
-  job: Job,
-  workspace: Workspace,
-  at: { scratch: string; conflicts: readonly string[] },
-): Promise<PersonaResult> {
+async function promptOf(job: Job, workspace: Workspace, { conflicts, shared }: Begun): Promise<AgentPrompt> {
   const { data, plan, phase, persona, loaded } = job;
-  const before = await workspace.head();
-  const basis = await workspace.tree();
-  const prompt = workPrompt({
+  return workPrompt({
     job: jobLine(job),
     persona,
     phase,
     contextTokens: contextTokensOf(job.ctx.models, phase.model),
     plan: { inputs: inputsOf(plan, phase.prefix) },
-    ancestors: await ancestorsOf(job),
+    ancestors: await ancestorHandoffs(job),
     ...(await findingsOf(job)),
-    conflicts: at.conflicts,
+    conflicts,
+    merged: shared,
+    ...(await edgesOfJob(job, workspace.dir, data.base === null)),
     outputs: askedOutputs(plan, phase),
     policyText: describePolicy(loaded.policySet, phase.policy ?? 'none', persona.name),
   });
+}
+
+async function author(job: Job, workspace: Workspace, at: Begun): Promise<PersonaResult> {
+  const { data, plan, phase, persona, loaded } = job;
+  const before = await workspace.head();
+  const basis = await workspace.tree();
+  const prompt = await promptOf(job, workspace, at);
   const saved = await savedWork(job, workspace);
   const result = await converse(job, {
     ...prompt,
@@ -211,6 +208,8 @@ async function author(
   const bundled = await workspace.bundle();
   const findings = [
     ...(commit === null ? [NOTHING_DONE] : []),
+    ...at.shared,
+    ...refusedFindings(result.refusedCalls, persona.name),
     ...(await checkHandoff({ handoff: result.final, root: workspace.dir })),
   ];
   // The conversation stays saved: if this worker dies now, its result is not paid for again.
@@ -268,7 +267,7 @@ async function review(job: Job, workspace: Workspace): Promise<PersonaResult> {
     contextTokens: contextTokensOf(job.ctx.models, phase.model),
     plan: { inputs: inputsOf(plan, phase.prefix) },
     metrics: asked,
-    ancestors: await ancestorsOf(job),
+    ancestors: await ancestorHandoffs(job),
   });
   const tools = persona.tools.filter((tool) => REVIEW_TOOLS.includes(tool));
   const result = await converse(job, {
@@ -389,7 +388,7 @@ async function handOver<F>(job: Job, result: AgentResult<F>, outcome: Outcome): 
         transcripts: { ...record.transcripts, [talk]: transcript },
       },
       // A worker that died after this has told it already.
-      events: talk in record.transcripts ? [] : [done],
+      events: talk in record.transcripts ? [] : [...refusedEvents(refusedCalls, data), done],
     }),
     job.fence,
   );
@@ -409,15 +408,4 @@ async function handOver<F>(job: Job, result: AgentResult<F>, outcome: Outcome): 
     provider: plan.provider,
     simulated,
   };
-}
-
-/** What blocked the last round: the verdict's problems, then the findings, with those for this persona first. */
-async function findingsOf(job: Job): Promise<Pick<WorkPromptInput, 'findings' | 'findingsOfOthers'>> {
-  const { data, ctx, phase, plan } = job;
-  if (data.round === 0 || data.evidence === null) return { findings: [], findingsOfOthers: [] };
-  const evidence = await getJson(ctx.blobs, data.evidence, RoundEvidence);
-  const record = await ctx.store.getPhase(plan.runId, phase.name);
-  const verdict = record.rounds.find((known) => known.round === data.round - 1)?.verdict;
-  const { own, others } = findingsFor(evidence.findings, data.persona, phase.personas);
-  return { findings: [...(verdict === undefined ? [] : verdictFindings(verdict)), ...own], findingsOfOthers: others };
 }

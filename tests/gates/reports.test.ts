@@ -223,7 +223,14 @@ describe('the report of a run', () => {
     startedAt: at,
     finishedAt: at,
   };
-  const claim = { summary: HOSTILE, decisions: [], files: [], open_questions: [], claims: ['all tests pass'] };
+  const claim = {
+    summary: HOSTILE,
+    decisions: [],
+    contracts: [],
+    files: [],
+    open_questions: [],
+    claims: ['all tests pass'],
+  };
   const input = { run, phases: [phase], handoffs: new Map([[String(handoff), claim]]) };
 
   test.each([

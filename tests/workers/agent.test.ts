@@ -164,6 +164,7 @@ describe('a hand-off', () => {
     const handoff = {
       summary: 's',
       decisions: [],
+      contracts: [],
       files: ['a.js', '../../etc/passwd'],
       open_questions: [],
       claims: [],

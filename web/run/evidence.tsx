@@ -56,6 +56,7 @@ const INTEGRITY = {
   handed_down_tests: 'tests that were handed down still stand',
   measurement_untouched: 'nobody touched the measuring',
   claims_hold: 'what was claimed holds',
+  handoff_complete: 'what later phases need is there',
 } satisfies Record<RoundEvidence['integrity'][number]['check'], string>;
 
 const Integrity = ({ found: { integrity = [] }, of }: PartProps): JSX.Element =>

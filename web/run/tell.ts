@@ -28,6 +28,9 @@ const TELL: Tell = {
     `${phase}: ${persona}, attempt ${attempt} failed${final ? ' for good' : ''}: ${message}`,
   'model.waiting': ({ phase, persona, model, host, reason, until }) =>
     `${phase}: ${persona} waits for ${model} at ${host} until ${clock(until)}: ${reason}`,
+  'persona.refused': ({ phase, persona, tools }) =>
+    `${phase}: ${persona} was refused ${count(tools.length, 'call')} of what is not for it: ${named([...new Set(tools)])}`,
+  'files.shared': ({ phase, files }) => `${phase}: ${files.map(({ message }) => message).join('; ')}`,
   'conversation.compacted': ({ phase, persona, fromTokens, toTokens }) =>
     `${phase}: the conversation of ${persona} was summed up by the model, from ${fromTokens} to ${toTokens} tokens`,
   'conversation.restarted': ({ phase, persona, reason }) => `${phase}: ${persona} begins anew: ${reason}`,

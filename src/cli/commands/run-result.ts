@@ -111,7 +111,7 @@ export function exitOf(run: Pick<RunRecord, 'status' | 'reason'>): number {
     case 'cancelled':
       return EXIT.cancelled;
     case 'failed':
-      if (run.reason.includes('BUDGET_EXCEEDED')) return EXIT.blocked;
+      if (/BUDGET_EXCEEDED|NEEDS_UNMET/.test(run.reason)) return EXIT.blocked;
       return /\b(MODEL|SANDBOX|REDIS|BLOB|TOOL)_(UNAVAILABLE|REFUSED)\b/.test(run.reason)
         ? EXIT.unavailable
         : EXIT.internal;

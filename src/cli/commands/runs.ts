@@ -15,7 +15,7 @@ import { PutBackLog } from '../../shared/put-back.ts';
 import { phaseLines } from '../phase-lines.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { oneLine } from '../text.ts';
-import { conversationText, paintStatus, waitingText } from '../words.ts';
+import { conversationText, paintStatus, waitingText, watchedText } from '../words.ts';
 import { parseRunId } from './run-id.ts';
 import { conflictLines, exitOf, resultJson, summaryLines, writeReport, writeRepository } from './run-result.ts';
 
@@ -165,6 +165,9 @@ function describe(event: RunEvent): string {
       return `${event.phase} ${event.persona} ${event.kind} round ${event.round}`;
     case 'persona.fault':
       return `${event.phase} ${event.persona} attempt ${event.attempt}: ${event.message}`;
+    case 'persona.refused':
+    case 'files.shared':
+      return `${event.phase} round ${event.round}: ${watchedText(event)}`;
     case 'model.waiting':
       return `${event.phase} ${waitingText(event)}`;
     case 'conversation.compacted':

@@ -24,6 +24,9 @@ const RUNS_TESTS =
 /** A coverage said to the full percent is true when it is rounded. */
 const ROUNDING = 0.0051;
 
+/** What the hand-off names and the work does not hold. */
+const MISSING = ['handoff/missing-file', 'handoff/missing-contract'];
+
 type Said = Pick<Claim, 'measured' | 'contradicted' | 'blocks'>;
 const agrees = (measured: string): Said => ({ measured, contradicted: false, blocks: false });
 const differs = (measured: string): Said => ({ measured, contradicted: true, blocks: false });
@@ -33,14 +36,17 @@ const notDone = (measured: string): Said => ({ measured, contradicted: true, blo
 export function checkClaims(job: JobRecord, measurements: readonly Measurement[]): Claim[] {
   const { persona, handoff } = job;
   const missing = new Set(
-    job.findings.flatMap(({ rule, file }) => (rule === 'handoff/missing-file' && file !== undefined ? [file] : [])),
+    job.findings.flatMap(({ rule, file }) => (MISSING.includes(rule) && file !== undefined ? [file] : [])),
   );
+  const isThere = (file: string): Said =>
+    missing.has(file) ? notDone('the file is not in the work') : agrees('the file is there');
   return [
     { persona, claim: 'the work is done', ...workDone(job) },
-    ...handoff.files.map((file) => ({
+    ...handoff.files.map((file) => ({ persona, claim: `there is ${file}`, ...isThere(file) })),
+    ...handoff.contracts.map(({ name, file }) => ({
       persona,
-      claim: `there is ${file}`,
-      ...(missing.has(file) ? notDone('the file is not in the work') : agrees('the file is there')),
+      claim: `the contract "${name}" is in ${file}`,
+      ...isThere(file),
     })),
     ...readStatements(handoff).map(({ text, about }) => ({
       persona,

@@ -4,19 +4,20 @@ import type { Handoff } from '../../shared/handoff.ts';
 import type { Finding } from '../../shared/verdict.ts';
 import { resolveInside } from '../../shared/workspace-path.ts';
 
-/** Compares what a hand-off names with what is there: files that do not exist become findings. */
+/** Compares what a hand-off names with what is there: files and contracts that do not exist become findings. */
 export async function checkHandoff(options: { handoff: Handoff; root: string }): Promise<Finding[]> {
+  const { handoff, root } = options;
   const findings: Finding[] = [];
-  for (const file of new Set(options.handoff.files)) {
-    const finding = { rule: 'handoff/missing-file', severity: 'error' as const, file };
+  const look = async (file: string, rule: string, says: string): Promise<void> => {
     try {
-      await lstat(await resolveInside(options.root, file));
+      await lstat(await resolveInside(root, file));
     } catch (err) {
-      findings.push({
-        ...finding,
-        message: `the hand-off names ${file}, which is not in the workspace: ${errorMessage(err)}`,
-      });
+      const message = `the hand-off ${says}, which is not in the workspace: ${errorMessage(err)}`;
+      findings.push({ rule, severity: 'error', file, message });
     }
-  }
+  };
+  for (const file of new Set(handoff.files)) await look(file, 'handoff/missing-file', `names ${file}`);
+  for (const { name, file } of handoff.contracts)
+    await look(file, 'handoff/missing-contract', `says that the contract "${name}" is in ${file}`);
   return findings;
 }

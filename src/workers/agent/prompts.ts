@@ -1,9 +1,10 @@
 import { FleetError } from '../../shared/errors.ts';
-import type { Handoff } from '../../shared/handoff.ts';
+import type { HandedContract, Handoff } from '../../shared/handoff.ts';
 import { DEFAULT_CONTEXT_TOKENS } from '../../shared/model-config.ts';
 import type { Deliverable, Persona } from '../../shared/persona-schema.ts';
 import type { PlannedPhase, RunPlan } from '../../shared/run-record.ts';
 import type { Finding } from '../../shared/verdict.ts';
+import type { MetNeed, Owed } from '../../gates/contracts/edges.ts';
 import { taggedBlock } from './data-block.ts';
 import { type JobLine, formatJobLine } from './job-line.ts';
 
@@ -39,6 +40,11 @@ export interface WorkPromptInput extends PromptInput {
   policyText: string;
   /** Files that two earlier phases changed in different ways. */
   conflicts: readonly string[];
+  /** Files that two earlier phases changed at the same time. */
+  merged?: readonly Finding[];
+  /** What it needs and where that comes from, and what later phases need of it. */
+  needs?: readonly MetNeed[];
+  owed?: readonly Owed[];
   /** Outputs that later phases read. */
   outputs?: readonly string[];
 }
@@ -69,10 +75,14 @@ const REVIEW_RULES = `How you review
 const listed = (title: string, items: readonly string[]): string[] =>
   items.length === 0 ? [] : ['', `${title}:`, ...items.map((item) => `- ${item}`)];
 
+const contractLine = ({ name, kind, file, line, note }: HandedContract): string =>
+  `${name} (${kind}) in ${file}${line === undefined ? '' : `:${line}`}${note === '' ? '' : `: ${note}`}`;
+
 const handoffText = ({ handoff }: AncestorHandoff): string =>
   [
     handoff.summary,
     ...listed('Decisions', handoff.decisions),
+    ...listed('Contracts', handoff.contracts.map(contractLine)),
     ...listed('Files to look at', handoff.files),
     ...listed('Open questions', handoff.open_questions),
     ...listed(
@@ -142,6 +152,21 @@ function describe({ description, instance }: PromptInput['phase']): string {
   return `${text}\nThe phase "${instance.of}" is done once for each entry of a list; others do the other entries. Yours is:\n${item}`;
 }
 
+const needsText = (needs: readonly MetNeed[]): string =>
+  needs.length === 0
+    ? ''
+    : `What you build on, and where it comes from:\n${needs
+        .map(({ need, paths, from }) => `- ${need}: ${[...paths, from].join(', ')}`)
+        .join('\n')}`;
+
+const owedText = (owed: readonly Owed[]): string =>
+  owed.length === 0
+    ? ''
+    : 'Who goes on from your work; without what they need the phase is blocked. Where somebody builds against it, give it ' +
+      `in \`contracts\` when you hand off, with the file that defines it:\n${owed
+        .map(({ need, by, asContract }) => `- ${need}: ${by.join(', ')}${asContract ? ', who build against it' : ''}`)
+        .join('\n')}`;
+
 /** A deliverable with its places, and what its files are searched for when the work is handed off. */
 function deliverableLine([name, { paths, description, contains }]: [string, Deliverable]): string {
   const { files = 1, sections = [], fenced, lines = [] } = contains ?? {};
@@ -164,6 +189,8 @@ export function workPrompt(input: WorkPromptInput): AgentPrompt {
   const parts = {
     task: `Your task: the phase "${phase.name}" of the workflow "${job.workflow}".${describe(phase)}`,
     deliverables: deliverables.length === 0 ? '' : `What you hand on:\n${deliverables.join('\n')}`,
+    needs: needsText(input.needs ?? []),
+    owed: owedText(input.owed ?? []),
     outputs:
       input.outputs === undefined || input.outputs.length === 0
         ? ''
@@ -176,6 +203,10 @@ export function workPrompt(input: WorkPromptInput): AgentPrompt {
         ? ''
         : 'These files were changed differently by two phases before this one, and hold conflict markers. ' +
           `Resolve them first, keeping what both meant:\n${conflicts.map((file) => `- ${JSON.stringify(file)}`).join('\n')}`,
+    merged:
+      input.merged === undefined || input.merged.length === 0
+        ? ''
+        : `Changed by two phases before this one at the same time. Read whether the result makes sense:\n\n${input.merged.map(findingText).join('\n')}`,
     findings:
       findings.length === 0
         ? ''

@@ -2,6 +2,7 @@ import type Anthropic from '@anthropic-ai/sdk';
 import { z } from 'zod';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { ToolName } from '../../shared/persona-schema.ts';
+import { reachesOutside } from '../../shared/workspace-path.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { abortReason } from '../models/call-model.ts';
 import { Parked } from '../parking.ts';
@@ -110,7 +111,7 @@ export function createToolBox(
         // Without a sandbox no command can be run at all; that is the machine's fault and not the model's to mend.
         if (err instanceof FleetError && err.code === 'SANDBOX_UNAVAILABLE') throw err;
         options.logger.debug({ err, tool: tool.name }, 'tool failed');
-        return fail(`${tool.name} failed: ${errorMessage(err)}`);
+        return fail(`${tool.name} failed: ${errorMessage(err)}`, reachesOutside(err));
       }
     },
   };
