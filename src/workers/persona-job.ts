@@ -166,7 +166,7 @@ async function promptOf(job: Job, workspace: Workspace, { conflicts, shared }: B
 }
 
 async function author(job: Job, workspace: Workspace, at: Begun): Promise<PersonaResult> {
-  const { data, plan, phase, persona, loaded } = job;
+  const { data, plan, phase, persona } = job;
   const before = await workspace.head();
   const basis = await workspace.tree();
   const prompt = await promptOf(job, workspace, at);
