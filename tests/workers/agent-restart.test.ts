@@ -1,0 +1,142 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { runKey } from '../../src/shared/run-keys.ts';
+import { BlobRef } from '../../src/shared/run-record.ts';
+import { cloneBundle } from '../../src/shared/workspace.ts';
+import { doPersonaJob } from '../../src/workers/persona-job.ts';
+import { personaData, personaFence, personaRun } from '../support/persona-runs.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+import { testRedis } from '../support/test-redis.ts';
+
+const write = (path: string) => ({ tool: 'write_file', input: { path, content: path } });
+/** What is in the workspace when the conversation begins is part of its first turn. */
+const TURNS = [
+  { tools: [{ tool: 'list_files', input: {} }, write('a.txt')] },
+  { tools: [write('b.txt')] },
+  { tools: [{ tool: 'hand_off', input: { summary: 'both' } }] },
+];
+const Pointer = z.strictObject({
+  checkpoint: BlobRef,
+  tree: z.strictObject({ commit: z.string(), bundle: BlobRef, tree: z.string() }),
+});
+const Saved = z.looseObject({ workspace: z.strictObject({ commit: z.string(), tree: z.string() }) });
+
+/** A conversation of which two turns are saved; its worker is gone. */
+async function twoTurnsSaved() {
+  const at = testRedis();
+  const run = await personaRun(at, { turns: TURNS, tools: ['write_file', 'list_files'] });
+  const { ctx, plan } = run;
+  const key = runKey(at.prefix, plan.runId, 'conversations');
+  const attempt = async (number: number, calls: number) => {
+    // Asked at the beginning of a turn, and again when its call has its place.
+    const fence = personaFence(at.prefix, plan, `attempt-${number}`);
+    await ctx.redis.set(fence.lockKey, fence.token);
+    let left = 2 * calls;
+    const pausePoint = (): void => {
+      left -= 1;
+      if (left < 0) throw new Error('the worker stops here');
+    };
+    const signal = new AbortController().signal;
+    return doPersonaJob(ctx, {
+      data: personaData(plan),
+      fence,
+      signal,
+      attempt: { number, isLast: false },
+      pausePoint,
+    });
+  };
+  const pointers: z.infer<typeof Pointer>[] = [];
+  const [field = ''] = await (async () => {
+    await expect(attempt(1, 1)).rejects.toThrow('the worker stops here');
+    const first = await ctx.redis.hgetall(key);
+    pointers.push(Pointer.parse(JSON.parse(Object.values(first)[0] ?? '')));
+    await expect(attempt(2, 1)).rejects.toThrow('the worker stops here');
+    const second = await ctx.redis.hgetall(key);
+    pointers.push(Pointer.parse(JSON.parse(Object.values(second)[0] ?? '')));
+    return Object.keys(second);
+  })();
+  const [older, pointer] = pointers;
+  if (older === undefined || pointer === undefined) throw new Error('nothing was saved');
+  const fileOf = (ref: string): string => join(ctx.blobs.location, ref.slice(0, 2), ref);
+  return { ...run, attempt, key, field, older, pointer, fileOf };
+}
+
+type Run = Awaited<ReturnType<typeof twoTurnsSaved>>;
+
+async function checkWhole(run: Run, result: Awaited<ReturnType<Run['attempt']>>): Promise<string> {
+  const dir = join(await tempFolder(), 'work');
+  if (result?.commit === undefined || result.commit === null || result.bundle === null) throw new Error('no work');
+  await cloneBundle({ commit: result.commit, bundle: result.bundle, blobs: run.ctx.blobs, dir, branch: 'main' });
+  for (const name of ['a.txt', 'b.txt']) expect(await readFile(join(dir, name), 'utf8')).toBe(name);
+  return Buffer.from(await run.ctx.blobs.get(result.transcript)).toString();
+}
+
+test('a conversation that is whole is gone on with, and what was paid for is not bought again', async () => {
+  const run = await twoTurnsSaved();
+  expect(run.server.requests).toBe(2);
+  await checkWhole(run, await run.attempt(3, 9));
+  expect(run.server.requests).toBe(3);
+  const events = await run.ctx.store.readEvents(run.plan.runId, 0);
+  expect(events.filter((event) => event.type === 'conversation.restarted')).toEqual([]);
+});
+
+test.each<[string, string, (run: Run) => Promise<unknown>]>([
+  [
+    'the files are gone',
+    'the files that were saved with the conversation cannot be read',
+    ({ fileOf, pointer }) => rm(fileOf(pointer.tree.bundle)),
+  ],
+  ['the files are damaged', 'is damaged', ({ fileOf, pointer }) => writeFile(fileOf(pointer.tree.bundle), 'no bundle')],
+  [
+    'the conversation is gone',
+    'what was saved of the conversation cannot be read',
+    ({ fileOf, pointer }) => rm(fileOf(pointer.checkpoint)),
+  ],
+  ['the conversation is damaged', 'is damaged', ({ fileOf, pointer }) => writeFile(fileOf(pointer.checkpoint), '{')],
+  [
+    'the pointer is no pointer',
+    'not of the expected form',
+    ({ ctx, key, field }) => ctx.redis.hset(key, field, '{"checkpoint":7}'),
+  ],
+  [
+    'the files are those of another turn',
+    'the conversation does not belong to the files that were saved',
+    ({ ctx, key, field, older, pointer }) =>
+      ctx.redis.hset(key, field, JSON.stringify({ ...pointer, tree: older.tree })),
+  ],
+  [
+    'the files are not what the conversation saw',
+    'and the conversation saw 0000',
+    async ({ ctx, key, field, pointer }) => {
+      const saved = Saved.parse(JSON.parse(Buffer.from(await ctx.blobs.get(pointer.checkpoint)).toString()));
+      const other = { ...saved, workspace: { ...saved.workspace, tree: '0'.repeat(40) } };
+      const checkpoint = await ctx.blobs.put(Buffer.from(JSON.stringify(other)));
+      return ctx.redis.hset(key, field, JSON.stringify({ ...pointer, checkpoint }));
+    },
+  ],
+])('when %s, the step begins anew on clean files and the log says why (%s)', async (_, reason, spoil) => {
+  const run = await twoTurnsSaved();
+  await spoil(run);
+  const transcript = await checkWhole(run, await run.attempt(3, 9));
+  expect(run.server.requests).toBe(2 + 3);
+  expect(transcript).toContain('. is empty');
+  const events = await run.ctx.store.readEvents(run.plan.runId, 0);
+  const told = events.flatMap((event) => (event.type === 'conversation.restarted' ? [event.reason] : []));
+  expect(told).toHaveLength(1);
+  expect(told[0]).toContain(reason);
+});
+
+test('a store that is out of reach for the moment is a fault of the attempt, and nothing is forgotten', async () => {
+  const run = await twoTurnsSaved();
+  const file = run.fileOf(run.pointer.tree.bundle);
+  const bytes = await readFile(file);
+  await rm(file);
+  await mkdir(file);
+  await expect(run.attempt(3, 9)).rejects.toMatchObject({ code: 'BLOB_UNAVAILABLE', retry: true });
+  await rm(file, { recursive: true });
+  await writeFile(file, bytes);
+  await checkWhole(run, await run.attempt(4, 9));
+  expect(run.server.requests).toBe(3);
+});
