@@ -1,8 +1,9 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { Readable, type Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { FleetError, errorMessage } from './errors.ts';
+import { emptyFile, inheritedFiles } from './inherited-files.ts';
 
 export type OutputListener = (stream: 'stdout' | 'stderr', text: string) => void;
 
@@ -18,6 +19,13 @@ export interface ProcessOptions {
   signal?: AbortSignal | undefined;
   /** Written to the program, which otherwise finds its input closed. */
   stdin?: string | Uint8Array | Readable | undefined;
+  /** Open files that the program finds as its descriptors 3 and up. */
+  files?: readonly number[];
+  /**
+   * What others left open to this process is covered, up to the last of it, so that the program finds nothing there.
+   * With so many files Node may no longer tell that a program could not be started at all: only for one known to be there.
+   */
+  isHostile?: boolean;
   /** Called with pieces of output as they come, until the cut. */
   onOutput?: OutputListener | undefined;
 }
@@ -57,7 +65,9 @@ export async function runProcess(options: ProcessOptions): Promise<ProcessResult
   };
 }
 
-type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+type Child = ChildProcess & { stdin: Writable; stdout: Readable; stderr: Readable };
+const hasPipes = (child: ChildProcess): child is Child =>
+  child.stdin !== null && child.stdout !== null && child.stderr !== null;
 type Ending = Pick<ProcessResult, 'exitCode' | 'endedBy'>;
 
 async function runToEnd(options: ProcessOptions, stdout: CappedText, stderr: CappedText): Promise<Ending> {
@@ -109,17 +119,24 @@ function start(options: ProcessOptions): Child {
   const [program, ...args] = options.argv;
   if (program === undefined) throw new FleetError('BAD_INPUT', 'there is no program to run');
   try {
-    return spawn(program, args, {
+    const child = spawn(program, args, {
       cwd: options.cwd,
       env: { ...options.env },
       detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', ...filesFrom3(options)],
       windowsHide: true,
     });
+    if (hasPipes(child)) return child;
+    throw new Error('it has no pipes');
   } catch (err) {
     // Node refuses arguments that no program could receive, such as text with a NUL byte.
     throw new FleetError('BAD_INPUT', `${program} cannot be run: ${errorMessage(err)}`, { cause: err });
   }
+}
+
+function filesFrom3({ files = [], isHostile = false }: ProcessOptions): number[] {
+  const last = Math.max(2 + files.length, ...(isHostile ? inheritedFiles() : []));
+  return Array.from({ length: last - 2 }, (_none, index) => files[index] ?? emptyFile());
 }
 
 function startFailure(options: ProcessOptions, err: Error): FleetError {

@@ -188,7 +188,7 @@ describe('a command in the sandbox', () => {
     const fill = 'i=0; while true; do head -c 8000000 /dev/zero > f$i || exit 5; i=$((i+1)); done';
     const disk = await sh(fill, { limits: { diskBytes: 20_000_000, wallMs: 20_000 } });
     expect(disk.endedBy).toBe('signal');
-    expect(disk.stderr).toContain('more than 20000000 bytes were written');
+    expect(disk.stderr).toContain('more than 20000000 bytes or 200000 files were written');
     const memory = await sh(`cd /tmp; ${fill}`, { limits: { diskBytes: 20_000_000, wallMs: 20_000 } });
     expect(memory.exitCode).toBe(5);
     expect((await sh('cd /dev && echo x > file')).exitCode).not.toBe(0);

@@ -1,4 +1,5 @@
 import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { FleetError } from '../errors.ts';
 import { SOCKET_NAME, openEgressProxy } from '../network/egress-proxy.ts';
@@ -46,6 +47,7 @@ const HOME = '/home/sandbox';
 const NODE_HOME = '/opt/node';
 const OWN_FOLDER = '/run/sandbox';
 const PATH = [join(NODE_HOME, 'bin'), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter);
+const IN_MEMORY_BYTES = 1024 ** 3;
 const SHARED_MEMORY_BYTES = 256 * 1024 ** 2;
 const LIFETIME = ['--die-with-parent', '--new-session'];
 const NAMESPACES = ['pid', 'net', 'ipc', 'uts', 'cgroup-try'].map((name) => `--unshare-${name}`);
@@ -67,7 +69,8 @@ export class BubblewrapSandbox implements Sandbox {
     this.#uid = uidFor(shape);
     const note =
       shape === 'root-without-user-namespaces' ? ', process limit shared with other commands of this process' : '';
-    this.description = `bubblewrap ${tools.version}, no network, user ${this.#uid}${note}`;
+    const unfiltered = tools.filter === undefined ? ', system calls not filtered' : '';
+    this.description = `bubblewrap ${tools.version}, no network, user ${this.#uid}${unfiltered}${note}`;
   }
 
   pathOf(_mounts: readonly SandboxMount[], inside: string): string {
@@ -81,12 +84,16 @@ export class BubblewrapSandbox implements Sandbox {
     const disk = watchDisk(command.mounts, limits.diskBytes, command.signal);
     const uid = this.#shape === 'user' ? {} : { uid: this.#uid };
     const proxy = command.egress === undefined ? undefined : await openEgressProxy(command.egress, uid);
+    let filter: FileHandle | undefined;
     try {
+      if (this.#tools.filter !== undefined) filter = await open(this.#tools.filter);
       const bridged = proxy === undefined ? command : throughBridge(command, proxy.folder);
       const result = await runProcess({
         argv: [this.#tools.bwrap, ...this.#arguments(bridged, limits)],
         cwd: '/',
         env: { LD_LIBRARY_PATH: this.#tools.libraries.join(delimiter) },
+        isHostile: true,
+        files: filter === undefined ? [] : [filter.fd],
         timeoutMs: limits.wallMs,
         outputBytes: limits.outputBytes,
         signal: disk.signal,
@@ -98,12 +105,17 @@ export class BubblewrapSandbox implements Sandbox {
       return proxy === undefined ? ended : { ...ended, refusals: proxy.refusals() };
     } finally {
       disk.stop();
+      await filter?.close();
       await proxy?.close();
     }
   }
 
   #arguments(command: SandboxCommand, limits: SandboxLimits): string[] {
-    const limited = [this.#tools.prlimit, ...limitArguments(limits), '--', ...command.argv];
+    const { choom, filter } = this.#tools;
+    // The filter lies open as the first file after the standard ones.
+    const filtered = filter === undefined ? [] : ['--seccomp', '3'];
+    const first = choom === undefined ? [] : [choom, '-n', '1000', '--'];
+    const limited = [...first, this.#tools.prlimit, ...limitArguments(limits), '--', ...command.argv];
     const common = [
       ...LIFETIME,
       ...NAMESPACES,
@@ -115,19 +127,27 @@ export class BubblewrapSandbox implements Sandbox {
     const ownProc = ['--proc', '/proc'];
     if (this.#shape === 'user') {
       const self = ['--uid', String(this.#uid), '--gid', String(this.#uid)];
-      return [...USER_NAMESPACE, ...self, ...common, ...ownProc, ...SEALED, ...cwd, '--', ...limited];
+      return [...USER_NAMESPACE, ...filtered, ...self, ...common, ...ownProc, ...SEALED, ...cwd, '--', ...limited];
     }
     const outer = ['--cap-drop', 'ALL', ...CAPABILITIES_TO_CHANGE_USER, ...common];
     const ids = ['--reuid', String(this.#uid), '--regid', String(this.#uid), '--clear-groups'];
     const asUser = [this.#tools.setpriv, ...ids, '--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--'];
     if (this.#shape === 'root-without-user-namespaces') {
-      return [...outer, ...ownProc, ...SEALED, ...cwd, '--', ...asUser, ...limited];
+      return [...outer, ...filtered, ...ownProc, ...SEALED, ...cwd, '--', ...asUser, ...limited];
     }
     const own = ownTools(this.#tools);
     // The inner bubblewrap covers this view of the machine's processes before the command starts.
     const setUp = [...own.mounts, ...bind('/proc', '/proc', true), ...SEALED];
     const files = ['--dev-bind', '/', '/', ...ownProc, ...cwd];
-    const inner = [own.bwrap, ...USER_NAMESPACE, '--unshare-pid', '--die-with-parent', ...files, ...own.environment];
+    const inner = [
+      own.bwrap,
+      ...USER_NAMESPACE,
+      ...filtered,
+      '--unshare-pid',
+      '--die-with-parent',
+      ...files,
+      ...own.environment,
+    ];
     return [...outer, ...setUp, '--', ...asUser, ...inner, '--', ...limited];
   }
 }
@@ -181,8 +201,9 @@ function systemFiles(tools: BubblewrapTools, limits: SandboxLimits): string[] {
       `/etc/${name}`,
     ]),
     ...nodeFiles(),
-    ...memory('/tmp', limits.diskBytes),
-    ...memory(HOME, limits.diskBytes),
+    // These are memory of the machine.
+    ...memory('/tmp', Math.min(limits.diskBytes, IN_MEMORY_BYTES)),
+    ...memory(HOME, Math.min(limits.diskBytes, IN_MEMORY_BYTES)),
     ...devices,
     ...memory('/dev/shm', SHARED_MEMORY_BYTES),
   ];

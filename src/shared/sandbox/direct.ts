@@ -61,6 +61,7 @@ export class DirectSandbox implements Sandbox {
         ],
         cwd: this.pathOf(command.mounts, command.cwd),
         env: { PATH, HOME: home, TMPDIR: home, LANG: 'C.UTF-8', CI: 'true', ...env },
+        isHostile: true,
         timeoutMs: limits.wallMs,
         outputBytes: limits.outputBytes,
         signal: disk.signal,

@@ -3,6 +3,14 @@ import { join } from 'node:path';
 import type { SandboxMount, SandboxResult } from './sandbox.ts';
 
 const INTERVAL_MS = 500;
+/** Small files cost a disk its inodes, long before its bytes. */
+const MAX_FILES = 200_000;
+
+/** Bytes and files: what is free, or what is there. */
+interface Room {
+  bytes: number;
+  files: number;
+}
 
 export interface DiskWatch {
   /** Aborted when the writable mounts grew too much, and when the caller's signal is. */
@@ -14,7 +22,8 @@ export interface DiskWatch {
 
 /**
  * Ends a command that fills the disk: so many bytes of it are gone since the start, and the writable mounts hold more
- * than that. Free space is looked at often, because that is cheap; files are only counted once enough of it is gone.
+ * than that; or so many files. What is free is looked at often, because that is cheap; what is there is only counted once
+ * enough of it is gone.
  */
 export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, caller?: AbortSignal): DiskWatch {
   const full = new AbortController();
@@ -22,16 +31,18 @@ export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, c
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
   // A disk that cannot be watched any more ends the command as well.
-  const later = (freeAtStart: number): void => {
+  const later = (freeAtStart: Room): void => {
     timer = setTimeout(() => void look(freeAtStart).catch(() => full.abort()), INTERVAL_MS);
   };
-  const look = async (freeAtStart: number): Promise<void> => {
-    const isSuspicious = freeAtStart - (await freeBytes(hosts)) > limitBytes;
-    if (isSuspicious && (await totalBytes(hosts)) > limitBytes) full.abort();
+  const look = async (freeAtStart: Room): Promise<void> => {
+    const free = await freeRoom(hosts);
+    const isSuspicious = freeAtStart.bytes - free.bytes > limitBytes || freeAtStart.files - free.files > MAX_FILES;
+    const held = isSuspicious ? await heldBy(hosts) : { bytes: 0, files: 0 };
+    if (held.bytes > limitBytes || held.files > MAX_FILES) full.abort();
     else if (!isStopped) later(freeAtStart);
   };
   const begin = async (): Promise<void> => {
-    const freeAtStart = await freeBytes(hosts);
+    const freeAtStart = await freeRoom(hosts);
     if (!isStopped) later(freeAtStart);
   };
   if (hosts.length > 0) void begin();
@@ -39,7 +50,7 @@ export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, c
     signal: caller === undefined ? full.signal : AbortSignal.any([full.signal, caller]),
     explain(result, callerSignal) {
       if (!full.signal.aborted || callerSignal?.aborted === true) return result;
-      const stderr = `${result.stderr}\n[ended: more than ${limitBytes} bytes were written]\n`;
+      const stderr = `${result.stderr}\n[ended: more than ${limitBytes} bytes or ${MAX_FILES} files were written]\n`;
       return { ...result, endedBy: 'signal', stderr };
     },
     stop() {
@@ -49,27 +60,33 @@ export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, c
   };
 }
 
-async function freeBytes(hosts: readonly string[]): Promise<number> {
+async function freeRoom(hosts: readonly string[]): Promise<Room> {
   const free = await Promise.all(
-    hosts.map(async (host) => {
+    hosts.map(async (host): Promise<Room> => {
       const info = await statfs(host).catch(() => undefined);
-      return info === undefined ? 0 : info.bavail * info.bsize;
+      return info === undefined ? { bytes: 0, files: 0 } : { bytes: info.bavail * info.bsize, files: info.ffree };
     }),
   );
-  return Math.min(...free);
+  return {
+    bytes: Math.min(...free.map(({ bytes }) => bytes)),
+    files: Math.min(...free.map(({ files }) => files)),
+  };
 }
 
-/** Bytes on disk below the folders; what vanishes while it is counted counts as nothing. */
-async function totalBytes(paths: readonly string[]): Promise<number> {
-  let total = 0;
+/** What lies below the folders; what vanishes while it is counted counts as nothing. */
+async function heldBy(paths: readonly string[]): Promise<Room> {
+  const held = { bytes: 0, files: 0 };
   const waiting = [...paths];
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     const info = await lstat(path).catch(() => undefined);
-    total += (info?.blocks ?? 0) * 512;
+    held.bytes += (info?.blocks ?? 0) * 512;
+    held.files += 1;
+    // Enough is known, and counting on would cost more than it tells.
+    if (held.files > MAX_FILES) return held;
     if (info?.isDirectory() !== true) continue;
     const folder = await opendir(path).catch(() => undefined);
     if (folder === undefined) continue;
     for await (const entry of folder) waiting.push(join(path, entry.name));
   }
-  return total;
+  return held;
 }

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { access, constants, mkdir, rename, writeFile } from 'node:fs/promises';
+import { arch } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { libraryFolders, unpackDebianPackages } from '../debian-packages.ts';
 import { FleetError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { runProcess } from '../process.ts';
+import { syscallFilter } from './syscall-filter.ts';
 
 /** The programs and files that make up the sandbox, as found on this machine. */
 export interface BubblewrapTools {
@@ -14,8 +16,12 @@ export interface BubblewrapTools {
   libraries: readonly string[];
   setpriv: string;
   prlimit: string;
+  /** Makes commands the first that the kernel ends when the machine has no memory left. */
+  choom: string | undefined;
   /** Folder with the few /etc files that commands see. */
   etc: string;
+  /** The file with the filter of system calls; none for a machine whose calls are not known. */
+  filter: string | undefined;
 }
 
 const SYSTEM_PATH = ['/usr/bin', '/bin', '/usr/sbin', '/sbin', '/usr/local/bin'].join(delimiter);
@@ -43,14 +49,17 @@ export async function findBubblewrap(options: {
     });
   }
   const etc = await writeEtc(options.cache, options.uid);
+  const choom = await findProgram('choom');
+  const filter = await writeFilter(etc);
+  const found = { setpriv, prlimit, choom, etc, filter };
   const installed = await findProgram('bwrap');
   if (installed !== undefined) {
-    return { bwrap: installed, version: await versionOf(installed, []), libraries: [], setpriv, prlimit, etc };
+    return { bwrap: installed, version: await versionOf(installed, []), libraries: [], ...found };
   }
   const tree = await unpackDebianPackages({ packages: ['bubblewrap'], cache: options.cache, logger: options.logger });
   const bwrap = join(tree, 'usr', 'bin', 'bwrap');
   const libraries = await libraryFolders(tree);
-  return { bwrap, version: await versionOf(bwrap, libraries), libraries, setpriv, prlimit, etc };
+  return { bwrap, version: await versionOf(bwrap, libraries), libraries, ...found };
 }
 
 /** A program's absolute path in the system's folders. */
@@ -83,13 +92,22 @@ async function versionOf(bwrap: string, libraries: readonly string[]): Promise<s
   return result.stdout.trim().replace(/^bubblewrap /, '');
 }
 
+async function writeFilter(folder: string): Promise<string | undefined> {
+  const filter = syscallFilter(arch());
+  if (filter === undefined) return undefined;
+  await replaceFile(folder, 'syscalls.bpf', filter);
+  return join(folder, 'syscalls.bpf');
+}
+
+async function replaceFile(folder: string, name: string, content: string | Uint8Array): Promise<void> {
+  const temporary = join(folder, `.${name}.${randomUUID()}`);
+  await writeFile(temporary, content, { mode: 0o644 });
+  await rename(temporary, join(folder, name));
+}
+
 async function writeEtc(cache: string, uid: number): Promise<string> {
   const folder = join(cache, 'sandbox', `etc-${uid}`);
   await mkdir(folder, { recursive: true });
-  for (const [name, content] of Object.entries(ETC_FILES)) {
-    const temporary = join(folder, `.${name}.${randomUUID()}`);
-    await writeFile(temporary, content(uid), { mode: 0o644 });
-    await rename(temporary, join(folder, name));
-  }
+  for (const [name, content] of Object.entries(ETC_FILES)) await replaceFile(folder, name, content(uid));
   return folder;
 }

@@ -39,7 +39,10 @@ async function openBubblewrap({ cache, logger }: OpenSandboxOptions): Promise<Sa
     for (const shape of shapesFor(process.getuid?.() ?? -1)) {
       const tools = await findBubblewrap({ cache, uid: uidFor(shape), logger });
       const sandbox = new BubblewrapSandbox(tools, shape);
-      const failure = await probeSandbox(sandbox).then(() => undefined, errorMessage);
+      const failure = await probeSandbox(sandbox, { isFiltered: tools.filter !== undefined }).then(
+        () => undefined,
+        errorMessage,
+      );
       if (failure === undefined) return sandbox;
       failures.push(failure);
       logger.debug({ shape, failure }, 'sandbox does not hold');

@@ -7,6 +7,8 @@ import type { Sandbox, SandboxLimits } from './sandbox.ts';
 const Report = z.object({
   uid: z.number(),
   capabilities: z.string(),
+  /** 2 when system calls are filtered. */
+  seccomp: z.string().nullable(),
   reachedHost: z.boolean(),
   loopback: z.boolean(),
   visible: z.array(z.string()),
@@ -27,6 +29,7 @@ const own = net.createServer().listen(0, '127.0.0.1', async () => {
   process.stdout.write(JSON.stringify({
     uid: process.getuid(),
     capabilities: /^CapEff:\\s*(\\S+)/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1],
+    seccomp: (/^Seccomp:\\s*(\\d)/m.exec(fs.readFileSync('/proc/self/status', 'utf8')) ?? [])[1] ?? null,
     reachedHost: await connect(Number(hostPort)),
     loopback: await connect(own.address().port),
     visible: secrets.filter((path) => attempt(() => fs.statSync(path).isDirectory() ? fs.readdirSync(path) : fs.readFileSync(path))),
@@ -39,7 +42,7 @@ const own = net.createServer().listen(0, '127.0.0.1', async () => {
 const PROBE_LIMITS: Partial<SandboxLimits> = { wallMs: 20_000, processes: 40, outputBytes: 20_000 };
 
 /** Tries to break out of a sandbox in every way it promises to prevent. Throws `SANDBOX_UNAVAILABLE` with what failed. */
-export async function probeSandbox(sandbox: Sandbox): Promise<void> {
+export async function probeSandbox(sandbox: Sandbox, { isFiltered }: { isFiltered: boolean }): Promise<void> {
   const host = await listen();
   try {
     // One after the other, because commands may share their process limit.
@@ -60,6 +63,7 @@ export async function probeSandbox(sandbox: Sandbox): Promise<void> {
     const holes = [
       report.uid === 0 ? 'commands run as root' : '',
       /[^0]/.test(report.capabilities) ? 'commands hold capabilities' : '',
+      isFiltered && report.seccomp !== '2' ? 'system calls are not filtered' : '',
       report.reachedHost ? "the host's network is reachable" : '',
       report.loopback ? '' : 'it has no loopback of its own',
       report.visible.length > 0 ? `${report.visible.join(' and ')} can be read` : '',

@@ -8,7 +8,7 @@ export interface SandboxLimits {
   memoryBytes: number;
   processes: number;
   fileBytes: number;
-  /** What all writable mounts together may grow by; also the size of the private /tmp. */
+  /** What all writable mounts together may grow by; also the size of the private /tmp, up to 1 GiB. */
   diskBytes: number;
   /** stdout and stderr are each cut here; the cut is marked. */
   outputBytes: number;
