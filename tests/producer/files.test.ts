@@ -1,20 +1,19 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { RunChanges, RunFiles } from '../../src/producer/files-schemas.ts';
 import { startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
-import { type CommitRef, type PhaseRecord } from '../../src/shared/run-record.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
-import { type Source, openWorkspace } from '../../src/shared/workspace.ts';
 
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
-import { NO_BLOB, planOf, verdictOf } from './seed-run.ts';
+import { HOSTILE, PIXELS, seedRunWithFiles } from './run-with-files.ts';
+import { planOf } from './seed-run.ts';
 
 const run = promisify(execFile);
 const ownRedis = testRedis();
@@ -38,74 +37,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const HOSTILE = '"><img src=x onerror=alert(1)>\n-rf.js';
-const plan = planOf(['design', 'backend', 'docs']);
-for (const phase of plan.phases.slice(1)) phase.needs = ['design'];
+const plan = await seedRunWithFiles({ store, blobs, folder });
 const at = `/api/runs/${plan.runId}`;
 const ask = (path: string): Promise<Response> =>
   fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${TOKEN}` } });
-let made = 0;
-
-/** The work of one persona on top of what it was given. */
-async function work(phase: string, round: number, given: Source[], write: (dir: string) => Promise<void>) {
-  made += 1;
-  const { workspace } = await openWorkspace({ dir: join(folder, `tree-${made}`), blobs, sources: given });
-  await write(workspace.dir);
-  await workspace.commitAll({
-    message: `${phase}: round ${round}`,
-    trailers: { Run: plan.runId, Phase: phase, Persona: 'coder', Round: String(round), Simulated: 'true' },
-    author: { name: 'Coder', email: 'coder@maestro.invalid' },
-    date: `2026-11-23T10:0${made}:00Z`,
-  });
-  return workspace.bundle();
-}
-
-async function record(phase: string, status: 'passed' | 'blocked', rounds: readonly CommitRef[]): Promise<void> {
-  const last = rounds.at(-1);
-  await store.updatePhase(plan.runId, phase, (before): { next: PhaseRecord; events: [] } => ({
-    next: {
-      ...before,
-      status,
-      finishedAt: plan.createdAt,
-      commit: status === 'passed' ? (last?.commit ?? null) : null,
-      bundle: status === 'passed' ? (last?.bundle ?? null) : null,
-      rounds: rounds.map((candidate, round) => ({
-        round,
-        verdict: verdictOf(phase, round === rounds.length - 1 && status === 'passed' ? 'passed' : 'blocked'),
-        findings: 0,
-        evidence: NO_BLOB,
-        candidate,
-        at: plan.createdAt,
-      })),
-    },
-    events: [],
-  }));
-}
-
-const PIXELS = Buffer.from([0x89, 0x50, 0, 1, 2, 255, 254]);
-
-beforeAll(async () => {
-  await store.createRun(plan);
-  const design = await work('design', 0, [], async (dir) => {
-    await writeFile(join(dir, 'design.md'), '# Design\n');
-    await symlink('/etc/passwd', join(dir, 'out'));
-  });
-  await record('design', 'passed', [design]);
-  const first = await work('backend', 0, [{ label: 'design', ...design }], async (dir) => {
-    await mkdir(join(dir, 'src'));
-    await writeFile(join(dir, 'src', 'app.js'), 'one();\n');
-  });
-  const second = await work('backend', 1, [{ label: 'backend', ...first }], async (dir) => {
-    await writeFile(join(dir, 'src', 'app.js'), 'two();\nthree();\n');
-    await writeFile(join(dir, 'src', HOSTILE), 'x');
-    await writeFile(join(dir, 'logo.png'), PIXELS);
-  });
-  await record('backend', 'passed', [first, second]);
-  const docs = await work('docs', 0, [{ label: 'design', ...design }], async (dir) => {
-    await writeFile(join(dir, 'guide.md'), 'a guide that was blocked\n');
-  });
-  await record('docs', 'blocked', [docs]);
-});
 
 describe('the files of a run', () => {
   test('are listed with their sizes and the persona who changed them last', async () => {

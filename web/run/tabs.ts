@@ -3,6 +3,7 @@ import type { TabProps } from '../lib/live-run.ts';
 import { ActivityTab } from './activity.tsx';
 import { GatesTab } from './gates.tsx';
 import { OverviewTab } from './overview.tsx';
+import { later } from '../ui/later.tsx';
 
 interface Tab {
   /** Its part of the address. */
@@ -15,5 +16,8 @@ interface Tab {
 export const TABS: readonly Tab[] = [
   { id: 'overview', name: 'Overview', view: OverviewTab },
   { id: 'gates', name: 'Gates', view: GatesTab },
+  { id: 'files', name: 'Files', view: later(async () => (await import('./files.tsx')).FilesTab) },
+  { id: 'changes', name: 'Changes', view: later(async () => (await import('./changes.tsx')).ChangesTab) },
+  { id: 'transcript', name: 'Transcript', view: later(async () => (await import('./transcript.tsx')).TranscriptTab) },
   { id: 'activity', name: 'Activity', view: ActivityTab },
 ];

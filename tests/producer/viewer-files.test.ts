@@ -1,0 +1,105 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, expect, test } from 'vitest';
+import { startServer } from '../../src/producer/server.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
+import { openBlobStore } from '../../src/shared/open-blob-store.ts';
+import { RunStore } from '../../src/shared/run-store.ts';
+import { axeViolations, launchBrowser, openPage, shootAll } from '../support/browser.ts';
+import { testRedis } from '../support/test-redis.ts';
+import { fixtureRoot } from './fixture.ts';
+import { HOSTILE, seedRunWithFiles } from './run-with-files.ts';
+
+const ownRedis = testRedis();
+const store = new RunStore(await ownRedis.connect(), ownRedis.prefix);
+const folder = await mkdtemp(join(tmpdir(), 'maestro-files-'));
+const blobs = openBlobStore(join(folder, 'blobs'));
+const server = await startServer({
+  host: '127.0.0.1',
+  port: 0,
+  redisUrl: ownRedis.url,
+  prefix: ownRedis.prefix,
+  blobs,
+  packageRoot: await fixtureRoot(),
+  provider: 'scripted',
+  logger: silentLogger(),
+});
+const { runId } = await seedRunWithFiles({ store, blobs, folder });
+const browser: Browser = await launchBrowser();
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Readable on a phone, in light and dark, and by whoever does not see it. */
+async function fits(page: Awaited<ReturnType<typeof openPage>>['page'], name: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    expect(await axeViolations(page)).toEqual([]);
+  }
+  await page.setViewportSize({ width: 360, height: 800 });
+  expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await shootAll(page, name);
+}
+
+test('files are found, read in colours, and taken home', async () => {
+  const { page, faults } = await openPage(browser, server.url, `/#/runs/${runId}/files`);
+  await page.getByRole('link', { name: 'app.js' }).click();
+  const content = page.getByRole('region', { name: 'Content of src/app.js' });
+  await content.getByText('two();').waitFor();
+  expect(await content.locator('.hljs-title').count()).toBeGreaterThan(0);
+  await page.getByText('last changed by coder').waitFor();
+  // A name that looks like markup is a name.
+  await page.getByRole('link', { name: HOSTILE.replace('\n', ' ') }).click();
+  await page.getByRole('region', { name: 'Content of' }).getByText('x', { exact: true }).waitFor();
+  await page.getByRole('link', { name: 'logo.png' }).click();
+  await page.getByText('The file is not text.').waitFor();
+  await page.getByLabel('Find a file').fill('design');
+  await page.getByText('1 file, commit').waitFor();
+  const zip = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Zip' }).click()]);
+  expect(zip[0].suggestedFilename()).toBe(`diamond-${runId}.zip`);
+  await page.getByLabel('Find a file').fill('');
+  await page.getByLabel('Work of').selectOption('docs');
+  await page.getByRole('link', { name: 'guide.md' }).click();
+  await page.getByText('a guide that was blocked').waitFor();
+  expect(page.url()).toContain('phase=docs');
+  await page.goto(`${server.url}/#/runs/${runId}/files/src/app.js?line=2`);
+  await page.locator('.code-line').waitFor({ state: 'attached' });
+  await fits(page, 'files');
+  expect(faults).toEqual([]);
+});
+
+test('each change is listed, and shown as a diff', async () => {
+  const { page, faults } = await openPage(browser, server.url, `/#/runs/${runId}/changes`);
+  await page.getByText('4 changes, newest first').waitFor();
+  await fits(page, 'changes');
+  await page.getByRole('link', { name: 'backend: round 1' }).click();
+  const diff = page.getByRole('region', { name: 'Changes of src/app.js' });
+  await diff.getByText('-one();').waitFor();
+  expect(await diff.locator('tr.added').count()).toBe(2);
+  await page.getByText('The file is not text.').waitFor();
+  await fits(page, 'diff');
+  expect(faults).toEqual([]);
+});
+
+test('a conversation is read turn by turn, and what it holds is never markup', async () => {
+  const { page, faults } = await openPage(browser, server.url, `/#/runs/${runId}/transcript/backend/coder.work.r0`);
+  const turn = page.getByRole('article', { name: 'Turn 1' });
+  await turn.getByText('I change <script>alert(1)</script> the call.').waitFor();
+  await turn.getByText('1.5 s, 1,234 tokens, $0.00, answered by scripted-1').waitFor();
+  // What failed is open: the edit as a diff, and what the tool said.
+  await turn.getByText('-one();').waitFor();
+  await turn.getByText('old_text does not occur').waitFor();
+  await turn.getByText('You have called edit_file').waitFor();
+  await page.getByText('Asked for and not given: shell').waitFor();
+  await page.getByText('What it was told').click();
+  await page.getByText('Write the service <b>now</b>.').waitFor();
+  await page.getByRole('link', { name: 'docs coder, work, round 1' }).click();
+  await page.getByRole('heading', { name: 'docs: coder, work, round 1' }).waitFor();
+  await fits(page, 'transcript');
+  expect(faults).toEqual([]);
+});
