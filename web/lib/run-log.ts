@@ -14,6 +14,7 @@ export class RunLog {
   readonly turns: EventOf<'persona.turn'>[] = [];
   readonly statuses: EventOf<'phase.status'>[] = [];
   readonly verdicts: { phase: string; round: number; at: string }[] = [];
+  readonly gatesStarted: EventOf<'gates.started'>[] = [];
   readonly asked = new Map<string, string>();
   count = 0;
 
@@ -27,6 +28,7 @@ export class RunLog {
     else if (event.type === 'phase.status') this.statuses.push(event);
     else if (event.type === 'gate.verdict')
       this.verdicts.push({ phase: event.phase, round: event.round, at: event.at });
+    else if (event.type === 'gates.started') this.gatesStarted.push(event);
     else if (event.type === 'approval.requested') this.asked.set(event.phase, event.role);
   }
 }

@@ -5,6 +5,7 @@ import type { RunView, TabProps } from '../lib/live-run.ts';
 import { clock, words } from '../lib/format.ts';
 import { Empty, Pill, SimulatedMark, Text, When } from '../ui/basic.tsx';
 import { type Row, Table } from '../ui/table.tsx';
+import { QuestionTable } from './questions.tsx';
 import { named, tell } from './tell.ts';
 
 const MOST_SHOWN = 300;
@@ -12,7 +13,7 @@ const MOST_SHOWN = 300;
 export function ActivityTab({ run }: TabProps): JSX.Element {
   const [text, setText] = useState('');
   const wanted = text.toLowerCase();
-  const { approvals } = run.detail;
+  const { approvals, questions } = run.detail;
   const lines = run.log.recent
     .map((event) => ({ seq: event.seq, at: event.at, line: tell(event) }))
     .filter(({ line }) => line.toLowerCase().includes(wanted))
@@ -22,6 +23,7 @@ export function ActivityTab({ run }: TabProps): JSX.Element {
     <>
       {run.log.takings.length > 0 && <Takings run={run} />}
       {approvals.length > 0 && <Approvals approvals={approvals} />}
+      {questions.length > 0 && <QuestionTable questions={questions} />}
       <div class="filter" role="search" aria-label="Activity">
         <label>
           Find <input type="search" value={text} onInput={({ currentTarget }) => setText(currentTarget.value)} />

@@ -4,16 +4,22 @@ import type { PhaseRecord } from '../../src/shared/run-record.ts';
 import { href } from '../lib/route.ts';
 import type { RunView } from '../lib/live-run.ts';
 import { act, refusalOf } from './controls.tsx';
+import { QuestionForm } from './questions.tsx';
 
 /** What waits for a person: it stands above everything else. */
 export function Decisions({ run }: { run: RunView }): JSX.Element | null {
   if (run.detail.archived) return null;
   const waiting = run.detail.phases.filter(({ status }) => status === 'awaiting_approval');
-  if (waiting.length === 0) return null;
+  const isOpen = run.detail.run.finishedAt === null;
+  const questions = run.detail.questions.filter(({ answer }) => answer === null && isOpen);
+  if (waiting.length + questions.length === 0) return null;
   return (
     <div class="decisions">
       {waiting.map((record) => (
         <ApprovalForm key={record.phase} run={run} record={record} />
+      ))}
+      {questions.map((question) => (
+        <QuestionForm key={question.id} run={run} question={question} />
       ))}
     </div>
   );

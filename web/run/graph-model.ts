@@ -33,7 +33,7 @@ export function pictureOf(run: RunView): Picture {
 }
 
 function heightOf(run: RunView, node: Node, isDense: boolean): number {
-  const own = isDense ? 54 : 92;
+  const own = isDense ? 54 : 104;
   if (node.kind !== 'repeated') return own;
   const shown = run.isOpen(node) ? Math.min(node.children.length, MOST_INSTANCES) : 0;
   const more = shown > 0 && node.children.length > MOST_INSTANCES ? 24 : 0;

@@ -15,7 +15,7 @@ const MOST_CARDS = 150;
 const ZOOM = { least: 0.2, most: 1.5, step: 1.25 };
 const MOST_HEIGHT = 0.68;
 /** Smaller than this a card is not to be read: rather scroll, unless somebody wants to see it whole. */
-const READABLE = 0.55;
+const READABLE = 0.75;
 
 /** The phases as a graph, from left to right. */
 export function Graph({ run, chosen }: { run: RunView; chosen: string | undefined }): JSX.Element {
@@ -95,7 +95,7 @@ function Canvas({ run, picture, chosen, placed, of }: DrawingProps & { placed: P
   const [focused, setFocused] = useState<string>();
   const [first, setFirst] = useState(1);
   const fit = (): number => fitting(frame.current, placed);
-  useLayoutEffect(() => setFirst(Math.max(READABLE, fit())), []);
+  useLayoutEffect(() => setFirst(Math.max(picture.isDense ? READABLE : READABLE / 1.25, fit())), []);
   const zoom = run.look.zoom ?? first;
   const zoomTo = (wanted: number): void => {
     run.look.zoom = Math.min(ZOOM.most, Math.max(ZOOM.least, wanted));

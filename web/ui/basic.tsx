@@ -63,16 +63,20 @@ window.setInterval(() => {
   if (document.visibilityState === 'visible') for (const tick of tickers) tick();
 }, 1000);
 
-/** How long something takes; it goes on while it has not ended. */
-export function Elapsed({ from, to }: { from: string | null; to: string | null }): JSX.Element {
+/** Draws again every second while something goes on. */
+export function useTick(isRunning: boolean): void {
   const [, setNow] = useState(0);
-  const isRunning = from !== null && to === null;
   useEffect(() => {
     if (!isRunning) return;
     const tick = (): void => setNow((now) => now + 1);
     tickers.add(tick);
     return () => void tickers.delete(tick);
   }, [isRunning]);
+}
+
+/** How long something takes; it goes on while it has not ended. */
+export function Elapsed({ from, to }: { from: string | null; to: string | null }): JSX.Element {
+  useTick(from !== null && to === null);
   return <span class="nowrap num">{duration(from, to)}</span>;
 }
 

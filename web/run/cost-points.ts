@@ -1,0 +1,69 @@
+import type { RunCosts } from '../../src/producer/api-cost-schemas.ts';
+import type { RunLog } from '../lib/run-log.ts';
+
+export interface Spent {
+  times: number[];
+  input: number[];
+  output: number[];
+  cached: number[];
+  /** Dollars, or null from where on a price is not known. */
+  usd: (number | null)[];
+}
+
+interface Use {
+  at: string;
+  input: number;
+  output: number;
+  cached: number;
+  usd: number | null;
+}
+
+/** Enough for any screen. */
+const MOST_POINTS = 1200;
+
+/** What was used and spent up to every moment. */
+function addedUp(uses: readonly Use[]): Spent {
+  const spent: Spent = { times: [], input: [], output: [], cached: [], usd: [] };
+  let [input, output, cached] = [0, 0, 0];
+  let usd: number | null = 0;
+  const every = Math.max(1, Math.ceil(uses.length / MOST_POINTS));
+  uses.forEach((use, index) => {
+    input += use.input;
+    output += use.output;
+    cached += use.cached;
+    usd = usd === null || use.usd === null ? null : usd + use.usd;
+    if (index % every !== 0 && index !== uses.length - 1) return;
+    spent.times.push(Date.parse(use.at) / 1000);
+    spent.input.push(input);
+    spent.output.push(output);
+    spent.cached.push(cached);
+    spent.usd.push(usd);
+  });
+  return spent;
+}
+
+/** From the ledger: every call with what the provider counted. */
+export const spentOf = ({ calls }: RunCosts): Spent =>
+  addedUp(
+    calls
+      .filter(({ outcome }) => outcome !== 'unknown')
+      .map((call) => ({
+        at: call.at,
+        input: call.inputTokens + call.cacheWriteTokens,
+        output: call.outputTokens,
+        cached: call.cacheReadTokens,
+        usd: call.micros === null ? null : call.micros / 1e6,
+      })),
+  );
+
+/** From the log, for runs of before there was a ledger: every turn with its use. */
+export const spentByTurns = ({ turns }: RunLog): Spent =>
+  addedUp(
+    turns.map(({ at, usage }) => ({
+      at,
+      input: usage.inputTokens + usage.cacheWriteTokens,
+      output: usage.outputTokens,
+      cached: usage.cacheReadTokens,
+      usd: usage.costUsd,
+    })),
+  );
