@@ -20,7 +20,7 @@ export const launchBrowser = async (): Promise<Browser> =>
 
 /** Opens a page of a service, and notes everything that goes wrong on it. */
 export async function openPage(browser: Browser, url: string, path: string): Promise<OpenPage> {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  const page = await browser.newPage({ locale: 'en-US', viewport: { width: 1280, height: 900 } });
   const faults: string[] = [];
   page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
   page.on('pageerror', (err) => faults.push(err.message));

@@ -36,9 +36,9 @@ export function RunPage({ id, segments }: { id: string; segments: string[] }): J
       <Facts view={view} />
       <Decisions run={view} />
       <Tabs view={view} current={tab?.id} />
-      <section class="tab" aria-label={tab?.name ?? 'Nothing'}>
+      <div class="tab">
         {tab === undefined ? <Empty title="There is no such tab." /> : <tab.view run={view} rest={rest} />}
-      </section>
+      </div>
     </>
   );
 }

@@ -15,7 +15,7 @@ interface Use {
   input: number;
   output: number;
   cached: number;
-  usd: number | null;
+  micros: number | null;
 }
 
 /** Enough for any screen. */
@@ -25,19 +25,20 @@ const MOST_POINTS = 1200;
 function addedUp(uses: readonly Use[]): Spent {
   const spent: Spent = { times: [], input: [], output: [], cached: [], usd: [] };
   let [input, output, cached] = [0, 0, 0];
-  let usd: number | null = 0;
+  // Whole millionths of a dollar, so that no dust of binary fractions adds up.
+  let micros: number | null = 0;
   const every = Math.max(1, Math.ceil(uses.length / MOST_POINTS));
   uses.forEach((use, index) => {
     input += use.input;
     output += use.output;
     cached += use.cached;
-    usd = usd === null || use.usd === null ? null : usd + use.usd;
+    micros = micros === null || use.micros === null ? null : micros + use.micros;
     if (index % every !== 0 && index !== uses.length - 1) return;
     spent.times.push(Date.parse(use.at) / 1000);
     spent.input.push(input);
     spent.output.push(output);
     spent.cached.push(cached);
-    spent.usd.push(usd);
+    spent.usd.push(micros === null ? null : micros / 1e6);
   });
   return spent;
 }
@@ -52,7 +53,7 @@ export const spentOf = ({ calls }: RunCosts): Spent =>
         input: call.inputTokens + call.cacheWriteTokens,
         output: call.outputTokens,
         cached: call.cacheReadTokens,
-        usd: call.micros === null ? null : call.micros / 1e6,
+        micros: call.micros,
       })),
   );
 
@@ -64,6 +65,6 @@ export const spentByTurns = ({ turns }: RunLog): Spent =>
       input: usage.inputTokens + usage.cacheWriteTokens,
       output: usage.outputTokens,
       cached: usage.cacheReadTokens,
-      usd: usage.costUsd,
+      micros: usage.costUsd === null ? null : Math.round(usage.costUsd * 1e6),
     })),
   );

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
+import { messageOf } from '../lib/api.ts';
 
 export interface Series {
   name: string;
@@ -23,6 +24,7 @@ const HEIGHT = 240;
 export function Chart({ label, times, series, format }: ChartProps): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
+  const [fault, setFault] = useState<string>();
   const names = series.map(({ name }) => name).join();
   useEffect(() => {
     const box = place.current;
@@ -35,11 +37,11 @@ export function Chart({ label, times, series, format }: ChartProps): JSX.Element
       plot.current?.destroy();
       plot.current = new Plot(optionsOf(box, series, format), dataOf(latest.current), box);
     };
-    const repaint = (): void => void draw();
+    const repaint = (): void => void draw().catch((err: unknown) => setFault(messageOf(err)));
     const sizes = new ResizeObserver(() => plot.current?.setSize({ width: box.clientWidth, height: HEIGHT }));
     sizes.observe(box);
     scheme.addEventListener('change', repaint);
-    void draw();
+    repaint();
     return () => {
       isGone = true;
       sizes.disconnect();
@@ -51,6 +53,7 @@ export function Chart({ label, times, series, format }: ChartProps): JSX.Element
   const latest = useRef({ times, series });
   latest.current = { times, series };
   useEffect(() => plot.current?.setData(dataOf({ times, series })), [times, series]);
+  if (fault !== undefined) return <p class="banner bad">The lines cannot be drawn: {fault}. The numbers are below.</p>;
   return <div class="chart" ref={place} role="img" aria-label={label} style={{ minHeight: `${HEIGHT + 40}px` }} />;
 }
 
