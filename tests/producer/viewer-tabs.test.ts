@@ -23,8 +23,8 @@ describe('the tabs of a run', () => {
         await tab(page, name).click();
         await expect.poll(() => tab(page, name).getAttribute('aria-current')).toBe('page');
         await loaded(page);
-        expect(await axeViolations(page), `${name} at ${width}`).toEqual([]);
-        expect(await page.evaluate('document.documentElement.scrollWidth'), name).toBeLessThanOrEqual(width);
+        expect(await axeViolations(page)).toEqual([]);
+        expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
       }
     }
     expect(faults).toEqual([]);

@@ -28,18 +28,20 @@ function addedUp(uses: readonly Use[]): Spent {
   // Whole millionths of a dollar, so that no dust of binary fractions adds up.
   let micros: number | null = 0;
   const every = Math.max(1, Math.ceil(uses.length / MOST_POINTS));
-  uses.forEach((use, index) => {
-    input += use.input;
-    output += use.output;
-    cached += use.cached;
-    micros = micros === null || use.micros === null ? null : micros + use.micros;
-    if (index % every !== 0 && index !== uses.length - 1) return;
-    spent.times.push(Date.parse(use.at) / 1000);
-    spent.input.push(input);
-    spent.output.push(output);
-    spent.cached.push(cached);
-    spent.usd.push(micros === null ? null : micros / 1e6);
-  });
+  uses
+    .toSorted((a, b) => a.at.localeCompare(b.at))
+    .forEach((use, index) => {
+      input += use.input;
+      output += use.output;
+      cached += use.cached;
+      micros = micros === null || use.micros === null ? null : micros + use.micros;
+      if (index % every !== 0 && index !== uses.length - 1) return;
+      spent.times.push(Date.parse(use.at) / 1000);
+      spent.input.push(input);
+      spent.output.push(output);
+      spent.cached.push(cached);
+      spent.usd.push(micros === null ? null : micros / 1e6);
+    });
   return spent;
 }
 

@@ -72,10 +72,12 @@ export function timelineOf(run: RunView, now: number): Timeline {
     return [{ node, from: Math.min(ready, from), to, lanes, isRecorded }];
   });
   lines.sort((a, b) => a.from - b.from || a.to - b.to);
-  const to = record.finishedAt === null ? now : Date.parse(record.finishedAt);
+  // Workers have clocks of their own: what they tell may lie outside of what the run says of itself.
+  const spans = lines.flatMap(({ lanes }) => lanes.flatMap((lane) => lane.spans));
+  const ended = record.finishedAt === null ? now : Date.parse(record.finishedAt);
   return {
-    from: Math.min(began, ...lines.map((line) => line.from)),
-    to: Math.max(to, began + 1, ...lines.map((line) => line.to)),
+    from: spans.reduce((least, span) => Math.min(least, span.from), began),
+    to: spans.reduce((most, span) => Math.max(most, span.to), Math.max(ended, began + 1)),
     lines,
   };
 }
