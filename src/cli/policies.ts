@@ -5,6 +5,7 @@ import {
   type DefinitionFolders,
   type RunSources,
   loadRunSources,
+  personaFolders,
   readOverlay,
   readPolicies,
   shippedFolders,
@@ -12,6 +13,7 @@ import {
 import type { PolicySource } from '../shared/definitions.ts';
 import { FleetError } from '../shared/errors.ts';
 import { PACKAGE_ROOT } from '../shared/package-root.ts';
+import { type PersonaFiles, readPersonas } from '../shared/persona-files.ts';
 import type { CommandContext } from './session.ts';
 
 /** Where a repository keeps its own additions to the policies. */
@@ -22,6 +24,20 @@ export interface PolicyFlags {
   policy?: string;
   /** An overlay other than `maestro.policies.yaml`. */
   overlay?: string;
+  /** A folder of personas beside the shipped ones, instead of the one that `MAESTRO_PERSONAS` names. */
+  personasDir?: string;
+}
+
+type PersonaFlags = Pick<PolicyFlags, 'personasDir'>;
+
+/** Every persona there is: the shipped ones, and those of a folder of the user's own beside them or in their place. */
+export const allPersonas = (context: CommandContext, flags: PersonaFlags): Promise<PersonaFiles> =>
+  readPersonas(personaFolders(definitionFolders(context, flags)));
+
+/** The folder of the user's own, for processes that are started in another place. */
+export function ownPersonas(context: CommandContext, flags: PersonaFlags): Record<string, string> {
+  const folder = definitionFolders(context, flags).ownPersonas;
+  return folder === undefined ? {} : { MAESTRO_PERSONAS: folder };
 }
 
 /** The policies that count for a folder: the shipped or given ones, with the folder's overlay where there is one. */
@@ -83,6 +99,7 @@ const definitionFolders = (context: CommandContext, flags: PolicyFlags): Definit
   return {
     ...shipped,
     models: modelsFileOf(context),
+    ownPersonas: flags.personasDir === undefined ? context.config.personas : resolve(context.cwd, flags.personasDir),
     policies: flags.policy === undefined ? shipped.policies : resolve(context.cwd, flags.policy),
     overlay: overlayOf(context, flags, context.cwd),
   };

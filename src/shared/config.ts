@@ -43,6 +43,7 @@ const Environment = z.object({
   MAESTRO_ANTHROPIC_KEY_FILE: optional(z.string()),
   MAESTRO_KEEP_RUNS_DAYS: optional(z.coerce.number().positive().max(36_500)),
   MAESTRO_KEEP_RUNS_COUNT: optional(z.coerce.number().int().min(0)),
+  MAESTRO_PERSONAS: optional(z.string()),
   MAESTRO_STUCK_AFTER: optional(Duration),
   MAESTRO_DRAIN_DEADLINE: optional(Duration),
   MAESTRO_API_URL: optional(z.url()),
@@ -89,6 +90,8 @@ export interface Config {
   port: number;
   /** Runs that have ended stay in Redis for so many days, and so many of them; older ones move to the blob store. */
   keepRuns: { days: number; count: number };
+  /** A folder with persona files of the user's own, beside the shipped ones. */
+  personas: string | undefined;
   /** A phase whose work shows no progress for its timeout and this long is ended. */
   stuckAfterMs: number;
   /** How long a worker that is told to stop lets its work end before it gives it back. */
@@ -128,6 +131,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     rateLimit: settings.MAESTRO_RATE_LIMIT,
     port: settings.PORT ?? 4000,
     keepRuns: { days: settings.MAESTRO_KEEP_RUNS_DAYS ?? 30, count: settings.MAESTRO_KEEP_RUNS_COUNT ?? 1_000 },
+    personas: settings.MAESTRO_PERSONAS === undefined ? undefined : resolve(cwd, settings.MAESTRO_PERSONAS),
     stuckAfterMs: durationMs(settings.MAESTRO_STUCK_AFTER ?? '10m'),
     drainMs: durationMs(settings.MAESTRO_DRAIN_DEADLINE ?? '20s'),
     webhooks: {

@@ -9,6 +9,7 @@ import { cancelRun } from '../../producer/run-control.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { shippedScenarios, startShippedScripts } from '../../workers/scripted/shipped.ts';
 import { type ChildWorker, startChildWorker, withoutModelKeys } from '../children.ts';
+import { ownPersonas } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { count } from '../text.ts';
 import { followRun } from './follow.ts';
@@ -57,6 +58,7 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
       REDIS_URL: session.redisUrl,
       MAESTRO_PREFIX: config.prefix,
       MAESTRO_BLOBS: config.blobs,
+      ...ownPersonas(context, {}),
       MAESTRO_LOG_LEVEL: 'info',
       ...(scripts === undefined ? {} : { MAESTRO_SCRIPTED_URL: scripts.url }),
     };

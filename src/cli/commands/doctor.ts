@@ -3,8 +3,6 @@ import { homedir } from 'node:os';
 import { errorMessage, EXIT, FleetError } from '../../shared/errors.ts';
 import { unservedQueues } from '../../producer/queue-workers.ts';
 import { openBlobStore } from '../../shared/open-blob-store.ts';
-import { packagePath } from '../../shared/package-root.ts';
-import { loadPersonas } from '../../shared/persona-files.ts';
 import { portOwner } from '../../shared/ports.ts';
 import { runProcess } from '../../shared/process.ts';
 import { PutBackLog } from '../../shared/put-back.ts';
@@ -12,6 +10,7 @@ import { checkRedis, findRedis } from '../../shared/redis-server.ts';
 import { connectRedis } from '../../shared/redis.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { createLogger } from '../../shared/logger.ts';
+import { allPersonas } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
 import { count } from '../text.ts';
 
@@ -87,7 +86,8 @@ const CHECKS: readonly [string, (context: CommandContext) => Promise<string>][] 
   ],
   [
     'queues',
-    async ({ config }) => {
+    async (context) => {
+      const { config } = context;
       const server = await findRedis({
         config,
         logger: createLogger({ level: 'silent', name: 'doctor' }),
@@ -95,7 +95,7 @@ const CHECKS: readonly [string, (context: CommandContext) => Promise<string>][] 
       });
       const redis = await connectRedis(server.url, 'producer');
       try {
-        const personas = Object.keys(await loadPersonas(packagePath('personas')));
+        const personas = Object.keys(await allPersonas(context, {}));
         const unserved = await unservedQueues({ redis, config }, personas);
         const putBack = await new PutBackLog(redis, config.prefix).recent();
         const problems = [

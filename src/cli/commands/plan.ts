@@ -8,13 +8,14 @@ import { BlobRef } from '../../shared/run-record.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { type PolicyFlags, runSources } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
+import { checkPersonas, personaFilesAt } from '../persona-files.ts';
 
 const places = (context: CommandContext): { cwd: string; packageRoot: string } => ({
   cwd: context.cwd,
   packageRoot: PACKAGE_ROOT,
 });
 
-/** `maestro validate FILE...`: every problem of every file, with line and column. Costs nothing. */
+/** `maestro validate FILE...`: every problem of every workflow and persona file, with line and column. Costs nothing. */
 export async function validateCommand(
   context: CommandContext,
   names: readonly string[],
@@ -26,6 +27,15 @@ export async function validateCommand(
   let sources: RunSources | undefined;
   for (const name of names) {
     try {
+      const files = await personaFilesAt(context, name);
+      if (files !== undefined) {
+        sources ??= await runSources(context, flags);
+        for (const file of checkPersonas(files, sources)) {
+          valid.push(file);
+          if (flags.json !== true) terminal.out(`${file}: valid persona`);
+        }
+        continue;
+      }
       const loaded = await loadWorkflow(name, places(context));
       sources ??= await runSources(context, flags);
       const definitions = buildDefinitions(loaded, sources);

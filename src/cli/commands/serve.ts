@@ -6,7 +6,7 @@ import { EXIT } from '../../shared/errors.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { ProviderName } from '../../shared/run-record.ts';
 import { startChildWorker } from '../children.ts';
-import { type PolicyFlags, runSources } from '../policies.ts';
+import { type PolicyFlags, ownPersonas, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { SIMULATED } from './run.ts';
 
@@ -70,6 +70,7 @@ export async function upCommand(
         REDIS_URL: session.redisUrl,
         MAESTRO_BLOBS: config.blobs,
         MAESTRO_PREFIX: config.prefix,
+        ...ownPersonas(context, flags),
       };
       const args = ['--concurrency', String(flags.concurrency), ...(isScripted ? ['--provider', 'scripted'] : [])];
       const workers = [];

@@ -1,10 +1,8 @@
 import { once } from 'node:events';
-import { loadPersonas } from '../../shared/persona-files.ts';
-import { findPersona } from '../../shared/persona-files.ts';
+import { findPersona, personasIn } from '../../shared/persona-files.ts';
 import { allCollectors } from '../../gates/collectors/registry.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
-import { packagePath } from '../../shared/package-root.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { loadModelConfig } from '../../shared/model-config.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
@@ -13,7 +11,7 @@ import { type HealthServer, startHealthServer } from '../../workers/health-serve
 import { type Presence, announce } from '../../workers/presence.ts';
 import { startShippedScripts } from '../../workers/scripted/shipped.ts';
 import { DefinitionsCache, type WorkerContext } from '../../workers/worker-context.ts';
-import { modelsFileOf } from '../policies.ts';
+import { allPersonas, modelsFileOf } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { openWorkFolder, removeWorkFolder } from '../work-folder.ts';
 import { count } from '../text.ts';
@@ -23,6 +21,7 @@ import { SIMULATED } from './run.ts';
 
 export interface WorkerFlags {
   personas?: string;
+  personasDir?: string;
   concurrency: number;
   gates?: boolean;
   provider?: string;
@@ -37,7 +36,7 @@ export interface WorkerFlags {
 /** `maestro worker`: consumes persona queues and, unless told otherwise, the gates and control queues. */
 export async function workerCommand(context: CommandContext, flags: WorkerFlags): Promise<number> {
   const { terminal, config } = context;
-  const personas = await personasToServe(flags);
+  const personas = await personasToServe(context, flags);
   return withSession(context, { startRedis: false, role: 'worker' }, async (session) => {
     const isPlaying = flags.provider === 'scripted' && config.scriptedUrl === undefined;
     const scripts = isPlaying ? await startShippedScripts() : undefined;
@@ -142,8 +141,8 @@ const openHealth = async (
   healthPort === undefined ? undefined : startHealthServer({ host: healthHost, port: healthPort, redis, presence });
 
 /** `--gates` alone serves only the gates; `--personas` alone only those personas; neither serves everything. */
-async function personasToServe(flags: WorkerFlags): Promise<string[]> {
-  const known = await loadPersonas(packagePath('personas'));
+async function personasToServe(context: CommandContext, flags: WorkerFlags): Promise<string[]> {
+  const known = personasIn(await allPersonas(context, flags));
   if (flags.personas === undefined) return flags.gates === true ? [] : Object.keys(known).toSorted();
   return flags.personas.split(',').map((name) => {
     const persona = findPersona(known, name.trim());

@@ -2,9 +2,8 @@ import { openQueues } from '../../producer/bull-board.ts';
 import type { FleetQueue } from '../../producer/fleet-schemas.ts';
 import { readFleet } from '../../producer/fleet-status.ts';
 import { EXIT } from '../../shared/errors.ts';
-import { packagePath } from '../../shared/package-root.ts';
-import { loadPersonas } from '../../shared/persona-files.ts';
 import type { WorkerStanding } from '../../shared/worker-registry.ts';
+import { allPersonas } from '../policies.ts';
 import { inColumns } from '../columns.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
@@ -15,7 +14,7 @@ import { elapsed } from '../words.ts';
 export function workersCommand(context: CommandContext, flags: { json?: boolean }): Promise<number> {
   const { terminal } = context;
   return withSession(context, { startRedis: false }, async ({ redis, config, store }) => {
-    const personas = Object.keys(await loadPersonas(packagePath('personas')));
+    const personas = Object.keys(await allPersonas(context, {}));
     const queues = openQueues(redis, config.prefix, personas);
     try {
       const fleet = await readFleet({ redis, prefix: config.prefix, store, queues });

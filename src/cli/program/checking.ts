@@ -4,14 +4,14 @@ import { gatesCommand, gatesEvalCommand } from '../commands/gates.ts';
 import { planCommand, validateCommand } from '../commands/plan.ts';
 import { SCHEMA_KINDS, schemaCommand } from '../commands/schema.ts';
 import { selfTestCommand } from '../commands/selftest.ts';
-import { type MakeContext, type SetExit, withJudging, withPolicies } from './options.ts';
+import { type MakeContext, type SetExit, withDefinitions, withJudging } from './options.ts';
 
 export function addChecking(program: Command, context: MakeContext, set: SetExit): void {
-  withPolicies(program.command('validate <FILE...>'))
-    .description('check workflow files; costs nothing')
+  withDefinitions(program.command('validate <FILE...>'))
+    .description('check workflow files, persona files and folders of them; costs nothing')
     .option('--json', 'one JSON document on stdout')
     .action((files: string[], flags) => set(validateCommand(context(), files, flags)));
-  withPolicies(program.command('plan <WORKFLOW>'))
+  withDefinitions(program.command('plan <WORKFLOW>'))
     .description('what a run would do; costs nothing')
     .option('--json', 'one JSON document on stdout')
     .option('--mermaid', 'as a Mermaid graph')

@@ -46,6 +46,13 @@ export const withPolicies = (command: Command): Command =>
   command
     .option('--policy <FILE>', 'a policy file other than the shipped one')
     .option('--overlay <FILE>', 'what is laid over the policies (default: maestro.policies.yaml, where there is one)');
+/** Policies, and the personas that a workflow may name. */
+export const withDefinitions = (command: Command): Command => withPersonas(withPolicies(command));
+export const withPersonas = (command: Command): Command =>
+  command.option(
+    '--personas-dir <DIR>',
+    'personas of your own, beside the shipped ones or in their place (MAESTRO_PERSONAS)',
+  );
 export const withJudging = (command: Command): Command =>
   withPolicies(command)
     .option('--bypasses <FILE>', 'a log of bypasses, made with `maestro bypass ... --log FILE`')

@@ -11,12 +11,13 @@ import {
   provider,
   duration,
   wholeNumber,
-  withPolicies,
+  withDefinitions,
+  withPersonas,
   withRunFlags,
 } from './options.ts';
 
 const serving = (command: Command): Command =>
-  withPolicies(command)
+  withDefinitions(command)
     .option('--host <HOST>', 'address to listen on', '127.0.0.1')
     .option('--port <N>', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535))
     .addOption(provider('anthropic'));
@@ -29,7 +30,7 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
     .option('--sabotage <GATE>', 'plant a fault that this gate must catch: the run ends blocked')
     .option('--workers <N>', 'worker processes', wholeNumber(1, 16), 2)
     .action((flags) => set(demoCommand(context(), flags)));
-  withPolicies(
+  withDefinitions(
     withRunFlags(
       program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'),
       'anthropic',
@@ -56,8 +57,7 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
   serving(program.command('serve').description('HTTP API, run viewer and Bull Board')).action((flags) =>
     set(serveCommand(context(), withPort(flags))),
   );
-  program
-    .command('worker')
+  withPersonas(program.command('worker'))
     .description('consume persona and gate queues')
     .option('--personas <A,B>', 'only these personas')
     .option('--gates', 'the gates and control queues (alone: only these)')
@@ -85,7 +85,7 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
 
 function addSchedules(program: Command, context: MakeContext, set: SetExit): void {
   const schedule = program.command('schedule').description('start runs of a workflow at their times');
-  withPolicies(withRunFlags(schedule.command('add <WORKFLOW>'), 'anthropic'))
+  withDefinitions(withRunFlags(schedule.command('add <WORKFLOW>'), 'anthropic'))
     .description('add a schedule, or change the one of the same name')
     .requiredOption('--cron <EXPR>', 'minute, hour, day, month and weekday, such as "0 6 * * 1-5"')
     .option('--tz <ZONE>', 'the time zone of the expression', 'UTC')

@@ -9,8 +9,8 @@ const MAX_FILES = 500;
 const MAX_BYTES = 1024 ** 2;
 /** What is matched in one go; the process does other work in between. */
 const SLICE_LINES = 2_000;
-/** Nobody writes a heading or an item that long, and a minified file is one line. */
-const MAX_LINE = 2_000;
+/** Nobody writes a heading or an item that long, and a minified file is one line: a longer one matches nothing. */
+const MAX_LINE = 10_000;
 
 export interface DeliverableState {
   /** The files that its paths match. */
@@ -52,7 +52,7 @@ async function lineProblems(
     for (let at = 0; at < lines.length; at += SLICE_LINES) {
       for (const line of lines.slice(at, at + SLICE_LINES))
         for (const counter of counters)
-          if (counter.found < counter.min && counter.pattern.matcher(line.slice(0, MAX_LINE)).find())
+          if (counter.found < counter.min && line.length <= MAX_LINE && counter.pattern.matcher(line).find())
             counter.found += 1;
       await breathe();
     }
