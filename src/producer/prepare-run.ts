@@ -1,10 +1,10 @@
 import { checkGivenFiles } from '../gates/collectors/operations/check-given-files.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { BlobStore } from '../shared/blob-store.ts';
-import type { GivenFiles } from '../shared/definitions.ts';
+import type { Definitions, GivenFiles } from '../shared/definitions.ts';
 import { storeGivenFiles } from '../shared/given-files.ts';
 import { priceOf } from '../shared/model-config.ts';
-import type { ProviderName, RunPlan } from '../shared/run-record.ts';
+import type { BlobRef, ProviderName, RunPlan } from '../shared/run-record.ts';
 import type { Budget, InputValues } from '../shared/workflow-schema.ts';
 import type { RunId } from '../shared/names.ts';
 import { type RunSources, buildDefinitions, storeDefinitions } from './definitions-builder.ts';
@@ -35,16 +35,39 @@ export async function prepareRun(
   { given = {}, startAt, ...request }: RunRequest,
 ): Promise<RunPlan> {
   checkGivenFiles(given);
-  const definitions = { ...buildDefinitions(loaded, sources), ...(await storeGivenFiles(blobs, given)) };
+  const { definitions, definitionsRef } = await definitionsOf(blobs, sources, loaded, given);
   const plan = planRun({
     ...request,
     definitions,
-    definitionsRef: await storeDefinitions(blobs, definitions),
+    definitionsRef,
     policySet: sources.policySet,
     digest: loaded.digest,
   });
   assertAffordable(plan, sources);
   return startAt === undefined ? plan : { ...plan, startAt };
+}
+
+interface Gathered {
+  sources: RunSources;
+  definitions: Definitions;
+  definitionsRef: BlobRef;
+}
+const gathered = new WeakMap<LoadedWorkflow, Gathered>();
+
+/** What a run is made from, in the blob store. The same workflow with the same sources is checked and written once. */
+async function definitionsOf(
+  blobs: BlobStore,
+  sources: RunSources,
+  loaded: LoadedWorkflow,
+  given: GivenFiles,
+): Promise<Omit<Gathered, 'sources'>> {
+  const isPlain = Object.values(given).every((file) => file === undefined);
+  const known = isPlain ? gathered.get(loaded) : undefined;
+  if (known?.sources === sources && (await blobs.has(known.definitionsRef))) return known;
+  const definitions = { ...buildDefinitions(loaded, sources), ...(await storeGivenFiles(blobs, given)) };
+  const definitionsRef = await storeDefinitions(blobs, definitions);
+  if (isPlain) gathered.set(loaded, { sources, definitions, definitionsRef });
+  return { definitions, definitionsRef };
 }
 
 /** A budget in dollars is a promise; with an unknown price nobody could keep it. */

@@ -1,4 +1,4 @@
-interface ServerSentEvent {
+export interface ServerSentEvent {
   id: string;
   event: string;
   data: string;

@@ -33,6 +33,7 @@ import { RunSignals } from './run-signals.ts';
 import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
 import { TokenStore } from './tokens.ts';
+import { WorkflowCache } from './workflow-cache.ts';
 import { PUBLIC_ONLY, type WebhookOptions, startWebhooks } from './webhooks/webhooks.ts';
 
 export interface ServerOptions {
@@ -114,7 +115,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const sending = await startWebhooks({ ...options, redis, feed, signals, options: options.webhooks ?? PUBLIC_ONLY });
     ends.splice(1, 0, () => sending.close());
     const webhooks = sending.store;
-    const serving = { redis, store, signals, feed, streams, webhooks, repositories, audit, closing: closing.signal };
+    const workflows = new WorkflowCache(options.packageRoot);
+    const serving = {
+      workflows,
+      redis,
+      store,
+      signals,
+      feed,
+      streams,
+      webhooks,
+      repositories,
+      audit,
+      closing: closing.signal,
+    };
     const context: ServerContext = { ...options, sources, ...serving };
     answer = createApp(context, queues, { ...options, ...access });
   } catch (err) {

@@ -28,7 +28,7 @@ interface Places {
 
 /** Reads a workflow file, named by its path or, for the shipped ones, by its name, and the sub-workflows it names. */
 export async function loadWorkflow(nameOrPath: string, places: Places): Promise<LoadedWorkflow> {
-  return readTree(await locate(nameOrPath, places), { places, trail: [], count: { read: 0 } });
+  return readTree(await locateWorkflow(nameOrPath, places), { places, trail: [], count: { read: 0 } });
 }
 
 interface Reading {
@@ -53,7 +53,7 @@ async function readTree(path: string, reading: Reading): Promise<LoadedWorkflow>
       });
     };
     try {
-      const inner = await locate(named, { ...places, cwd: dirname(path) });
+      const inner = await locateWorkflow(named, { ...places, cwd: dirname(path) });
       count.read += 1;
       if (here.includes(inner)) {
         const circle = [...here.slice(here.indexOf(inner)), inner].map((file) => shownPath(file, places));
@@ -90,7 +90,8 @@ export async function shippedWorkflows(packageRoot: string): Promise<string[]> {
     .toSorted();
 }
 
-async function locate(nameOrPath: string, { cwd, packageRoot }: Places): Promise<string> {
+/** The file that a name or path stands for. */
+export async function locateWorkflow(nameOrPath: string, { cwd, packageRoot }: Places): Promise<string> {
   const shipped = await shippedWorkflows(packageRoot);
   if (shipped.includes(nameOrPath)) return join(packageRoot, 'workflows', `${nameOrPath}.yaml`);
   const path = resolve(cwd, nameOrPath);
