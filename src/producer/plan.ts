@@ -98,7 +98,7 @@ function planPhase(request: PlanRequest, texts: PlannedTexts, expanded: Expanded
     rework: phase.rework ?? defaults.rework ?? DEFAULTS.rework,
     timeoutMs: durationMs(phase.timeout ?? defaults.timeout ?? DEFAULTS.timeout),
     // What instances are told and where they queue may hold their item, which is known when they are made.
-    description: ofInstances ? (phase.description ?? '') : String(texts.text(phase.description ?? '', prefix)),
+    description: ofInstances ? (phase.description ?? '') : texts.description(phase.description ?? '', prefix),
     ...(prefix === '' ? {} : { prefix }),
     ...(conditions.length === 0 ? {} : { conditions }),
     ...(ofInstances ? { repeat: repeatOf(phase) } : {}),

@@ -1,4 +1,5 @@
 import { FleetError, errorMessage } from '../shared/errors.ts';
+import { markedValue } from '../shared/marked-text.ts';
 import { inputsOf } from '../shared/run-record.ts';
 import { renderText } from '../shared/templates.ts';
 import type { Concurrency, InputValues, Workflow } from '../shared/workflow-schema.ts';
@@ -27,13 +28,18 @@ export class PlannedTexts {
   }
 
   /** A text of the workflow with this prefix; one expression alone keeps the type of its value. */
-  text(written: string, prefix: string): InputValues[string] {
+  text(written: string, prefix: string, mark?: (value: string) => string): InputValues[string] {
     if (!this.#isKnown || !written.includes('${{')) return written;
     try {
-      return renderText(written, { inputs: inputsOf(this, prefix) });
+      return renderText(written, { inputs: inputsOf(this, prefix) }, mark);
     } catch (err) {
       throw new FleetError('BAD_INPUT', `"${written}" cannot be filled in: ${errorMessage(err)}`, { cause: err });
     }
+  }
+
+  /** What a persona is told to do, in which whatever was given from outside is marked. */
+  description(written: string, prefix: string): string {
+    return String(this.text(written, prefix, markedValue));
   }
 
   group({ group, limit }: Concurrency, prefix: string): Concurrency {

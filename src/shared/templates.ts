@@ -42,16 +42,22 @@ interface TextValues {
   item?: unknown;
 }
 
-/** The text with its values; one expression alone keeps the type of its value. Throws an error that says why not. */
-export function renderText(text: string, values: TextValues): Scalar {
+/**
+ * The text with its values; one expression alone keeps the type of its value. Throws an error that says why not.
+ * `mark`: how a text that somebody gave is written where it becomes a part of what a model is told.
+ */
+export function renderText(text: string, values: TextValues, mark = (value: string): string => value): Scalar {
   const compiled = compileTemplate(text, CHECKED_BEFORE);
   if (!compiled.ok) throw new Error(compiled.problems[0]?.message ?? 'it is no template');
   const parts = compiled.template.parts.map((part) =>
-    typeof part === 'string' ? part : scalar(part.evaluate((reference) => early(reference, values))),
+    typeof part === 'string' ? part : marked(scalar(part.evaluate((reference) => early(reference, values))), mark),
   );
   const [only] = parts;
   return parts.length === 1 && only !== undefined ? only : parts.join('');
 }
+
+const marked = (value: Scalar, mark: (value: string) => string): Scalar =>
+  typeof value === 'string' ? mark(value) : value;
 
 /** What is known before anything has run. */
 function early(reference: Reference, { inputs, item }: TextValues): Reading {

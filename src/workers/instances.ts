@@ -1,5 +1,6 @@
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { described } from '../shared/expressions.ts';
+import { markedValue } from '../shared/marked-text.ts';
 import { Name } from '../shared/names.ts';
 import { ListItem, type PlannedPhase, type RunPlan, inputsOf } from '../shared/run-record.ts';
 import { renderText } from '../shared/templates.ts';
@@ -91,9 +92,9 @@ function instanceOf(plan: RunPlan, phase: Repeated, item: ListItem): PlannedPhas
       `no name for an instance of ${phase.name} can be made of ${described(item)}: a short text, a number, or an object with a \`name\` is needed`,
     );
   const values = { inputs: inputsOf(plan, phase.prefix), item };
-  const text = (written: string): string => {
+  const text = (written: string, mark?: (value: string) => string): string => {
     try {
-      return String(renderText(written, values));
+      return String(renderText(written, values, mark));
     } catch (err) {
       throw new FleetError(
         'BAD_INPUT',
@@ -104,7 +105,7 @@ function instanceOf(plan: RunPlan, phase: Repeated, item: ListItem): PlannedPhas
   return {
     ...rest,
     name: name.data,
-    description: text(phase.description),
+    description: text(phase.description, markedValue),
     ...(concurrency === undefined ? {} : { concurrency: { ...concurrency, group: text(concurrency.group) } }),
     instance: { of: phase.name, item },
   };

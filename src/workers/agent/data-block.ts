@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { revealHidden, withoutTags } from '../../shared/marked-text.ts';
 
 /** Attribute values hold no quotes, angle brackets or line breaks, so that they cannot end the tag they stand in. */
-const attribute = (value: string): string => value.replaceAll(/[&"<>\r\n]/g, (char) => `&#${char.codePointAt(0)};`);
+const attribute = (value: string): string =>
+  revealHidden(value).replaceAll(/[&"<>\r\n\t]/g, (char) => `&#${char.codePointAt(0)};`);
 
 const attributesOf = (attributes: Readonly<Record<string, string | number>>): string =>
   Object.entries(attributes)
@@ -9,22 +11,25 @@ const attributesOf = (attributes: Readonly<Record<string, string | number>>): st
     .join('');
 
 /**
- * Marks text from a file or a command as data. The text stays exactly as it is; the tag's name holds a hash of the
- * text, so nothing inside it can be the closing tag.
+ * Marks text from a file or a command as data. The text stays as it is, except that characters nobody sees are written
+ * out, and said to be; the tag's name holds a hash of the text, so nothing inside it can be the closing tag.
  */
 export function dataBlock(text: string, attributes: Readonly<Record<string, string | number>>): string {
   const tag = `data-${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
-  return `<${tag}${attributesOf(attributes)}>\n${text}\n</${tag}>`;
+  const shown = revealHidden(text);
+  const hidden = shown === text ? {} : { hidden: HIDDEN_NOTE };
+  return `<${tag}${attributesOf({ ...attributes, ...hidden })}>\n${shown}\n</${tag}>`;
 }
 
-/** Marks text from somebody else as data under a name that is known beforehand; the name's tags in it are escaped. */
+const HIDDEN_NOTE = 'holds invisible characters, written here as \\u{...}';
+
+/** Marks text from somebody else as data under a name that is known beforehand; no tag that marks data ends in it. */
 export function taggedBlock(
   tag: string,
   text: string,
   attributes: Readonly<Record<string, string | number>> = {},
 ): string {
-  const escaped = text.replaceAll(new RegExp(`<(?=\\s*/?\\s*${tag}\\b)`, 'gi'), '&lt;');
-  return `<${tag}${attributesOf(attributes)}>\n${escaped}\n</${tag}>`;
+  return `<${tag}${attributesOf(attributes)}>\n${withoutTags(text, tag)}\n</${tag}>`;
 }
 
 /** Keeps the beginning and the end of a long text, and says how much is left out. */

@@ -4,7 +4,7 @@ import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { readFileInside, resolveInside, writeFileInside } from '../../shared/workspace-path.ts';
 import { dataBlock } from './data-block.ts';
-import { type AgentTool, type ToolContext, defineTool, refused } from './tool.ts';
+import { type AgentTool, type ToolContext, defineTool, forbidden, refused } from './tool.ts';
 
 const MAX_READ_BYTES = 4 * 1024 ** 2;
 const MAX_WRITE_BYTES = 1024 ** 2;
@@ -31,7 +31,7 @@ async function readText(root: string, path: string): Promise<{ text: string } | 
 }
 
 async function write(root: string, path: string, content: string) {
-  if (isPrivate(path)) return refused(PRIVATE);
+  if (isPrivate(path)) return forbidden(PRIVATE);
   const bytes = Buffer.byteLength(content, 'utf8');
   if (bytes > MAX_WRITE_BYTES) {
     return refused(`${path} would be ${bytes} bytes; at most ${MAX_WRITE_BYTES} are written at once`);
@@ -54,7 +54,7 @@ const listFiles = defineTool({
   schema: z.strictObject({ path: FilePath.optional() }),
   async run({ path = '.' }, { root }) {
     const start = await resolveInside(root, path);
-    if (isPrivate(path) || isPrivate(await nameInside(root, start))) return refused(PRIVATE);
+    if (isPrivate(path) || isPrivate(await nameInside(root, start))) return forbidden(PRIVATE);
     const lines: string[] = [];
     const queue = [start];
     for (let folder = queue.shift(); folder !== undefined; folder = queue.shift()) {
@@ -147,7 +147,7 @@ const editFile = defineTool({
 
 /** The folder is resolved, the name is not: a link is removed itself, never what it points to. */
 async function remove(path: string, { root }: ToolContext) {
-  if (isPrivate(path)) return refused(PRIVATE);
+  if (isPrivate(path)) return forbidden(PRIVATE);
   const parts = path.split(/[\\/]+/).filter((part) => part !== '' && part !== '.');
   const name = parts.at(-1);
   if (name === undefined || name === '..') return refused(`${path} is not a file`);

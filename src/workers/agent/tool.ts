@@ -29,6 +29,8 @@ export interface CallContext extends ToolContext {
 export interface ToolOutput {
   text: string;
   isError?: boolean;
+  /** It asked for what is not for it. */
+  isRefused?: boolean;
   changed?: FileChange[];
 }
 
@@ -61,3 +63,6 @@ export function defineTool<S extends z.ZodType>(tool: {
 
 /** An answer that tells the model what was wrong with its call. */
 export const refused = (text: string): ToolOutput => ({ text, isError: true });
+
+/** An answer to a call that asked for what is not for it; the refusal is kept. */
+export const forbidden = (text: string): ToolOutput => ({ text, isError: true, isRefused: true });

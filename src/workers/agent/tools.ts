@@ -2,6 +2,7 @@ import type Anthropic from '@anthropic-ai/sdk';
 import { z } from 'zod';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { ToolName } from '../../shared/persona-schema.ts';
+import { withoutTags } from '../../shared/marked-text.ts';
 import { reachesOutside } from '../../shared/workspace-path.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { abortReason } from '../models/call-model.ts';
@@ -54,7 +55,13 @@ export function inputSchemaOf(schema: z.ZodType): Anthropic.Tool.InputSchema {
 export const inputProblems = (error: z.ZodError): string =>
   error.issues.map((issue) => `${issue.path.map(String).join('.') || 'input'}: ${issue.message}`).join('\n');
 
-const fail = (text: string, isRefused = false): ToolOutcome => ({ text, isError: true, lineage: [], isRefused });
+/** What went wrong, in which names that files or a model gave tell nothing but themselves. */
+const fail = (text: string, isRefused = false): ToolOutcome => ({
+  text: withoutTags(text),
+  isError: true,
+  lineage: [],
+  isRefused,
+});
 
 export function createToolBox(
   options: ToolContext & { tools: readonly ToolName[]; more?: readonly AgentTool[] },
@@ -103,7 +110,7 @@ export function createToolBox(
         const output = await tool.run(input.data, { ...options, toolUseId: call.id });
         const origin = { tool: tool.name, toolUseId: call.id, messageId: call.messageId };
         const lineage = (output.changed ?? []).map((change) => ({ ...change, ...origin }));
-        return { text: output.text, isError: output.isError ?? false, lineage, isRefused: false };
+        return { text: output.text, isError: output.isError ?? false, lineage, isRefused: output.isRefused ?? false };
       } catch (err) {
         if (options.signal.aborted) throw abortReason(options.signal);
         // It goes on where it stands, when there is an answer.
