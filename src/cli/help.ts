@@ -65,7 +65,9 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
   events: examples('maestro events 01M84FY4S1VC88BJ5H9YZEP0XW --follow'),
   logs: examples(
     'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW backend',
-    'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW --full | less -R',
+    'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW backend --turn 3 --full',
+    'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW --follow           as it is said and done',
+    'maestro logs 01M84FY4S1VC88BJ5H9YZEP0XW --full | less',
   ),
   workers: examples('maestro workers', 'maestro workers --json'),
   costs: examples(

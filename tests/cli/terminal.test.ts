@@ -4,7 +4,6 @@ import { exitOf } from '../../src/cli/commands/run-result.ts';
 import { ProgressView } from '../../src/cli/progress.ts';
 import { count, cutTo, oneLine } from '../../src/cli/text.ts';
 import { wrapTo } from '../../src/gates/reports/columns.ts';
-import { transcriptLines } from '../../src/cli/transcript.ts';
 import { RunId } from '../../src/shared/names.ts';
 import { NO_USAGE, BlobRef, type RunEvent, type RunPlan } from '../../src/shared/run-record.ts';
 
@@ -31,50 +30,6 @@ describe('text for a terminal', () => {
 
   test('counts one thing as one', () => {
     expect([count(0, 'round'), count(1, 'round'), count(2, 'process')]).toEqual(['0 rounds', '1 round', '2 processes']);
-  });
-});
-
-describe('a transcript', () => {
-  const call = {
-    outcome: 'answered',
-    error: null,
-    host: '127.0.0.1',
-    modelAnswered: 'scripted-1',
-    simulated: true,
-  } as const;
-  const talk = {
-    schemaVersion: 1 as const,
-    calls: [call],
-    messages: [
-      { role: 'user' as const, content: 'Do it.' },
-      {
-        role: 'assistant' as const,
-        content: [
-          { type: 'text', text: HOSTILE },
-          { type: 'tool_use', id: 't1', name: 'write_file', input: { path: 'a.js', content: 'x\n'.repeat(40) } },
-        ],
-      },
-      {
-        role: 'user' as const,
-        content: [{ type: 'tool_result', tool_use_id: 't1', is_error: true, content: 'no\n'.repeat(40) }],
-      },
-    ],
-  };
-  const lines = (isFull: boolean): string[] => transcriptLines(talk, { colors: pc.createColors(false), isFull });
-
-  test('tells who said and did what, and what was refused, with long texts cut', () => {
-    const text = lines(false).join('\n');
-    expect(text).toContain('1 call to scripted-1 at 127.0.0.1, simulated');
-    expect(text).toContain('turn 1 → write_file\n    path: a.js\n    content: x x x');
-    expect(text).toContain('refused or failed');
-    expect(text).toContain('… 28 more lines (--full shows them)');
-    // oxlint-disable-next-line no-control-regex -- none may be left
-    expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
-  });
-
-  test('is whole when asked for', () => {
-    expect(lines(true).filter((line) => line === '    no')).toHaveLength(40);
-    expect(lines(true).filter((line) => line === '    x')).toHaveLength(40);
   });
 });
 

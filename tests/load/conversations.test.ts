@@ -19,8 +19,9 @@ test('thirty conversations in one worker process all end, and none waits for ano
     limitMs: 100_000,
     env: cleanEnv(),
   });
+  // Their phase has no gates, which no run is green for.
   expect(report.talks.map(({ status, turns, faults }) => ({ status, turns, faults }))).toEqual(
-    Array.from({ length: CONVERSATIONS }, () => ({ status: 'passed', turns: 4, faults: 0 })),
+    Array.from({ length: CONVERSATIONS }, () => ({ status: 'passed_with_warnings', turns: 4, faults: 0 })),
   );
   // Every answer was paid for once.
   expect(report.calls).toBe(4 * CONVERSATIONS);

@@ -35,7 +35,11 @@ export const talkTurns = (of: { delayMs?: number; firstDelayMs?: number; command
       say: 'The answer is wrong.',
       tools: [
         tool('read_file', { path: 'src/app.js' }),
-        tool('edit_file', { path: 'src/app.js', old_text: '41', new_text: '42' }),
+        tool('edit_file', {
+          path: 'src/app.js',
+          old_text: 'export const answer = 41;',
+          new_text: 'export const answer = 42;',
+        }),
       ],
     },
     { tools: command === undefined ? [tool('list_files', {})] : [tool('shell', { command })] },

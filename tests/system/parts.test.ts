@@ -104,7 +104,7 @@ test('a blocked run names gate, metric, value and requirement, and can be looked
   expect(types.filter((type) => type === 'run.finished')).toHaveLength(1);
   expect(types).toContain('gate.verdict');
   const logs = await run(['logs', runId, 'requirements'], env, home);
-  expect(logs.stdout).toMatch(/requirement_analyst, work, round 0[^]*→ write_file[^]*→ hand_off/);
+  expect(logs.stdout).toMatch(/requirements: requirement_analyst, work [^]*✎ write[^]*⇒ hands +the work over/);
 
   const html = join(home, 'deep', 'report.html');
   const report = await run(['report', runId, '--html', html], env, home);

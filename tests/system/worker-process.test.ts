@@ -72,8 +72,22 @@ async function inConversation(delayMs: number, drain: string) {
   await worker.says(/^worker ready/m);
   await enqueueRun({ redis: connection, prefix: redis.prefix, store }, plan);
   await expect.poll(() => server.requests, { timeout: 20_000 }).toBe(2);
-  return { worker, url, server, store, plan, again: () => start(args, settings, home) };
+  return { worker, url, server, store, plan, env, home, again: () => start(args, settings, home) };
 }
+
+test('a conversation can be read while it goes on, each turn once, until its run has ended', async () => {
+  const { plan, env, home } = await inConversation(1_500, '1s');
+  const now = await run(['logs', plan.runId, 'a'], env, home);
+  expect(now.stdout).toMatch(
+    /a: backend_developer, work, under way [^]*── turn 1 [^]*✎ write +docs\/notes\.md {2}3 lines/,
+  );
+  const followed = await run(['logs', plan.runId, 'a', '--follow'], env, home);
+  expect(followed.exit).toBe(0);
+  const turns = [...followed.stdout.matchAll(/^── turn (\d) /gm)].map(([, number]) => number);
+  expect(turns).toEqual(['1', '2', '3', '4']);
+  expect(followed.stdout).toContain('- export const answer = 41;\n      + export const answer = 42;');
+  expect(followed.stderr).toMatch(/^simulated/m);
+}, 90_000);
 
 test('a worker that drains ends the turn under way, and another one goes on: no turn is bought twice', async () => {
   const { worker, url, server, store, plan, again } = await inConversation(1_500, '30s');

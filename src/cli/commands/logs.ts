@@ -1,42 +1,151 @@
+import { watchRun } from '../../producer/watch.ts';
 import { getJson } from '../../shared/blob-store.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
-import type { PhaseRecord } from '../../shared/run-record.ts';
+import type { RunId } from '../../shared/names.ts';
+import { type BlobRef, type PhaseRecord, TERMINAL_RUN } from '../../shared/run-record.ts';
+import { readSavedTalks } from '../../shared/saved-talks.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
-import { type CommandContext, withSession } from '../session.ts';
-import { Transcript, transcriptLines } from '../transcript.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import type { Page } from '../transcript/markdown.ts';
+import { headLines, openLines, taskLines, turnLines } from '../transcript/render.ts';
+import { Transcript, readTalk } from '../transcript/talk.ts';
+import { SIMULATED } from './run.ts';
 import { parseRunId } from './run-id.ts';
+
+export interface LogsFlags {
+  json?: boolean;
+  full?: boolean;
+  follow?: boolean;
+  turn?: number;
+}
+
+/** Wider lines of prose are hard to read. */
+const MOST_COLUMNS = 110;
 
 /** `maestro logs RUN [PHASE]`: what was said and done in the conversations of the personas. */
 export function logsCommand(
   context: CommandContext,
   id: string,
   phase: string | undefined,
-  flags: { json?: boolean; full?: boolean },
+  flags: LogsFlags,
 ): Promise<number> {
   const { terminal } = context;
   const runId = parseRunId(id);
-  return withSession(context, { startRedis: false }, async ({ store, blobs }) => {
-    const wanted = phasesNamed(await store.getPhases(runId), runId, phase);
-    const talks = wanted.flatMap((record) =>
-      Object.entries(record.transcripts).map(([name, ref]) => ({ phase: record.phase, name, ref })),
-    );
-    const read = [];
-    for (const { ref, ...talk } of talks) read.push({ ...talk, ...(await getJson(blobs, ref, Transcript)) });
+  if (flags.follow === true && (flags.json === true || flags.turn !== undefined))
+    throw new FleetError('BAD_USAGE', '--follow prints turns as they end: it goes with neither --json nor --turn');
+  return withSession(context, { startRedis: false }, async (session) => {
+    const talks = await talksOf(session, runId, phase);
     if (flags.json === true) {
-      terminal.out(JSON.stringify({ runId, transcripts: read }, null, 2));
+      const transcripts = [];
+      for (const { ref, isOpen, ...talk } of talks)
+        transcripts.push({ ...talk, underWay: isOpen, ...(await getJson(session.blobs, ref, Transcript)) });
+      terminal.out(JSON.stringify({ runId, transcripts }, null, 2));
       return EXIT.passed;
     }
-    const { outColors: colors } = terminal;
-    for (const talk of read) {
-      const [persona = '', kind = '', round = '', attempt] = talk.name.split('.');
-      const givenUp = attempt === undefined ? '' : `, attempt ${attempt.slice(1)}, which led nowhere`;
-      terminal.out(colors.bold(`━━ ${talk.phase}: ${persona}, ${kind}, round ${round.replace('r', '')}${givenUp}`));
-      terminal.out(`${transcriptLines(talk, { colors, isFull: flags.full === true }).join('\n')}\n`);
-    }
-    if (read.length === 0)
-      terminal.err('no conversation has ended yet: a transcript is kept when a persona hands over its work');
+    const run = await session.store.getRun(runId);
+    if (run.simulated) terminal.err(SIMULATED);
+    const view = new LogView(context, session, flags);
+    for (const talk of talks) await view.show(talk);
+    if (flags.follow === true) await follow(context, session, { runId, phase, view });
+    else if (talks.length === 0) terminal.err('no conversation has begun yet; --follow waits for it');
+    if (flags.turn !== undefined && view.shown === 0 && talks.length > 0)
+      throw new FleetError('NOT_FOUND', `no conversation of these has a turn ${flags.turn}`);
     return EXIT.passed;
   });
+}
+
+/** A conversation that has ended, or that was saved while it goes on. */
+interface NamedTalk {
+  phase: string;
+  name: string;
+  ref: BlobRef;
+  isOpen: boolean;
+}
+
+async function talksOf(
+  { store, redis, config }: Session,
+  runId: RunId,
+  phase: string | undefined,
+): Promise<NamedTalk[]> {
+  const wanted = phasesNamed(await store.getPhases(runId), runId, phase);
+  const saved = await readSavedTalks(redis, config.prefix, runId);
+  return wanted.flatMap((record) => {
+    const ended = Object.entries(record.transcripts);
+    const open = saved.filter((talk) => talk.phase === record.phase && !(talk.name in record.transcripts));
+    return [
+      ...ended.map(([name, ref]) => ({ phase: record.phase, name, ref, isOpen: false })),
+      ...open.map(({ name, checkpoint }) => ({ phase: record.phase, name, ref: checkpoint, isOpen: true })),
+    ];
+  });
+}
+
+/** Prints conversations, each turn once. */
+class LogView {
+  shown = 0;
+  readonly #context: CommandContext;
+  readonly #session: Session;
+  readonly #flags: LogsFlags;
+  readonly #printed = new Map<string, number>();
+  #last = '';
+
+  constructor(context: CommandContext, session: Session, flags: LogsFlags) {
+    this.#context = context;
+    this.#session = session;
+    this.#flags = flags;
+  }
+
+  async show(of: NamedTalk): Promise<void> {
+    const { terminal } = this.#context;
+    const page: Page = {
+      colors: terminal.outColors,
+      columns: Math.min(terminal.outColumns() ?? MOST_COLUMNS, MOST_COLUMNS),
+      isFull: this.#flags.full === true,
+    };
+    const key = `${of.phase}/${of.name}`;
+    const talk = readTalk(await getJson(this.#session.blobs, of.ref, Transcript));
+    const before = this.#printed.get(key);
+    const { turn } = this.#flags;
+    const fresh = talk.turns.filter(({ number }) => (turn === undefined ? number > (before ?? 0) : number === turn));
+    if (before !== undefined && fresh.length === 0) return;
+    if (turn !== undefined && fresh.length === 0) return;
+    const lines: string[] = [];
+    if (before === undefined || this.#last !== key) lines.push(...headLines(titleOf(of), talk, page));
+    if (before === undefined && turn === undefined) lines.push(...taskLines(talk, page));
+    lines.push(...fresh.flatMap((one) => turnLines(one, page)));
+    if (turn === undefined) lines.push(...openLines(talk, page));
+    terminal.out(`${lines.join('\n')}\n`);
+    this.shown += fresh.length;
+    this.#last = key;
+    this.#printed.set(key, talk.turns.at(-1)?.number ?? 0);
+  }
+}
+
+function titleOf({ phase, name, isOpen }: NamedTalk): string {
+  const [persona = '', kind = '', round = '', attempt] = name.split('.');
+  const nth = Number(round.replace('r', ''));
+  const after = nth === 0 ? '' : `, rework ${nth}`;
+  const givenUp = attempt === undefined ? '' : `, attempt ${attempt.slice(1)}, which led nowhere`;
+  return `${phase}: ${persona}, ${kind}${after}${givenUp}${isOpen ? ', under way' : ''}`;
+}
+
+/** Prints every turn as it ends, until the run has. */
+async function follow(
+  { signal, terminal }: CommandContext,
+  session: Session,
+  { runId, phase, view }: { runId: RunId; phase: string | undefined; view: LogView },
+): Promise<void> {
+  const { redisUrl, store, config } = session;
+  const isOver = AbortSignal.any([signal, terminal.outClosed]);
+  const fromSeq = (await store.readEvents(runId, 0)).at(-1)?.seq ?? 0;
+  // What was said between the first look and this one.
+  for (const talk of await talksOf(session, runId, phase)) await view.show(talk);
+  if (TERMINAL_RUN.includes((await store.getRun(runId)).status)) return;
+  const watched = { redisUrl, prefix: config.prefix, store, runId, fromSeq, signal: isOver };
+  for await (const event of watchRun(watched)) {
+    const isOther = phase !== undefined && 'phase' in event && event.phase !== phase;
+    if (isOther || !(event.type.startsWith('persona.') || event.type === 'run.finished')) continue;
+    for (const talk of await talksOf(session, runId, phase)) await view.show(talk);
+  }
 }
 
 function phasesNamed(records: PhaseRecord[], runId: string, phase: string | undefined): PhaseRecord[] {

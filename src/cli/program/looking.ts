@@ -40,6 +40,8 @@ export function addLooking(program: Command, context: MakeContext, set: SetExit)
     .action((id: string, phase: string, flags) => set(answerCommand(context(), id, phase, flags)));
   json(program.command('logs <RUN> [PHASE]').description('what the personas of a run said and did'))
     .option('--full', 'nothing cut')
+    .option('--turn <N>', 'only this turn', wholeNumber(1, 100_000))
+    .option('--follow', 'print each turn as it ends, until the run has')
     .action((id: string, phase: string | undefined, flags) => set(logsCommand(context(), id, phase, flags)));
   json(program.command('limits').description('which models the fleet may call now, and who waits for them')).action(
     (flags) => set(limitsCommand(context(), flags)),

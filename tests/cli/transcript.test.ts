@@ -1,0 +1,197 @@
+import pc from 'picocolors';
+import { describe, expect, test } from 'vitest';
+import { headLines, openLines, taskLines, turnLines } from '../../src/cli/transcript/render.ts';
+import { Transcript, readTalk } from '../../src/cli/transcript/talk.ts';
+import { widthOf } from '../../src/gates/reports/columns.ts';
+import { dataBlock } from '../../src/workers/agent/data-block.ts';
+
+const HOSTILE = 'one\u001b[2J\u001b]0;title\u0007 two\r\nthree';
+const usage = { inputTokens: 1_000, outputTokens: 200, cacheReadTokens: 3_000, cacheWriteTokens: 0, costUsd: 0.0123 };
+
+const call = (turn: number, more: object = {}) => ({
+  turn,
+  outcome: 'answered',
+  error: null,
+  host: 'models.example',
+  modelAsked: 'big-model',
+  modelAnswered: 'big-model-1',
+  stopReason: 'tool_use',
+  usage,
+  startedAt: `2026-11-30T10:00:0${turn}.000Z`,
+  latencyMs: 1_500,
+  simulated: false,
+  ...more,
+});
+const use = (id: string, name: string, input: object) => ({ type: 'tool_use', id, name, input });
+const result = (id: string, content: string, isError = false) => ({
+  type: 'tool_result',
+  tool_use_id: id,
+  content,
+  is_error: isError,
+});
+
+/** The lines of a conversation in which each answer is given by its blocks, and what came back for it. */
+function linesOf(
+  answers: readonly { said: readonly object[]; back?: readonly object[]; call?: object }[],
+  of: { columns?: number; isFull?: boolean; color?: boolean; more?: object } = {},
+): string[] {
+  const talk = readTalk(
+    Transcript.parse({
+      schemaVersion: 1,
+      messages: [
+        { role: 'user', content: '<job run="r"/>\n\nDo it.' },
+        ...answers.flatMap(({ said, back = [] }) => [
+          { role: 'assistant', content: said },
+          { role: 'user', content: back },
+        ]),
+      ],
+      calls: answers.map((answer, index) => call(index + 1, answer.call)),
+      ...of.more,
+    }),
+  );
+  const page = {
+    colors: pc.createColors(of.color === true),
+    columns: of.columns ?? 100,
+    isFull: of.isFull === true,
+  };
+  return [
+    ...headLines('backend: backend_developer, work', talk, page),
+    ...taskLines(talk, page),
+    ...talk.turns.flatMap((turn) => turnLines(turn, page)),
+    ...openLines(talk, page),
+  ];
+}
+const text = (...args: Parameters<typeof linesOf>): string => linesOf(...args).join('\n');
+
+const EVERYTHING = [
+  {
+    said: [
+      { type: 'thinking', thinking: 'Where to begin?' },
+      {
+        type: 'text',
+        text: `## Plan\n\n- **first** the \`router\`, ${'and then a long sentence '.repeat(6)}\n${HOSTILE}`,
+      },
+      use('a', 'write_file', { path: 'src/a.js', content: 'let x = 1;\n'.repeat(40) }),
+      use('b', 'edit_file', { path: 'src/b.js', old_text: 'one\ntwo\nthree', new_text: 'one\n2\nthree' }),
+      use('c', 'shell', { command: `npm test ${'日本語 '.repeat(40)}` }),
+    ],
+    back: [
+      result('a', 'written'),
+      result('b', 'changed'),
+      result('c', `exit code 1 after 2345 ms\n${dataBlock(`${'line\n'.repeat(30)}the end`, { stream: 'stdout' })}`),
+    ],
+  },
+];
+
+describe('a transcript', () => {
+  test('shows a turn with its time, model, tokens, cost and duration', () => {
+    const told = text([{ said: [{ type: 'text', text: 'Hello.' }] }]);
+    expect(told).toContain(
+      '1 turn · big-model-1 at models.example · 4.0k tokens in (75% from the cache), 200 out · $0.0123',
+    );
+    expect(told).toContain('── turn 1 · 10:00:01 · big-model-1 · 1.5s · $0.0123 · 4.0k in (3.0k cached), 200 out ─');
+    expect(told).toContain('task\n  Do it.');
+  });
+
+  test('shows edits as differences, commands with their exit code and the end of their output', () => {
+    const told = text(EVERYTHING);
+    expect(told).toMatch(
+      /✎ write {3}src\/a\.js {2}40 lines\n {6}\+ let x = 1;\n(.*\n){3} {6}… 36 more lines \(--full\)/,
+    );
+    expect(told).toContain('✎ edit    src/b.js  +1 -1\n        one\n      - two\n      + 2\n        three');
+    expect(told).toMatch(
+      /\$ shell {3}npm test .*… {2}exit 1 · 2\.3 s\n {6}… 21 more lines \(--full\)\n( {6}line\n){9} {6}the end/,
+    );
+    expect(told).toContain('  Plan\n\n  • first the router, and then');
+  });
+
+  test.each([40, 80, 110])('fits into %i columns, and obeys no control character', (columns) => {
+    for (const isFull of [false, true]) {
+      const lines = linesOf(EVERYTHING, { columns, isFull });
+      expect(lines.filter((line) => widthOf(line) > columns)).toEqual([]);
+      // oxlint-disable-next-line no-control-regex -- none may be left
+      expect(lines.join('\n')).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+      expect(lines.join('\n').includes('\u{fffd}[2J')).toBe(true);
+    }
+  });
+
+  test('is whole when asked for', () => {
+    expect(linesOf(EVERYTHING, { isFull: true }).filter((line) => line === '      + let x = 1;')).toHaveLength(40);
+    expect(linesOf(EVERYTHING, { isFull: true }).filter((line) => line === '      line')).toHaveLength(30);
+  });
+
+  test('paints no line beyond its end', () => {
+    const painted = linesOf(EVERYTHING, { color: true });
+    expect(painted.join('\n')).toContain('\u001b[31m-\u001b[39m \u001b[31mtwo\u001b[39m');
+    // Every colour that begins on a line ends on it.
+    // oxlint-disable-next-line no-control-regex -- colours are what is looked for
+    expect(painted.filter((line) => (line.match(/\u001b\[/g) ?? []).length % 2 !== 0)).toEqual([]);
+  });
+
+  test('marks what was refused, failed, fell back, was cut off, replayed and simulated', () => {
+    const told = text(
+      [
+        {
+          said: [use('x', 'shell', { command: 'curl example.org' })],
+          back: [result('x', 'shell is not a tool of yours', true), { type: 'text', text: 'You were cut off.' }],
+          call: { fallbackFrom: 'bigger-model', stopReason: 'max_tokens', replayed: true, simulated: true },
+        },
+      ],
+      {
+        more: {
+          refusedCalls: [{ toolUseId: 'x' }],
+          calls: [
+            call(1, { outcome: 'failed', error: 'overloaded', modelAnswered: null }),
+            call(1, { fallbackFrom: 'bigger-model', stopReason: 'max_tokens', replayed: true }),
+            call(2, { outcome: 'failed', error: 'the model refused to go on', modelAnswered: null }),
+          ],
+        },
+      },
+    );
+    expect(told).toContain('✘ a call failed: overloaded');
+    expect(told).toContain('bigger-model was overloaded: its fallback answered');
+    expect(told).toContain('the answer was cut off');
+    expect(told).toContain('replayed from a recording');
+    expect(told).toContain('curl example.org  refused: not for this persona\n      shell is not a tool of yours');
+    expect(told).toContain('! You were cut off.');
+    expect(told).toContain('✘ a call failed: the model refused to go on');
+    expect(text([{ said: [], call: { simulated: true } }])).toMatch(/turn 1 · .* · simulated · /);
+  });
+
+  test('numbers the turns of a conversation that was summed up as the calls do', () => {
+    const told = text([{ said: [{ type: 'text', text: 'The last answer.' }] }], {
+      more: {
+        calls: [call(1), call(2), call(3, { purpose: 'compaction' }), call(3)],
+        compactions: [{ turn: 3, replaced: 2, fromTokens: 90_000, toTokens: 9_000 }],
+      },
+    });
+    expect(told).toContain('summed up 1 time: only the last turns stand here');
+    expect(told).toMatch(/── turn 3 [^]*≡ the conversation was summed up[^]*The last answer\./);
+    expect(told).not.toContain('turn 1');
+  });
+
+  test('shows questions with their answers, gates as their table, and the hand-off', () => {
+    const table = 'gate            outcome\nbuild_success   passed';
+    const told = text([
+      {
+        said: [
+          use('q', 'ask_human', { question: 'Which **port**?', options: ['80', '8080'] }),
+          use('g', 'run_gates', {}),
+          use('h', 'hand_off', { summary: 'All done.', decisions: ['No cache.'], claims: ['Tests pass.'] }),
+        ],
+        back: [
+          result('q', dataBlock('8080, please.', { 'answer-by': 'ann (simulated: a script, no person)' })),
+          result('g', dataBlock(table, { gates: 'now' })),
+          result('h', 'accepted'),
+        ],
+      },
+    ]);
+    expect(told).toContain(
+      'Which port?\n      • 80\n      • 8080\n      ↳ ann (simulated: a script, no person) answers:\n        8080, please.',
+    );
+    expect(told).toContain('      gate            outcome\n      build_success   passed');
+    expect(told).toContain(
+      'All done.\n      Decisions\n      • No cache.\n      Claims (said, not measured)\n      • Tests pass.',
+    );
+  });
+});
