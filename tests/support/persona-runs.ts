@@ -17,13 +17,14 @@ export async function personaRun(
   at: TestRedis,
   of: {
     turns: readonly unknown[];
+    kind?: PersonaJob['kind'];
     tools: readonly string[];
     plan?: Parameters<typeof noopPlan>[1];
     models?: object;
     latencyMs?: number;
   },
 ) {
-  const jobs = [{ phase: 'a', persona: 'noop', turns: of.turns }];
+  const jobs = [{ phase: 'a', persona: 'noop', kind: of.kind ?? 'work', turns: of.turns }];
   const scripts = [Script.parse({ workflow: 'noop', jobs })];
   const server = await startScriptedProvider({ scripts, latencyMs: of.latencyMs ?? 0 });
   onTestFinished(() => server.close());

@@ -2,9 +2,10 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import type { PersonaJob } from '../../src/shared/jobs.ts';
 import { runKey } from '../../src/shared/run-keys.ts';
 import { BlobRef } from '../../src/shared/run-record.ts';
-import { cloneBundle } from '../../src/shared/workspace.ts';
+import { cloneBundle, openWorkspace } from '../../src/shared/workspace.ts';
 import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { personaData, personaFence, personaRun } from '../support/persona-runs.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -139,4 +140,49 @@ test('a store that is out of reach for the moment is a fault of the attempt, and
   await writeFile(file, bytes);
   await checkWhole(run, await run.attempt(4, 9));
   expect(run.server.requests).toBe(3);
+});
+
+test('a review that broke off is gone on with as well, unless other files are to be judged', async () => {
+  const at = testRedis();
+  const judgement = {
+    metric: 'code_review_completion',
+    summary: 'read',
+    items: [{ item: 'tests', met: false, note: 'no test is there' }],
+  };
+  const { ctx, plan, server } = await personaRun(at, {
+    kind: 'review',
+    turns: [
+      { tools: [{ tool: 'list_files', input: {} }] },
+      { tools: [{ tool: 'read_file', input: { path: 'a.txt' } }] },
+      { tools: [{ tool: 'hand_over_review', input: { judgements: [judgement] } }] },
+    ],
+    tools: ['list_files', 'read_file'],
+    plan: { policy: 'custom_component' },
+  });
+  const judged = async (content: string) => {
+    const { workspace } = await openWorkspace({ dir: await tempFolder(), blobs: ctx.blobs, sources: [] });
+    await writeFile(join(workspace.dir, 'a.txt'), content);
+    const author = { name: 'a', email: 'a@b.invalid' };
+    await workspace.commitAll({ message: 'work', trailers: {}, author, date: '2026-01-01T00:00:00Z' });
+    return workspace.bundle();
+  };
+  const [first, other] = [await judged('one'), await judged('two')];
+  const review = async (base: typeof first, number: number, calls: number) => {
+    const fence = personaFence(at.prefix, plan, `attempt-${number}`);
+    await ctx.redis.set(fence.lockKey, fence.token);
+    let left = 2 * calls;
+    const pausePoint = (): void => {
+      left -= 1;
+      if (left < 0) throw new Error('the worker stops here');
+    };
+    const data: PersonaJob = { ...personaData(plan), kind: 'review', metrics: ['code_review_completion'], base };
+    const signal = new AbortController().signal;
+    return doPersonaJob(ctx, { data, fence, signal, attempt: { number, isLast: false }, pausePoint });
+  };
+  await expect(review(first, 1, 2)).rejects.toThrow('the worker stops here');
+  expect(server.requests).toBe(2);
+  await review(first, 2, 9);
+  expect(server.requests).toBe(3);
+  await review(other, 3, 9);
+  expect(server.requests).toBe(6);
 });
