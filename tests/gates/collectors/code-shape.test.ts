@@ -253,3 +253,58 @@ describe('the regression collector', () => {
     expect((await measure('regression', await project(changes))).read('regression_test_coverage')).toMatch(reason);
   });
 });
+
+describe('code that is used and not measured', () => {
+  const used = 'export const used = 1;\n';
+  test.each([
+    [
+      'imported from a folder beside src',
+      { 'app/real.js': used, 'src/shared/a.js': "export { used } from '../../app/real.js';\n" },
+      /src\/shared\/a\.js uses app\/real\.js/,
+    ],
+    [
+      'imported from among the tests',
+      {
+        'tests/helpers/real.js': used,
+        'src/shared/a.js': "export const load = () => import('../../tests/helpers/real.js');\n",
+      },
+      /uses tests\/helpers\/real\.js/,
+    ],
+    [
+      'imported from a folder that is never read',
+      { 'src/shared/a.js': "export { used } from '../../dist/real.js';\n" },
+      /uses dist\/real\.js/,
+    ],
+    [
+      'started in place of src',
+      {
+        'app/main.js': used,
+        'package.json': JSON.stringify({ name: 'x', type: 'module', scripts: { start: 'node ./app/main.js' } }),
+      },
+      /package\.json names app\/main\.js/,
+    ],
+    [
+      'behind a short name',
+      {
+        'app/real.js': used,
+        'package.json': JSON.stringify({
+          name: 'x',
+          type: 'module',
+          imports: { '#real': { default: './app/real.js' } },
+        }),
+      },
+      /package\.json names app\/real\.js/,
+    ],
+  ])('makes nothing evaluable: %s', async (_name, changes, reason) => {
+    expect((await measure('size', await project(changes))).read('lines_of_code')).toMatch(reason);
+  });
+
+  test('scripts and data beside src are left alone', async () => {
+    const root = await project({
+      'scripts/release.js': "import { used } from '../src/shared/a.js';\nused;\n",
+      'data/list.json': '[]\n',
+      'src/shared/a.js': "import list from '../../data/list.json' with { type: 'json' };\nexport const used = list;\n",
+    });
+    expect((await measure('size', root)).read('lines_of_code')).toBeGreaterThan(0);
+  });
+});

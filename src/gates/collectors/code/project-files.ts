@@ -18,7 +18,14 @@ export interface ProjectFiles {
 }
 
 /** Made by tools and never measured: only at the top, so that nothing can hide below `src`. */
-const SKIPPED_AT_TOP = new Set(['.git', 'node_modules', '.venv', 'venv', 'dist', 'coverage']);
+export const SKIPPED_AT_TOP: ReadonlySet<string> = new Set([
+  '.git',
+  'node_modules',
+  '.venv',
+  'venv',
+  'dist',
+  'coverage',
+]);
 
 /** Any of these at the top of a project says that it is a Python project. */
 export const PYTHON_MANIFESTS = ['pyproject.toml', 'setup.py', 'setup.cfg', 'requirements.txt'] as const;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { errorMessage } from '../../../shared/errors.ts';
 import { PYTHON_MANIFESTS, isCode, listProject, readProjectText } from './project-files.ts';
+import { unmeasuredUse } from './unmeasured-code.ts';
 
 const Names = z.record(z.string(), z.string()).default({});
 /** What is read of package.json. Nothing of it is trusted for a result. */
@@ -94,6 +95,8 @@ export async function readScope(root: string, phase: string): Promise<ScopeReadi
   const sources = measured.filter(isCode);
   if (sources.length === 0)
     return { notEvaluable: `There is no JavaScript or TypeScript file in ${sourceFolders.join(', ')}` };
+  const unmeasured = await unmeasuredUse(root, { files, sources: inSrc.filter(isCode) });
+  if (unmeasured !== undefined) return { notEvaluable: unmeasured };
   return {
     scope: {
       name: hasSplit && (phase === 'backend' || phase === 'frontend') ? phase : 'all',
