@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GivenFile } from '../shared/definitions.ts';
+import { HandedInFiles } from './handed-in-files.ts';
 import { Approval } from '../shared/handoff.ts';
 import { Name, RunId } from '../shared/names.ts';
 import { Question } from '../shared/question.ts';
@@ -14,7 +15,7 @@ import {
   RunRecord,
   RunStatus,
 } from '../shared/run-record.ts';
-import { PhaseVerdict } from '../shared/verdict.ts';
+import { PhaseVerdict, VerdictWord } from '../shared/verdict.ts';
 import { Budget, InputSpec, InputValues, Priority } from '../shared/workflow-schema.ts';
 
 /** Everything that crosses HTTP. The server, the client and the OpenAPI document read these. */
@@ -29,8 +30,20 @@ export const RunLinks = z.strictObject({
   page: z.string(),
 });
 
+/** A file that was sent to POST /api/uploads. */
+const UploadRef = z.strictObject({ upload: BlobRef });
+const GivenHere = z.union([GivenFile, UploadRef.extend({ name: GivenFile.shape.name })]);
+
 export const ExecuteRequest = z.strictObject({
-  inputs: InputValues.default({}),
+  /** Values by name; a text may be the content of an upload. */
+  inputs: z.record(z.string(), z.union([InputValues.valueType, UploadRef])).default({}),
+  /** Files that the first workspaces begin with, by their path there. */
+  files: HandedInFiles.default({}),
+  /** The version of the workflow; the newest when left out. */
+  workflowDigest: z
+    .string()
+    .regex(/^sha256:[0-9a-f]{64}$/, 'give the digest as `sha256:` and 64 hex digits')
+    .optional(),
   /** Which model provider plays the personas; the server's own default when left out. */
   provider: ProviderName.optional(),
   /** Only with the scripted provider: what it plays, and whether a scripted person approves. All of it reads `simulated`. */
@@ -38,9 +51,9 @@ export const ExecuteRequest = z.strictObject({
   budget: Budget.optional(),
   priority: Priority.optional(),
   /** Exported records of the service in operation. */
-  records: GivenFile.optional(),
+  records: GivenHere.optional(),
   /** A snapshot of known vulnerabilities of packages. */
-  advisories: GivenFile.optional(),
+  advisories: GivenHere.optional(),
   /** When the run is to start, with a time zone; at once, when left out. */
   startAt: z.iso.datetime({ offset: true }).optional(),
 });
@@ -52,9 +65,14 @@ export type ExecuteResponse = z.infer<typeof ExecuteResponse>;
 export const WorkflowSummary = z.strictObject({
   name: Name,
   description: z.string(),
+  /** Of its file: names this version. */
+  digest: z.string(),
+  /** Whether it was uploaded, or ships. */
+  uploaded: z.boolean(),
   inputs: z.record(z.string(), InputSpec),
   phases: z.array(z.strictObject({ name: Name, needs: z.array(Name), personas: z.array(Name) })),
 });
+export type WorkflowSummary = z.infer<typeof WorkflowSummary>;
 export const WorkflowList = z.strictObject({
   workflows: z.array(WorkflowSummary),
   /** Files that cannot be used, and why. */
@@ -62,6 +80,7 @@ export const WorkflowList = z.strictObject({
 });
 export type WorkflowList = z.infer<typeof WorkflowList>;
 
+const Moment = z.iso.datetime({ offset: true });
 const ListOfStatuses = z
   .string()
   .transform((text) => text.split(','))
@@ -73,9 +92,18 @@ export const RunListQuery = z.strictObject({
   /** One status, or several with commas between them. */
   status: ListOfStatuses.optional(),
   workflow: Name.optional(),
+  /** Who has a part in it. */
+  persona: Name.optional(),
+  /** Runs with a phase that stands at this verdict now. */
+  verdict: VerdictWord.optional(),
+  /** Made at this time or later, such as 2027-01-31T18:00:00Z. */
+  from: Moment.optional(),
+  /** Made before this time. */
+  to: Moment.optional(),
 });
 export const RunList = z.strictObject({
   runs: z.array(RunRecord),
+  /** Null on the last page; a page may be short, or empty, and not be the last. */
   next: RunId.nullable(),
   /** Runs that another version stored and this one cannot read. */
   unreadable: z.array(z.string()),

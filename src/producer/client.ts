@@ -37,6 +37,12 @@ export type { RunEvent, RunRecord } from '../shared/run-record.ts';
 interface RunFilter {
   status?: readonly RunStatus[];
   workflow?: string;
+  persona?: string;
+  /** Runs with a phase that stands at this verdict now. */
+  verdict?: 'passed' | 'passed_with_warnings' | 'blocked' | 'not_gated';
+  /** Made at this time or later, and before that one; such as 2027-01-31T18:00:00Z. */
+  from?: string;
+  to?: string;
 }
 interface Abortable {
   signal?: AbortSignal;

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { GivenFiles } from '../shared/definitions.ts';
 import { FleetError } from '../shared/errors.ts';
 import { type RunId, RunId as RunIdSchema } from '../shared/names.ts';
 import type { RunPlan } from '../shared/run-record.ts';
@@ -11,17 +10,14 @@ const KEY_SECONDS = 24 * 3600;
 /** A request that is made once, however often it is sent. */
 export interface Once {
   key: string;
-  /** What was handed in beside the inputs. */
-  given?: GivenFiles;
+  /** What was handed in beside the inputs, as it was asked for. */
+  given?: unknown;
 }
 
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** What makes two requests the same. When to start is not part of it: `in ten minutes` is another time on each call. */
-const requestOf = (
-  { inputs, provider, scripted, budget, startFrom, priority }: RunPlan,
-  given: GivenFiles,
-): unknown => ({
+const requestOf = ({ inputs, provider, scripted, budget, startFrom, priority }: RunPlan, given: unknown): unknown => ({
   inputs,
   provider,
   scripted,

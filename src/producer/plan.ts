@@ -30,6 +30,8 @@ export interface PlanRequest {
   budget?: Budget;
   runId?: RunId;
   startFrom?: RunPlan['startFrom'];
+  /** Files that the first workspaces begin with. */
+  files?: RunPlan['files'];
 }
 
 /** Fills in every default, so that a run has nothing left to look up. Takes definitions that have been checked. */
@@ -55,6 +57,7 @@ export function planRun(request: PlanRequest): RunPlan {
     ...(priority === 0 ? {} : { priority }),
     ...(request.startFrom === undefined ? {} : { startFrom: checkStart(request.startFrom, phases) }),
     ...(workflow.concurrency === undefined ? {} : { concurrency: texts.group(workflow.concurrency, '') }),
+    ...(request.files === undefined ? {} : { files: request.files }),
     phases: phases.map((expanded) => planPhase(request, texts, expanded)),
     createdAt: new Date().toISOString(),
   };

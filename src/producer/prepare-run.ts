@@ -23,6 +23,8 @@ export interface RunRequest {
   given?: GivenFiles;
   /** A later phase to start from, with the files that stand for the work of those before it. */
   startFrom?: RunPlan['startFrom'];
+  /** Files that the first workspaces begin with. */
+  files?: RunPlan['files'];
   /** When it is to start; at once, when not given. */
   startAt?: string;
 }

@@ -86,7 +86,9 @@ export class MaestroProducer {
       sources: this.#sources,
       provider: this.#provider,
     };
-    return { runId: await executeWorkflow(context, workflow, parsed.data, options.idempotencyKey) };
+    return {
+      runId: await executeWorkflow(context, { name: workflow, by: 'producer' }, parsed.data, options.idempotencyKey),
+    };
   }
 
   /** How a run stands. Throws `NOT_FOUND` for one that does not exist. */

@@ -32,13 +32,17 @@ function listRoute({ store }: ServerContext): Route {
     scope: 'read',
     query: RunListQuery,
     answers: [json(200, 'One page', 'RunList', RunList)],
-    handle: async ({ query: { limit, cursor, status, workflow }, res }) => {
+    handle: async ({ query: { limit, cursor, status, workflow, persona, verdict, from, to }, res }) => {
       res.json(
         await store.listRuns({
           limit,
           ...(cursor === undefined ? {} : { before: cursor }),
           ...(status === undefined ? {} : { statuses: status }),
           ...(workflow === undefined ? {} : { workflow }),
+          ...(persona === undefined ? {} : { persona }),
+          ...(verdict === undefined ? {} : { verdict }),
+          ...(from === undefined ? {} : { from: Date.parse(from) }),
+          ...(to === undefined ? {} : { to: Date.parse(to) }),
         }),
       );
     },

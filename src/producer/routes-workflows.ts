@@ -1,16 +1,19 @@
 import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
 import { Name } from '../shared/names.ts';
-import { ExecuteRequest, ExecuteResponse, WorkflowList } from './api-schemas.ts';
+import { ExecuteRequest, ExecuteResponse, WorkflowList, WorkflowSummary } from './api-schemas.ts';
 import { executeWorkflow } from './execute.ts';
 import { type Route, json, route } from './route.ts';
 import { runLinks } from './run-links.ts';
 import type { ServerContext } from './server-context.ts';
 import { writtenPersonas } from './workflow-check.ts';
-import { loadWorkflow, shippedWorkflows } from './workflow-file.ts';
+import { MOST_UPLOAD_BYTES, Upload, Uploads } from './uploads.ts';
+import type { LoadedWorkflow } from './workflow-file.ts';
+import type { WorkflowStore } from './workflow-store.ts';
 
 const WorkflowParams = z.object({ name: Name });
 const MOST_KEY_CHARACTERS = 255;
+const WORKFLOW_LIMIT = '1mb';
 
 /** Listing workflows, and starting runs of them. */
 export const workflowRoutes = (context: ServerContext): Route[] => [
@@ -21,9 +24,11 @@ export const workflowRoutes = (context: ServerContext): Route[] => [
     summary: 'The workflows that can be run',
     scope: 'read',
     answers: [json(200, 'All of them', 'WorkflowList', WorkflowList)],
-    handle: async ({ res }) => res.json(await listWorkflows(context.packageRoot)),
+    handle: async ({ res }) => res.json(await listWorkflows(context.workflows)),
   }),
+  uploadWorkflowRoute(context),
   executeRoute(context),
+  uploadRoute(context),
 ];
 
 function executeRoute(context: ServerContext): Route {
@@ -37,11 +42,11 @@ function executeRoute(context: ServerContext): Route {
     headers: { 'Idempotency-Key': 'Asking again with the same key and body gives the same run' },
     body: { name: 'ExecuteRequest', schema: ExecuteRequest },
     answers: [json(202, 'The run is enqueued', 'ExecuteResponse', ExecuteResponse)],
-    handle: async ({ params: { name }, body, note, logger, req, res }) => {
+    handle: async ({ params: { name }, body, principal, note, logger, req, res }) => {
       const key = req.get('idempotency-key');
       if (key !== undefined && (key === '' || key.length > MOST_KEY_CHARACTERS))
         throw new FleetError('BAD_INPUT', `Idempotency-Key must have 1 to ${MOST_KEY_CHARACTERS} characters`);
-      const runId = await executeWorkflow(context, name, body, key);
+      const runId = await executeWorkflow(context, { name, by: principal.name }, body, key);
       note({ id: runId });
       const { status } = await context.store.getRun(runId);
       const answer: ExecuteResponse = { runId, status, links: runLinks(runId) };
@@ -52,22 +57,62 @@ function executeRoute(context: ServerContext): Route {
   });
 }
 
-async function listWorkflows(packageRoot: string): Promise<WorkflowList> {
+function uploadWorkflowRoute(context: ServerContext): Route {
+  return route({
+    method: 'post',
+    path: '/api/workflows',
+    id: 'uploadWorkflow',
+    summary: 'Check the text of a workflow file and keep it, to be run by its name or by its digest',
+    scope: 'admin',
+    body: { type: 'application/yaml', schema: z.string().min(1, 'send the text of the file'), limit: WORKFLOW_LIMIT },
+    answers: [
+      json(201, 'It is kept as the newest version', 'WorkflowSummary', WorkflowSummary),
+      json(200, 'It was the newest version already', 'WorkflowSummary', WorkflowSummary),
+    ],
+    handle: async ({ body, principal, note, res }) => {
+      const { loaded, isNew } = await context.workflows.add(body, principal.name);
+      note({ name: loaded.workflow.name, digest: loaded.digest });
+      res.status(isNew ? 201 : 200).json(summaryOf(loaded, true));
+    },
+  });
+}
+
+function uploadRoute(context: ServerContext): Route {
+  return route({
+    method: 'post',
+    path: '/api/uploads',
+    id: 'upload',
+    summary: `Send a file ahead of the request that names it: at most ${MOST_UPLOAD_BYTES / 1024 / 1024} MiB, kept a week`,
+    scope: 'run',
+    body: { type: 'application/octet-stream', stream: true },
+    answers: [json(201, 'What to name it by', 'Upload', Upload)],
+    handle: async ({ note, req, res }) => {
+      const upload = await new Uploads(context).receive(req);
+      note({ ref: upload.ref });
+      res.status(201).json(upload);
+    },
+  });
+}
+
+async function listWorkflows(workflows: WorkflowStore): Promise<WorkflowList> {
   const list: WorkflowList = { workflows: [], invalid: [] };
-  for (const name of await shippedWorkflows(packageRoot)) {
+  for (const { name, uploaded } of await workflows.names()) {
     try {
-      const { workflow } = await loadWorkflow(name, { cwd: packageRoot, packageRoot });
-      const phases = Object.entries(workflow.phases).map(([phase, spec]) => ({
-        name: phase,
-        needs: spec.needs ?? [],
-        personas: [...writtenPersonas(spec)],
-      }));
-      const { description = '', inputs } = workflow;
-      list.workflows.push({ name, description, inputs, phases });
+      list.workflows.push(summaryOf(await workflows.load(name), uploaded));
     } catch (err) {
       if (!(err instanceof FleetError)) throw err;
       list.invalid.push({ name, reason: err.message });
     }
   }
   return list;
+}
+
+function summaryOf({ workflow, digest }: LoadedWorkflow, uploaded: boolean): WorkflowSummary {
+  const { name, description = '', inputs } = workflow;
+  const phases = Object.entries(workflow.phases).map(([phase, spec]) => ({
+    name: phase,
+    needs: spec.needs ?? [],
+    personas: [...writtenPersonas(spec)],
+  }));
+  return { name, description, digest, uploaded, inputs, phases };
 }

@@ -10,7 +10,7 @@ import type { EventStreams } from './event-streams.ts';
 import type { FleetFeed } from './fleet-feed.ts';
 import type { RunSignals } from './run-signals.ts';
 import type { WebhookStore } from './webhooks/webhook-store.ts';
-import type { WorkflowCache } from './workflow-cache.ts';
+import type { WorkflowStore } from './workflow-store.ts';
 
 /** What every route works with. */
 export interface ServerContext {
@@ -21,7 +21,7 @@ export interface ServerContext {
   signals: RunSignals;
   /** The files of runs, for looking at. */
   repositories: RunRepositories;
-  workflows: WorkflowCache;
+  workflows: WorkflowStore;
   streams: EventStreams;
   feed: FleetFeed;
   webhooks: WebhookStore;

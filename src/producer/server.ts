@@ -33,7 +33,7 @@ import { RunSignals } from './run-signals.ts';
 import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
 import { TokenStore } from './tokens.ts';
-import { WorkflowCache } from './workflow-cache.ts';
+import { WorkflowStore } from './workflow-store.ts';
 import { PUBLIC_ONLY, type WebhookOptions, startWebhooks } from './webhooks/webhooks.ts';
 
 export interface ServerOptions {
@@ -115,7 +115,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const sending = await startWebhooks({ ...options, redis, feed, signals, options: options.webhooks ?? PUBLIC_ONLY });
     ends.splice(1, 0, () => sending.close());
     const webhooks = sending.store;
-    const workflows = new WorkflowCache(options.packageRoot);
+    const workflows = new WorkflowStore({ ...options, sources, redis });
     const serving = {
       workflows,
       redis,

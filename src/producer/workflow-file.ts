@@ -31,6 +31,15 @@ export async function loadWorkflow(nameOrPath: string, places: Places): Promise<
   return readTree(await locateWorkflow(nameOrPath, places), { places, trail: [], count: { read: 0 } });
 }
 
+/**
+ * Checks the text of a workflow that somebody sent, and reads the sub-workflows it names. Those are shipped ones: a text
+ * from elsewhere never reaches the files of this machine.
+ */
+export function loadWorkflowText(source: { file: string; text: string }, packageRoot: string): Promise<LoadedWorkflow> {
+  const reading = { places: { cwd: packageRoot, packageRoot }, trail: [], count: { read: 0 } };
+  return withSubs(parseWorkflow(source), { ...reading, folder: null });
+}
+
 interface Reading {
   places: Places;
   /** The files that led here, outermost first. */
@@ -39,9 +48,14 @@ interface Reading {
 }
 
 async function readTree(path: string, reading: Reading): Promise<LoadedWorkflow> {
-  const { places, trail, count } = reading;
+  const { places, trail } = reading;
   const loaded = parseWorkflow({ file: shownPath(path, places), text: await readFile(path, 'utf8') });
-  const here = [...trail, path];
+  return withSubs(loaded, { ...reading, trail: [...trail, path], folder: dirname(path) });
+}
+
+/** A workflow with the sub-workflows it names; `folder` is where their paths begin, null when only shipped ones count. */
+async function withSubs(loaded: LoadedWorkflow, reading: Reading & { folder: string | null }): Promise<LoadedWorkflow> {
+  const { places, trail: here, count, folder } = reading;
   const subs: Record<string, LoadedWorkflow> = {};
   const problems: Problem[] = [];
   for (const [phase, { workflow: named }] of Object.entries(loaded.workflow.phases)) {
@@ -53,13 +67,13 @@ async function readTree(path: string, reading: Reading): Promise<LoadedWorkflow>
       });
     };
     try {
-      const inner = await locateWorkflow(named, { ...places, cwd: dirname(path) });
+      const inner = await locateWorkflow(named, { ...places, cwd: folder });
       count.read += 1;
       if (here.includes(inner)) {
         const circle = [...here.slice(here.indexOf(inner)), inner].map((file) => shownPath(file, places));
         refuse(`a workflow cannot be a part of itself: ${circle.join(' -> ')}`);
       } else if (count.read > MOST_SUB_WORKFLOWS) refuse(`more than ${MOST_SUB_WORKFLOWS} sub-workflows`);
-      else subs[phase] = await readTree(inner, { ...reading, trail: here });
+      else subs[phase] = await readTree(inner, { places, trail: here, count });
     } catch (err) {
       if (!(err instanceof FleetError) || err instanceof InvalidInputError) throw err;
       refuse(err.message);
@@ -90,12 +104,16 @@ export async function shippedWorkflows(packageRoot: string): Promise<string[]> {
     .toSorted();
 }
 
-/** The file that a name or path stands for. */
-export async function locateWorkflow(nameOrPath: string, { cwd, packageRoot }: Places): Promise<string> {
+/** The file that a name or path stands for; without `cwd` only shipped ones count. */
+export async function locateWorkflow(
+  nameOrPath: string,
+  { cwd, packageRoot }: { cwd: string | null; packageRoot: string },
+): Promise<string> {
   const shipped = await shippedWorkflows(packageRoot);
   if (shipped.includes(nameOrPath)) return join(packageRoot, 'workflows', `${nameOrPath}.yaml`);
-  const path = resolve(cwd, nameOrPath);
-  if (nameOrPath !== '' && statSync(path, { throwIfNoEntry: false })?.isFile() === true) return path;
+  const path = cwd === null ? undefined : resolve(cwd, nameOrPath);
+  if (nameOrPath !== '' && path !== undefined && statSync(path, { throwIfNoEntry: false })?.isFile() === true)
+    return path;
   throw new FleetError(
     'NOT_FOUND',
     `there is no workflow file ${nameOrPath}, and no shipped workflow of that name${nearestHint(nameOrPath, shipped)}`,

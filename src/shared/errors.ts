@@ -20,6 +20,7 @@ export const ERROR_EXITS = {
   UNAUTHORIZED: EXIT.badInput,
   FORBIDDEN: EXIT.badInput,
   RATE_LIMITED: EXIT.unavailable,
+  TOO_LARGE: EXIT.badInput,
   REDIS_UNAVAILABLE: EXIT.unavailable,
   REDIS_UNSAFE: EXIT.unavailable,
   MODEL_UNAVAILABLE: EXIT.unavailable,

@@ -1,4 +1,4 @@
-import { monotonicFactory } from 'ulid';
+import { encodeTime, monotonicFactory } from 'ulid';
 import { z } from 'zod';
 
 const nextUlid = monotonicFactory();
@@ -9,6 +9,8 @@ export const RunId = z
   .regex(/^[0-9A-HJKMNP-TV-Z]{26}$/, 'a run id is a ULID of 26 characters')
   .brand<'RunId'>();
 export type RunId = z.infer<typeof RunId>;
+/** Ids of runs that were made before this time sort below it, and all others above. */
+export const runIdBound = (timeMs: number): string => encodeTime(timeMs).padEnd(26, '0');
 export const newRunId = (): RunId => RunId.parse(nextUlid());
 
 /** Names of phases, personas, policies, gates, metrics and roles: lower case, digits, `_` and `-`. */

@@ -13,6 +13,7 @@ export interface IndexChange {
 interface IndexedRun {
   runId: string;
   workflow: string;
+  personas?: readonly string[] | undefined;
   status: RunStatus;
   finishedAt: string | null;
 }
@@ -53,7 +54,8 @@ export class RunIndex {
 
   /** What a run's record becoming `after` changes; null stands for no run. */
   ofRun(before: IndexedRun | null, after: IndexedRun | null): IndexChange[] {
-    const member = ({ runId, workflow }: IndexedRun): string => `${runId} ${workflow}`;
+    const member = ({ runId, workflow, personas }: IndexedRun): string =>
+      `${runId} ${workflow}${personas === undefined ? '' : ` ${personas.join(',')}`}`;
     const out = (run: IndexedRun): IndexChange[] => [
       { key: this.#key(run.status), member: member(run), score: '' },
       ...(TERMINAL_RUN.includes(run.status) ? [{ key: this.#key('ended'), member: member(run), score: '' }] : []),
@@ -99,6 +101,8 @@ export class RunIndex {
     statuses?: readonly RunStatus[] | undefined;
     before?: string | undefined;
     workflow?: string | undefined;
+    /** Runs of which the index does not know who has a part in them are among the answers. */
+    persona?: string | undefined;
   }): AsyncGenerator<string> {
     const statuses = of.statuses ?? RunStatus.options;
     const sources = statuses.map((status) => ({ key: this.#key(status), page: new Array<string>(), isDone: false }));
@@ -113,11 +117,12 @@ export class RunIndex {
       const newest = sources.reduce((best, source) => ((source.page[0] ?? '') > (best?.page[0] ?? '') ? source : best));
       const member = newest.page.shift();
       if (member === undefined) return;
-      const [runId = '', workflow] = member.split(' ');
+      const [runId = '', workflow, personas] = member.split(' ');
       // A run that changed its status while it was listed stands in two pages.
       if (last !== undefined && runId >= last) continue;
       last = runId;
-      if (of.workflow === undefined || of.workflow === workflow) yield runId;
+      const isTheirs = of.persona === undefined || personas === undefined || personas.split(',').includes(of.persona);
+      if (isTheirs && (of.workflow === undefined || of.workflow === workflow)) yield runId;
     }
   }
 

@@ -82,6 +82,8 @@ export const RunPlan = z.strictObject({
   concurrency: Concurrency.optional(),
   /** The phase it starts from, and the files that stand for the work of the phases before it, which are not run. */
   startFrom: z.strictObject({ phase: Name, given: CommitRef.nullable() }).optional(),
+  /** Files that were handed in: the workspace of every phase that needs no other begins with them. */
+  files: CommitRef.optional(),
   phases: z.array(PlannedPhase).min(1),
   createdAt: z.string(),
   /** When it is to start, for a run that waits for its time. */
@@ -204,6 +206,8 @@ export type PhaseRecord = z.infer<typeof PhaseRecord>;
 const runShape = {
   runId: RunId,
   workflow: Name,
+  /** Everybody who has a part in it, for those who look for their runs. */
+  personas: z.array(Name).optional(),
   reason: z.string(),
   provider: ProviderName,
   simulated: z.boolean(),

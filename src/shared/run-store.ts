@@ -20,7 +20,7 @@ import {
 import { type RunStanding, newPhase, noSuchRun, parseEvent, parseQuestion, seqOf } from './run-entries.ts';
 import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
-import { type RunFilter, type RunPage, listRuns } from './run-list.ts';
+import { type RunFilter, type RunPage, listRuns, personasOf } from './run-list.ts';
 import { leftOut, leftOutRecord } from './start-from.ts';
 import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
 import { assertKnownVersion } from './schema-version.ts';
@@ -129,6 +129,7 @@ export class RunStore {
     const run: StoredRun = {
       runId: plan.runId,
       workflow: plan.workflow,
+      personas: personasOf(plan),
       status: 'queued',
       reason: '',
       provider: plan.provider,
@@ -210,7 +211,7 @@ export class RunStore {
 
   /** Newest first. */
   listRuns(options: RunFilter & { limit: number }): Promise<RunPage> {
-    return listRuns({ index: this.index, archive: this.archive, getRun: (id) => this.getRun(id) }, options);
+    return listRuns({ index: this.index, archive: this.archive, store: this }, options);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { closest, distance } from 'fastest-levenshtein';
 import { LineCounter, type ParsedNode, isCollection, isMap, isPair, isScalar, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { InvalidInputError, type Problem, type SourcePosition } from './errors.ts';
+import { InvalidInputError, type Problem, type SourcePosition, errorMessage } from './errors.ts';
 
 /** A parsed YAML file whose values can be traced back to the line and column they were written in. */
 export interface YamlFile<T> {
@@ -33,7 +33,7 @@ export function parseYaml<S extends z.ZodType>(
   source: { file: string; text: string },
 ): YamlFile<z.infer<S>> {
   const lines = new LineCounter();
-  const document = parseDocument(source.text, { lineCounter: lines, uniqueKeys: true });
+  const document = refusing(source.file, () => parseDocument(source.text, { lineCounter: lines, uniqueKeys: true }));
   const at = (offset: number): SourcePosition => {
     const { line, col } = lines.linePos(offset);
     return { file: source.file, line: Math.max(line, 1), column: Math.max(col, 1) };
@@ -66,7 +66,7 @@ export function parseYaml<S extends z.ZodType>(
     });
     return at(offset);
   };
-  const raw: unknown = document.toJS({ maxAliasCount: 50 });
+  const raw: unknown = refusing(source.file, (): unknown => document.toJS({ maxAliasCount: 50 }));
   const parsed = schema.safeParse(raw);
   if (!parsed.success)
     throw new InvalidInputError(
@@ -74,6 +74,18 @@ export function parseYaml<S extends z.ZodType>(
       parsed.error.issues.flatMap((issue) => problemsOf(issue, positionOf)),
     );
   return { value: parsed.data, positionOf };
+}
+
+/** A text that grows beyond measure when it is read, by its aliases or its depth, is a fault of the text. */
+function refusing<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (err) {
+    const isAlias = err instanceof ReferenceError;
+    if (!isAlias && !(err instanceof RangeError)) throw err;
+    const message = isAlias ? errorMessage(err) : 'it is nested too deeply';
+    throw new InvalidInputError(file, [{ file, line: 1, column: 1, message }]);
+  }
 }
 
 function problemsOf(issue: z.core.$ZodIssue, positionOf: YamlFile<unknown>['positionOf']): Problem[] {

@@ -20,5 +20,8 @@ export async function neededSources(store: RunStore, runId: RunId, phase: Planne
       open.unshift(...(phases.find((planned) => planned.name === name)?.needs ?? []));
     } else if (bundle !== null && commit !== null) sources.push({ label: name, bundle, commit });
   }
+  // What the run was handed in stands where no phase came before.
+  const { files } = await store.getPlan(runId);
+  if (sources.length === 0 && files !== undefined) sources.push({ label: 'the files handed in', ...files });
   return sources;
 }

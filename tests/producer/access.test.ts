@@ -10,7 +10,12 @@ import { apiFixture, bearer } from './api-support.ts';
 import { planOf } from './seed-run.ts';
 
 const { url: openUrl, serve, redis, prefix, store, tokens, tokenFor } = await apiFixture();
-const ask = (url: string, token?: string, init: RequestInit = {}): Promise<Response> =>
+interface Asked {
+  method?: string;
+  body?: string;
+  headers?: Record<string, string>;
+}
+const ask = (url: string, token?: string, init: Asked = {}): Promise<Response> =>
   fetch(url, { ...init, headers: { ...(token === undefined ? {} : bearer(token)), ...init.headers } });
 
 describe('tokens', () => {
