@@ -3,6 +3,7 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { ExpressAdapter } from '@bull-board/express';
 import { Queue } from 'bullmq';
 import { type RequestHandler, Router } from 'express';
+import { z } from 'zod';
 import { QUEUES, personaQueue } from '../shared/names.ts';
 import type { Redis } from '../shared/redis.ts';
 
@@ -37,7 +38,7 @@ export function boardRoutes({ queues }: FleetQueues): Router {
     (queue) =>
       new BullMQAdapter(queue, {
         delimiter: '.',
-        externalJobUrl: ({ data }) => ({ displayText: 'Run', href: `/#/runs/${runIdOf(data)}` }),
+        externalJobUrl: ({ data }) => ({ displayText: 'Run', href: pageOf(data) }),
       }),
   );
   createBullBoard({
@@ -69,5 +70,10 @@ const raiseFlowLimits: RequestHandler = (req, _res, next) => {
   next();
 };
 
-const runIdOf = (data: unknown): string =>
-  typeof data === 'object' && data !== null && 'runId' in data && typeof data.runId === 'string' ? data.runId : '';
+const JobPlace = z.object({ runId: z.string(), phase: z.string().optional() });
+/** Where the run viewer shows what a job is part of. */
+function pageOf(data: unknown): string {
+  const { runId, phase } = JobPlace.safeParse(data).data ?? {};
+  if (runId === undefined) return '/';
+  return `/#/runs/${runId}${phase === undefined ? '' : `/overview/${encodeURIComponent(phase)}`}`;
+}

@@ -7,6 +7,7 @@ import { fileRoutes } from './routes-files.ts';
 import { eventRoutes } from './routes-events.ts';
 import { runRoutes } from './routes-runs.ts';
 import { auditRoute, documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
+import { viewerRoutes } from './routes-viewer.ts';
 import { webhookRoutes } from './routes-webhooks.ts';
 import { workflowRoutes } from './routes-workflows.ts';
 import type { ServerContext } from './server-context.ts';
@@ -21,6 +22,7 @@ export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] 
     ...eventRoutes(context),
     ...webhookRoutes(context),
     ...controlRoutes(context),
+    ...viewerRoutes(context, queues),
     ...systemRoutes(context, queues),
     auditRoute(context),
     documentRoute(() => document),

@@ -121,10 +121,17 @@ describe('the run viewer', () => {
     await shoot(page, 'board');
     // The board opens links of its own in a new tab.
     const tab = page.waitForEvent('popup');
-    await page.locator(`a[href$="${plan.runId}"]`).first().click();
+    await page.locator(`a[href$="${plan.runId}/overview/requirements"]`).first().click();
     const runTab = await tab;
-    await runTab.getByRole('heading', { level: 1, name: 'diamond' }).waitFor();
-    expect(runTab.url()).toBe(`${server.url}/#/runs/${plan.runId}`);
+    const panel = runTab.locator('section[data-panel="requirements"]');
+    await panel.waitFor();
+    expect(runTab.url()).toBe(`${server.url}/#/runs/${plan.runId}/overview/requirements`);
+    // And back: the phase names its jobs, each with its page on the board.
+    const job = panel.getByRole('link', { name: 'requirements: coder' });
+    await job.click();
+    await expect.poll(() => new URL(runTab.url()).pathname).toContain(`/queues/queue/persona.coder/${plan.runId}`);
+    await runTab.getByText('requirements: coder [simulated]').first().waitFor();
+    await shoot(runTab, 'board-job');
     await runTab.close();
     await page.close();
   });

@@ -1,12 +1,19 @@
 import type { JSX } from 'preact';
 import { Refusal, messageOf, post } from '../lib/api.ts';
 import type { RunView } from '../lib/live-run.ts';
+import { refusalFor, useMe } from '../lib/me.ts';
 import { ConfirmButton } from '../ui/confirm.tsx';
 import { notify } from '../ui/notice.tsx';
 
 /** What this token was refused, by what was tried: it is not offered again as if it could be done. */
 const refused = new Map<string, string>();
-export const refusalOf = (action: string): string | undefined => refused.get(action);
+
+/** Why something cannot be done with the token of whoever looks; undefined when it can. */
+export function useRefusal(action: string): string | undefined {
+  const me = useMe();
+  const need = action === 'approvals' || action === 'questions' ? 'approve' : 'run';
+  return refusalFor(me, need) ?? refused.get(action);
+}
 
 /** Does something to a run, tells what came of it, and fetches the run again. Returns whether it was done. */
 export async function act(
@@ -82,46 +89,64 @@ function actionsOf({ detail: { run, archived } }: RunView): Action[] {
 /** What can be done to the run now: the server refuses the rest, and says why. */
 export const Controls = ({ run }: { run: RunView }): JSX.Element => (
   <div class="buttons wrap">
-    {actionsOf(run).map(({ action, label, kind, question, about, done }) => (
-      <ConfirmButton
-        key={`${action} ${about}`}
-        label={label}
-        kind={kind}
-        question={question}
-        refusal={refusalOf(action)}
-        act={async (reason) => void (await act(run, action, done, { reason: reasonOf(action, reason) }))}
-      >
-        {about}
-      </ConfirmButton>
+    {actionsOf(run).map((action) => (
+      <ActionButton key={`${action.action} ${action.about}`} run={run} of={action} />
     ))}
   </div>
 );
 
+interface ActionProps {
+  run: RunView;
+  of: Action;
+  name?: string;
+  body?: Record<string, unknown>;
+}
+function ActionButton({ run, of, name = of.label, body = {} }: ActionProps): JSX.Element {
+  const { action, label, kind, question, about, done } = of;
+  const refusal = useRefusal(action);
+  return (
+    <ConfirmButton
+      label={label}
+      name={name}
+      kind={kind}
+      question={question}
+      refusal={refusal}
+      act={async (reason) => void (await act(run, action, done, { ...body, reason: reasonOf(action, reason) }))}
+    >
+      {about}
+    </ConfirmButton>
+  );
+}
+
 /** One phase that did not pass, run again. */
 export const RetryButton = ({ run, phase }: { run: RunView; phase: string }): JSX.Element => (
-  <ConfirmButton
-    label="Retry"
+  <ActionButton
+    run={run}
     name={`Retry ${phase}`}
-    question={`Run ${phase} again?`}
-    refusal={refusalOf('retry')}
-    act={async (reason) =>
-      void (await act(run, 'retry', `${phase} is run again`, { phase, reason: reasonOf('retry', reason) }))
-    }
-  >
-    It goes on from what it had, and what waits for it follows.
-  </ConfirmButton>
+    body={{ phase }}
+    of={{
+      action: 'retry',
+      label: 'Retry',
+      kind: '',
+      question: `Run ${phase} again?`,
+      about: 'It goes on from what it had, and what waits for it follows.',
+      done: `${phase} is run again`,
+    }}
+  />
 );
 
 /** A phase and all after it, from the beginning. */
 export const FromHereButton = ({ run, phase }: { run: RunView; phase: string }): JSX.Element => (
-  <ConfirmButton
-    label="Run again from here"
-    question={`Run ${phase} and everything after it again?`}
-    refusal={refusalOf('retry')}
-    act={async (reason) =>
-      void (await act(run, 'retry', `Runs again from ${phase}`, { from: phase, reason: reasonOf('retry', reason) }))
-    }
-  >
-    They start from the beginning, whether they passed or not.
-  </ConfirmButton>
+  <ActionButton
+    run={run}
+    body={{ from: phase }}
+    of={{
+      action: 'retry',
+      label: 'Run again from here',
+      kind: '',
+      question: `Run ${phase} and everything after it again?`,
+      about: 'They start from the beginning, whether they passed or not.',
+      done: `Runs again from ${phase}`,
+    }}
+  />
 );

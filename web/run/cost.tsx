@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { RunCosts } from '../../src/producer/api-cost-schemas.ts';
 import { ask, messageOf } from '../lib/api.ts';
-import { count, dollars, words } from '../lib/format.ts';
+import { count, dollars } from '../lib/format.ts';
 import type { RunView, TabProps } from '../lib/live-run.ts';
 import { Banner, Empty, Fact, Loading, SimulatedMark } from '../ui/basic.tsx';
 import { Chart } from '../ui/chart.tsx';
@@ -189,18 +189,18 @@ function Budgets({ costs: { budgets } }: { costs: RunCosts }): JSX.Element | nul
 function Groups({ costs }: { costs: RunCosts }): JSX.Element {
   const isFree = costs.simulated || costs.replayed;
   const groups = [
-    ['phase', costs.byPhase],
-    ['persona', costs.byPersona],
-    ['model', costs.byModel],
+    ['Phase', costs.byPhase],
+    ['Persona', costs.byPersona],
+    ['Model', costs.byModel],
   ] as const;
   return (
     <>
       {groups.map(([name, rows]) => (
         <Table
           key={name}
-          caption={`By ${name}`}
+          caption={`By ${name.toLowerCase()}`}
           columns={[
-            words(name),
+            name,
             ...['Calls', 'Input', 'From the cache', 'Output', 'Tokens', 'Cost'].map((each) => ({
               name: each,
               kind: 'number' as const,

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import type { PhaseRecord } from '../../src/shared/run-record.ts';
 import { href } from '../lib/route.ts';
 import type { RunView } from '../lib/live-run.ts';
-import { act, refusalOf } from './controls.tsx';
+import { act, useRefusal } from './controls.tsx';
 import { QuestionForm } from './questions.tsx';
 
 /** What waits for a person: it stands above everything else. */
@@ -32,7 +32,7 @@ function ApprovalForm({ run, record }: { run: RunView; record: PhaseRecord }): J
   const [isBusy, setBusy] = useState(false);
   const { phase, round } = record;
   const asked = role ?? run.log.asked.get(phase) ?? '';
-  const refusal = refusalOf('approvals');
+  const refusal = useRefusal('approvals');
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     const decision = event.submitter?.getAttribute('value') === 'rejected' ? 'rejected' : 'approved';

@@ -1,12 +1,11 @@
 import type { JSX } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
 import type { z } from 'zod';
 import type { RoundEvidence } from '../../src/shared/round-evidence.ts';
 import type { BlobRef } from '../../src/shared/run-record.ts';
 import type { Evidence as Trace } from '../../src/shared/verdict.ts';
-import { ask, messageOf } from '../lib/api.ts';
 import { count, number } from '../lib/format.ts';
 import type { RunView } from '../lib/live-run.ts';
+import { useAsked } from '../lib/use-asked.ts';
 import { Loading, Pill, SimulatedMark, Text } from '../ui/basic.tsx';
 import { Table } from '../ui/table.tsx';
 
@@ -15,12 +14,8 @@ type StoredEvidence = z.input<typeof RoundEvidence>;
 
 /** What a round rests on is large, so it is fetched when somebody opens it. It never changes, so the browser keeps it. */
 export function Evidence({ run, reference, of }: { run: RunView; reference: BlobRef; of: string }): JSX.Element {
-  const [found, setFound] = useState<StoredEvidence>();
-  const [fault, setFault] = useState<string>();
   const path = `/api/runs/${run.id}/blobs/${reference}`;
-  useEffect(() => {
-    ask<StoredEvidence>(path).then(setFound, (err: unknown) => setFault(messageOf(err)));
-  }, [path]);
+  const { value: found, fault } = useAsked<StoredEvidence>(path);
   if (fault !== undefined) return <p class="banner bad">The evidence cannot be read: {fault}</p>;
   if (found === undefined) return <Loading what="the evidence" />;
   return (

@@ -112,7 +112,7 @@ function PhaseGates({
       folds={run.look.folds}
       id={`gates-${node.id}`}
       kind="phase"
-      isOpen={isChosen || last?.verdict === 'blocked'}
+      isOpen={isChosen || last?.verdict === 'blocked' || record.rounds.length > 1}
       summary={summary}
     >
       {() => (

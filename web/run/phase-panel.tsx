@@ -1,10 +1,13 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { count, tokens } from '../lib/format.ts';
+import type { PhaseJobs } from '../../src/producer/phase-jobs.ts';
+import { count, tokens, words } from '../lib/format.ts';
 import type { RunView } from '../lib/live-run.ts';
 import { type PhaseNode, reworkOf, shownStatus } from '../lib/model.ts';
 import { href } from '../lib/route.ts';
+import { useAsked } from '../lib/use-asked.ts';
 import { Elapsed, Fact, Pill, SimulatedMark } from '../ui/basic.tsx';
+import { Table } from '../ui/table.tsx';
 import { FromHereButton, RetryButton, canBeTakenUp } from './controls.tsx';
 import { isBad, judgedBy } from './judged.ts';
 import { WaitText } from './wait-text.tsx';
@@ -45,6 +48,7 @@ export function PhasePanel({ run, node }: { run: RunView; node: PhaseNode }): JS
       <PhaseLinks run={run} node={node} />
       <PhaseFacts run={run} node={node} />
       <LastRound run={run} node={node} />
+      <Jobs run={run} node={node} />
     </section>
   );
 }
@@ -123,6 +127,31 @@ function PhaseFacts({ run, node }: { run: RunView; node: PhaseNode }): JSX.Eleme
         </Fact>
       )}
     </dl>
+  );
+}
+
+/** The jobs that carry the phase, each with its page in Bull Board. */
+function Jobs({ run, node: { id, record } }: { run: RunView; node: PhaseNode }): JSX.Element | null {
+  const path = `/api/runs/${run.id}/phases/${encodeURIComponent(id)}/jobs`;
+  const { value: found, fault } = useAsked<PhaseJobs>(path, `${record.status} ${record.round}`);
+  if (fault !== undefined) return <p class="banner bad">The jobs cannot be read: {fault}</p>;
+  if (found === undefined || found.jobs.length === 0) return null;
+  return (
+    <Table
+      caption={`Jobs of ${id} in the queues`}
+      columns={['Queue', 'Job', 'State', { name: 'Attempts', kind: 'number' }]}
+      rows={found.jobs.map(({ queue, id: jobId, name, state, attempts, href: page }) => ({
+        key: jobId,
+        cells: [
+          queue,
+          <a href={page} title={jobId}>
+            {name}
+          </a>,
+          words(state),
+          String(attempts),
+        ],
+      }))}
+    />
   );
 }
 

@@ -50,6 +50,7 @@ export function PhaseTable({ run }: { run: RunView }): JSX.Element {
       <Table
         caption="Phases"
         hideCaption
+        dropEmpty
         columns={[
           'Phase',
           'Status',
@@ -163,18 +164,12 @@ function phaseCells(run: RunView, node: PhaseNode, depth: number): Row['cells'] 
     record.faults === 0 ? '' : String(record.faults),
     record.startedAt === null ? '' : <Elapsed from={record.startedAt} to={record.finishedAt} />,
     record.usage.calls === 0 ? '' : tokens(record.usage),
-    <Why run={run} node={node} />,
+    whyOf(run, node),
   ];
 }
 
 /** Why it stands as it stands, and what can be done; empty when there is nothing to say. */
-function Why({
-  run,
-  node: { id, record, children, kind, wait },
-}: {
-  run: RunView;
-  node: PhaseNode;
-}): JSX.Element | null {
+function whyOf(run: RunView, { id, record, children, kind, wait }: PhaseNode): JSX.Element | null {
   const canRetry = canBeTakenUp(run) && ['blocked', 'failed', 'cancelled'].includes(record.status);
   const instances = kind === 'repeated' ? children.filter(isPhase) : [];
   if (instances.length === 0 && record.reason === '' && wait === undefined && !canRetry) return null;

@@ -4,7 +4,7 @@ import type { Question } from '../../src/shared/question.ts';
 import type { RunView } from '../lib/live-run.ts';
 import { SimulatedMark, Text, When } from '../ui/basic.tsx';
 import { Table } from '../ui/table.tsx';
-import { act, refusalOf } from './controls.tsx';
+import { act, useRefusal } from './controls.tsx';
 
 /** What a persona asks a person; its work waits for the answer. */
 export function QuestionForm({ run, question }: { run: RunView; question: Question }): JSX.Element {
@@ -12,7 +12,7 @@ export function QuestionForm({ run, question }: { run: RunView; question: Questi
   const [text, setText] = useState('');
   const [isBusy, setBusy] = useState(false);
   const { id, persona, phase, options = [] } = question;
-  const refusal = refusalOf('questions');
+  const refusal = useRefusal('questions');
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     setBusy(true);

@@ -67,7 +67,8 @@ export function timelineOf(run: RunView, now: number): Timeline {
         ...approvals(logged.statuses.get(node.id) ?? [], to),
       ],
     };
-    const gates = { key: 'gates', name: 'gates', spans: gateSpans(logged, node.id, to) };
+    const approved = own.spans.filter(({ kind }) => kind === 'approval');
+    const gates = { key: 'gates', name: 'gates', spans: without(gateSpans(logged, node.id, to), approved) };
     const lanes = [own, ...personaLanes(run, node, turns, now), ...(gates.spans.length > 0 ? [gates] : [])];
     return [{ node, from: Math.min(ready, from), to, lanes, isRecorded }];
   });
@@ -110,6 +111,19 @@ function gateSpans({ gatesStarted, verdicts }: Logged, phase: string, end: numbe
     return { kind: 'gates', from: Date.parse(at), to: verdict === undefined ? end : Date.parse(verdict.at) };
   });
 }
+
+/** Gates wait for approvals: while they do, they measure nothing. */
+const without = (spans: readonly Span[], gaps: readonly Span[]): Span[] =>
+  gaps.reduce<Span[]>(
+    (left, gap) =>
+      left.flatMap((span) =>
+        [
+          { ...span, to: Math.min(span.to, gap.from) },
+          { ...span, from: Math.max(span.from, gap.to) },
+        ].filter(({ from, to }) => to > from),
+      ),
+    [...spans],
+  );
 
 function personaLanes(run: RunView, node: PhaseNode, turns: readonly Turn[], now: number): Lane[] {
   const lanes = new Map<string, Lane>();

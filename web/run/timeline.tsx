@@ -1,10 +1,10 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { count, millis, seconds } from '../lib/format.ts';
+import { count, millis, seconds, words } from '../lib/format.ts';
 import type { RunView, TabProps } from '../lib/live-run.ts';
 import { shownStatus } from '../lib/model.ts';
 import { href } from '../lib/route.ts';
-import { Empty, Pill, useTick } from '../ui/basic.tsx';
+import { Empty, signOf, useTick } from '../ui/basic.tsx';
 import { Table } from '../ui/table.tsx';
 import {
   KINDS,
@@ -90,12 +90,15 @@ function Chart({ run, timeline, lines, scale }: ChartProps): JSX.Element {
   return (
     <div class="scroll timeline" tabIndex={0} role="region" aria-label="Timeline">
       <div class="timeline-grid" style={{ width: `${scale * 100}%` }}>
-        <div class="axis" aria-hidden="true">
-          {ticks.map((tick) => (
-            <span key={tick} style={{ left: part(tick, timeline) }}>
-              {seconds(tick / 1000).replace('.0 s', ' s')}
-            </span>
-          ))}
+        <div class="lane axis" aria-hidden="true">
+          <div class="lane-name" />
+          <div class="ticks">
+            {ticks.map((tick) => (
+              <span key={tick} style={{ left: part(tick, timeline) }}>
+                {seconds(tick / 1000).replace('.0 s', ' s')}
+              </span>
+            ))}
+          </div>
         </div>
         <ol class="timeline-lines">
           {lines.map((line) => (
@@ -109,15 +112,26 @@ function Chart({ run, timeline, lines, scale }: ChartProps): JSX.Element {
 
 function LineRow({ run, timeline, line, scale }: Omit<ChartProps, 'lines'> & { line: Line }): JSX.Element {
   const { node, lanes } = line;
+  const status = shownStatus(node);
   return (
     <li class="timeline-line">
-      <div class="timeline-name">
-        <a href={href('runs', run.id, 'overview', node.id)}>{node.id}</a> <Pill status={shownStatus(node)} />
-        <span class="muted num">{millis(line.to - line.from)}</span>
-      </div>
       {lanes.map((lane, index) => (
         <div key={lane.key} class={`lane ${index === 0 ? 'own' : ''}`}>
-          {index > 0 && <span class="lane-name">{lane.name}</span>}
+          <div class="lane-name">
+            {index === 0 ? (
+              <>
+                <span class={`sign ${status}`} aria-hidden="true">
+                  {signOf(status)}
+                </span>
+                <a href={href('runs', run.id, 'overview', node.id)} title={node.id}>
+                  {node.id}
+                </a>
+                <span class="hidden">{words(status)}</span>
+              </>
+            ) : (
+              <span title={lane.name}>{lane.name}</span>
+            )}
+          </div>
           <div class="track" role="img" aria-label={`${lane.name}: ${spoken(lane.spans)}`}>
             {index === 0 && (
               <Bar span={{ kind: 'work', from: line.from, to: line.to }} timeline={timeline} name="whole" />

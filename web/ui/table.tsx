@@ -13,14 +13,23 @@ export interface Row {
 
 const columnOf = (column: string | Column): Column => (typeof column === 'string' ? { name: column } : column);
 
+const isEmpty = (cell: ComponentChildren): boolean => cell === '' || cell === null || cell === undefined;
+
 /** A table that scrolls by itself when it is wide; on a narrow screen a row is a card whose cells say what they are. */
 export function Table(props: {
   caption: string;
   columns: readonly (string | Column)[];
   rows: readonly Row[];
   hideCaption?: boolean;
+  /** Columns that say nothing in any row are left out. */
+  dropEmpty?: boolean;
 }): JSX.Element {
-  const columns = props.columns.map(columnOf);
+  const rows = props.rows;
+  const isShown = (index: number): boolean =>
+    props.dropEmpty !== true || rows.some(({ cells }) => !isEmpty(cells[index]));
+  const columns = props.columns
+    .map((column, index) => ({ ...columnOf(column), index }))
+    .filter(({ index }) => isShown(index));
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={props.caption}>
       <table>
@@ -35,15 +44,11 @@ export function Table(props: {
           </tr>
         </thead>
         <tbody>
-          {props.rows.map((row) => (
+          {rows.map((row) => (
             <tr key={row.key} class={row.kind ?? ''}>
-              {row.cells.map((cell, index) => (
-                <td
-                  key={columns[index]?.name ?? index}
-                  data-label={columns[index]?.name ?? ''}
-                  class={columns[index]?.kind ?? ''}
-                >
-                  {cell}
+              {columns.map(({ name, kind, index }) => (
+                <td key={name} data-label={name} class={kind ?? ''}>
+                  {row.cells[index]}
                 </td>
               ))}
             </tr>
