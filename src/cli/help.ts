@@ -30,6 +30,8 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro run my-workflow.yaml --input-file inputs.yaml --json',
     'maestro run linear --input-file inputs.yaml --detach        prints the run id and returns',
     'maestro run linear --input-file inputs.yaml --delay 1h30m --idempotency-key release-7',
+    'maestro run my-workflow.yaml --input-file inputs.yaml --record run.cassette.json',
+    'maestro run my-workflow.yaml --provider replay --cassette run.cassette.json     offline, and stamped so',
     'maestro run my-workflow.yaml --from backend --files ./my-design --input-file inputs.yaml',
     'maestro run my-workflow.yaml --overlay maestro.policies.yaml --records records.yaml --advisories advisories.json',
   ),

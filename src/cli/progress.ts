@@ -7,6 +7,10 @@ import {
   TERMINAL_PHASE,
   type Usage,
   addUsage,
+  isReplayedRun,
+  isSimulatedRun,
+  originMark,
+  spendKindOf,
 } from '../shared/run-record.ts';
 import type { Terminal } from './terminal.ts';
 import { wrapTo } from '../gates/reports/columns.ts';
@@ -154,6 +158,7 @@ export class ProgressView {
         this.#change(event.phase, (row) => (row.doing = `waits for ${event.model}`));
         return [{ phase: event.phase, text: waitingText(event), paint: colors.yellow }];
       }
+      case 'model.fallback':
       case 'conversation.compacted':
       case 'conversation.restarted':
       case 'conversation.circling':
@@ -259,13 +264,14 @@ export class ProgressView {
       return `${cutTo(name, columns)}${paintStatus(colors, row.status, cutTo(status, columns - name.length))}${rest}`;
     });
     const all = rows.reduce((sum, row) => addUsage(sum, row.usage), NO_USAGE);
-    const mark = this.#plan.provider === 'scripted' ? ' · simulated' : '';
+    const words = originMark({ simulated: isSimulatedRun(this.#plan), replayed: isReplayedRun(this.#plan) });
+    const mark = words === '' ? '' : ` · ${words.slice(2, -1)}`;
     const foot = `${this.#plan.workflow} ${this.#plan.runId} · ${elapsed(Date.now() - this.#began)} · ${this.#spent(all)}${mark}`;
     this.#redraw(['', ...lines, colors.dim(cutTo(foot, columns))].join('\n'));
   }
 
   #spent(usage: Usage): string {
-    return this.#plan.provider === 'scripted' ? tokens(usage) : `${tokens(usage)} ${cost(usage, false)}`;
+    return spendKindOf(this.#plan) === 'free' ? tokens(usage) : `${tokens(usage)} ${cost(usage, false)}`;
   }
 }
 

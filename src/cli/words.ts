@@ -65,7 +65,8 @@ export const tokens = (usage: Usage): string => {
 };
 
 /** Dollars, or what is known instead of them. */
-export function cost(usage: Usage, simulated: boolean): string {
+export function cost(usage: Usage, simulated: boolean, replayed = false): string {
+  if (replayed) return '$0 replayed';
   if (simulated) return '$0 simulated';
   return usage.costUsd === null ? 'cost unknown' : `$${usage.costUsd.toFixed(4)}`;
 }
@@ -131,7 +132,10 @@ export function waitingText(event: Extract<RunEvent, { type: 'model.waiting' }>)
 
 /** What became of a conversation, beside its turns. */
 export function conversationText(
-  event: Extract<RunEvent, { type: 'conversation.compacted' | 'conversation.restarted' | 'conversation.circling' }>,
+  event: Extract<
+    RunEvent,
+    { type: 'conversation.compacted' | 'conversation.restarted' | 'conversation.circling' | 'model.fallback' }
+  >,
 ): string {
   const { persona } = event;
   switch (event.type) {
@@ -139,6 +143,8 @@ export function conversationText(
       return `${persona}'s conversation was summed up by the model, from ${event.fromTokens} to ${event.toTokens} tokens`;
     case 'conversation.restarted':
       return oneLine(`${persona} begins anew: ${event.reason}`);
+    case 'model.fallback':
+      return oneLine(`${persona} goes on with ${event.to}, because ${event.from} is overloaded: ${event.reason}`);
     case 'conversation.circling':
       return oneLine(`${persona} goes round in circles and was told so: ${event.warning}`);
   }

@@ -45,7 +45,7 @@ export const ExecuteRequest = z.strictObject({
     .regex(/^sha256:[0-9a-f]{64}$/, 'give the digest as `sha256:` and 64 hex digits')
     .optional(),
   /** Which model provider plays the personas; the server's own default when left out. */
-  provider: ProviderName.optional(),
+  provider: ProviderName.exclude(['replay']).optional(),
   /** Only with the scripted provider: what it plays, and whether a scripted person approves. All of it reads `simulated`. */
   scripted: z.strictObject({ scenario: Name.default('main'), approvals: z.boolean().default(true) }).optional(),
   budget: Budget.optional(),

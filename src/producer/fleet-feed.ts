@@ -6,6 +6,7 @@ import type { Redis } from '../shared/redis.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { FleetEvent } from './api-schemas.ts';
 import { SharedPages } from './shared-pages.ts';
+import { isSimulatedRun } from '../shared/run-record.ts';
 
 type Event = z.infer<typeof FleetEvent>;
 type OfRun = Pick<Event, 'workflow' | 'simulated'>;
@@ -58,8 +59,8 @@ export class FleetFeed {
     const known = this.#runs.get(runId);
     if (known !== undefined) return known;
     try {
-      const { workflow, provider } = await this.#store.getPlan(runId);
-      const run = { workflow, simulated: provider === 'scripted' };
+      const plan = await this.#store.getPlan(runId);
+      const run = { workflow: plan.workflow, simulated: isSimulatedRun(plan) };
       this.#runs.set(runId, run);
       return run;
     } catch (err) {

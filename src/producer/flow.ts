@@ -2,7 +2,14 @@ import type { FlowJob, JobsOptions } from 'bullmq';
 import { FleetError } from '../shared/errors.ts';
 import { type EdgeJob, FRESH, type GateJob, type PersonaJob, type PhaseStart, type RunJob } from '../shared/jobs.ts';
 import { KEEP, QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
-import { type PlannedPhase, type RunPlan, priorityOf } from '../shared/run-record.ts';
+import {
+  type PlannedPhase,
+  type RunPlan,
+  priorityOf,
+  isReplayedRun,
+  isSimulatedRun,
+  originMark,
+} from '../shared/run-record.ts';
 import { leftOut } from '../shared/start-from.ts';
 import { waitersOf } from '../shared/waiters.ts';
 
@@ -84,9 +91,9 @@ class FlowBuilder {
     this.#phases = new Map(phases.map((phase) => [phase.name, phase]));
     this.#consumers = consumersOf(phases, take);
     this.#apart = tooDeep(phases, this.#consumers);
-    const simulated = plan.provider === 'scripted';
+    const simulated = isSimulatedRun(plan);
     this.#common = { schemaVersion: 1, runId, generation, simulated };
-    this.#mark = simulated ? ' [simulated]' : '';
+    this.#mark = originMark({ simulated, replayed: isReplayedRun(plan) });
   }
 
   run(): FlowJob {

@@ -2,7 +2,7 @@ import Table from 'cli-table3';
 import { loadPolicySet, policyOf } from '../gates/load-policy.ts';
 import type { Definitions } from '../shared/definitions.ts';
 import { personaQueue } from '../shared/names.ts';
-import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
+import { type PlannedPhase, type RunPlan, isSimulatedRun } from '../shared/run-record.ts';
 import type { Concurrency } from '../shared/workflow-schema.ts';
 import { dagLevels } from './dag.ts';
 import { buildFlow, firstTake, countJobs } from './flow.ts';
@@ -74,7 +74,7 @@ export function describePlan(plan: RunPlan, definitions: Definitions): PlanDescr
     priority: plan.priority ?? 0,
     concurrency: plan.concurrency ?? null,
     provider: plan.provider,
-    simulated: plan.provider === 'scripted',
+    simulated: isSimulatedRun(plan),
     phases,
     levels: Math.max(...phases.map(({ level }) => level)) + 1,
     queues: [...new Set(phases.flatMap(({ queues }) => queues))],

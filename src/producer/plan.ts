@@ -14,6 +14,7 @@ import { writtenPersonas } from './workflow-check.ts';
 const DEFAULTS = { attempts: 3, rework: 2, timeout: '20m', model: 'claude-sonnet' } as const;
 /** What a phase's model is called when a script plays it. */
 const SCRIPTED_MODEL = 'scripted';
+const SCRIPTED_FALLBACK = 'scripted-fallback';
 
 export interface PlanRequest {
   definitions: Definitions;
@@ -32,6 +33,8 @@ export interface PlanRequest {
   startFrom?: RunPlan['startFrom'];
   /** Files that the first workspaces begin with. */
   files?: RunPlan['files'];
+  isRecorded?: boolean;
+  cassette?: RunPlan['cassette'];
 }
 
 /** Fills in every default, so that a run has nothing left to look up. Takes definitions that have been checked. */
@@ -52,6 +55,8 @@ export function planRun(request: PlanRequest): RunPlan {
     provider: request.provider,
     budget: request.budget ?? ofRun,
     ...(perDay === undefined ? {} : { dayBudget: perDay }),
+    ...(request.isRecorded === true ? { isRecorded: true } : {}),
+    ...(request.cassette === undefined ? {} : { cassette: request.cassette }),
     scripted: request.scripted,
     ...(parts.length === 0 ? {} : { parts: texts.parts }),
     ...(priority === 0 ? {} : { priority }),
@@ -77,7 +82,7 @@ function checkStart(
 }
 
 function planPhase(request: PlanRequest, texts: PlannedTexts, expanded: ExpandedPhase): PlannedPhase {
-  const { definitions, policySet, provider } = request;
+  const { definitions, policySet } = request;
   const { name, written, phase, prefix, conditions, owner } = expanded;
   const personas = writtenPersonas(phase).map((persona) => personaOf(definitions, persona));
   const found = phase.policy === NO_POLICY ? null : findPolicy(policySet, written, phase.policy);
@@ -96,7 +101,7 @@ function planPhase(request: PlanRequest, texts: PlannedTexts, expanded: Expanded
         ...(phase.approval === undefined ? [] : [phase.approval.role]),
       ]),
     ].toSorted(),
-    model: provider === 'scripted' ? SCRIPTED_MODEL : modelOf(definitions, expanded, personas),
+    ...modelsOf(request, expanded, personas),
     attempts: phase.attempts ?? defaults.attempts ?? DEFAULTS.attempts,
     rework: phase.rework ?? defaults.rework ?? DEFAULTS.rework,
     timeoutMs: durationMs(phase.timeout ?? defaults.timeout ?? DEFAULTS.timeout),
@@ -123,6 +128,21 @@ function personaOf(definitions: Definitions, written: string): Persona {
   return persona;
 }
 
+/** The model of a phase and its fallback, if the workflow allows one. Those of a script have names of their own. */
+function modelsOf(
+  { definitions, provider, cassette }: PlanRequest,
+  expanded: ExpandedPhase,
+  personas: readonly Persona[],
+): Pick<PlannedPhase, 'model' | 'fallback'> {
+  const isScript = provider === 'scripted' || cassette?.provider === 'scripted';
+  const { name, phase, owner } = expanded;
+  const alias = phase.fallback ?? owner.defaults.fallback;
+  const fallback = alias === undefined ? undefined : modelNamed(definitions, name, alias);
+  const model = isScript ? SCRIPTED_MODEL : modelOf(definitions, expanded, personas);
+  if (fallback === undefined || fallback === model) return { model };
+  return { model, fallback: isScript ? SCRIPTED_FALLBACK : fallback };
+}
+
 /** The phase's own word counts most, then its personas', then the workflow's default. */
 function modelOf(
   definitions: Definitions,
@@ -138,7 +158,11 @@ function modelOf(
         remedy: 'Set `model` on the phase.',
       },
     );
-  const alias = phase.model ?? wished[0] ?? owner.defaults.model ?? DEFAULTS.model;
+  return modelNamed(definitions, name, phase.model ?? wished[0] ?? owner.defaults.model ?? DEFAULTS.model);
+}
+
+/** The model that an alias stands for. */
+function modelNamed(definitions: Definitions, name: string, alias: string): string {
   const model = Object.hasOwn(definitions.models, alias) ? definitions.models[alias] : undefined;
   if (model === undefined)
     throw new FleetError(

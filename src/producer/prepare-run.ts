@@ -4,7 +4,7 @@ import type { BlobStore } from '../shared/blob-store.ts';
 import type { Definitions, GivenFiles } from '../shared/definitions.ts';
 import { storeGivenFiles } from '../shared/given-files.ts';
 import { priceOf } from '../shared/model-config.ts';
-import type { BlobRef, ProviderName, RunPlan } from '../shared/run-record.ts';
+import { type BlobRef, type ProviderName, type RunPlan, spendKindOf } from '../shared/run-record.ts';
 import type { Budget, InputValues } from '../shared/workflow-schema.ts';
 import type { RunId } from '../shared/names.ts';
 import { type RunSources, buildDefinitions, storeDefinitions } from './definitions-builder.ts';
@@ -25,6 +25,10 @@ export interface RunRequest {
   startFrom?: RunPlan['startFrom'];
   /** Files that the first workspaces begin with. */
   files?: RunPlan['files'];
+  /** Every call is recorded. */
+  isRecorded?: boolean;
+  /** What is replayed. */
+  cassette?: RunPlan['cassette'];
   /** When it is to start; at once, when not given. */
   startAt?: string;
 }
@@ -74,7 +78,7 @@ async function definitionsOf(
 
 /** A budget in dollars is a promise; with an unknown price nobody could keep it. */
 function assertAffordable(plan: RunPlan, { models, modelsFile }: RunSources): void {
-  if (plan.provider === 'scripted' || plan.budget.usd === undefined) return;
+  if (spendKindOf(plan) === 'free' || plan.budget.usd === undefined) return;
   const used = [...new Set(plan.phases.map((phase) => phase.model))];
   const unknown = used.filter((model) => priceOf(models, model) === null);
   if (unknown.length === 0) return;

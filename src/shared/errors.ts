@@ -25,6 +25,7 @@ export const ERROR_EXITS = {
   REDIS_UNSAFE: EXIT.unavailable,
   MODEL_UNAVAILABLE: EXIT.unavailable,
   MODEL_REFUSED: EXIT.unavailable,
+  NOT_RECORDED: EXIT.badInput,
   BUDGET_EXCEEDED: EXIT.blocked,
   NEEDS_UNMET: EXIT.blocked,
   PHASE_NOT_PASSED: EXIT.blocked,

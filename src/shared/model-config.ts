@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { FleetError, InvalidInputError, errorMessage } from './errors.ts';
+import { FleetError, InvalidInputError, type Problem, errorMessage } from './errors.ts';
 import type { Usage } from './run-record.ts';
 import { Budget, Duration, durationMs } from './workflow-schema.ts';
 import { parseYaml } from './yaml-file.ts';
@@ -28,6 +28,14 @@ export const RateLimits = z.strictObject({
 });
 export type RateLimits = z.infer<typeof RateLimits>;
 
+/** A server that speaks the Messages API. Its key stands in the environment, here only the name that it has there. */
+export const Endpoint = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }),
+  keyEnv: z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'write the NAME of the environment variable that holds the key'),
+  models: z.array(z.string()).min(1),
+});
+export type Endpoint = z.infer<typeof Endpoint>;
+
 /** `config/models.yaml`: which models there are, what they are called in workflows, what they cost. */
 export const ModelConfig = z.strictObject({
   apiVersion: z.literal('maestro/v1'),
@@ -38,6 +46,8 @@ export const ModelConfig = z.strictObject({
   limits: z.record(z.string(), RateLimits).optional(),
   /** What the whole fleet may spend. */
   budgets: z.strictObject({ perDay: Budget.optional() }).optional(),
+  /** Endpoints other than ANTHROPIC_BASE_URL. A model stands at one; those that none names are asked at the usual one. */
+  endpoints: z.record(z.string().regex(/^[a-z][a-z0-9_-]*$/), Endpoint).optional(),
   /** How many tokens a model takes in, prompt and answer together, where that is not 200,000. */
   contextTokens: z.record(z.string(), z.number().int().min(1_000)).optional(),
   /** A job that has to wait longer for its turn gives its worker back. */
@@ -85,9 +95,43 @@ export function parseModelConfig(text: string, file: string): ModelConfig {
       message: `contextTokens.${model}: this model is not listed under prices (null means unknown)`,
     })),
   );
+  problems.push(...endpointProblems(value, positionOf));
   if (problems.length > 0) throw new InvalidInputError(file, problems);
   return value;
 }
+
+function endpointProblems(
+  { endpoints = {}, prices }: ModelConfig,
+  positionOf: (path: readonly PropertyKey[]) => Omit<Problem, 'message'>,
+): Problem[] {
+  const seen = new Map<string, string>();
+  return Object.entries(endpoints).flatMap(([name, { models }]) =>
+    models.flatMap((model, index) => {
+      const other = seen.get(model);
+      seen.set(model, name);
+      const refuse = (message: string): Problem[] => [
+        { ...positionOf(['endpoints', name, 'models', index]), message: `endpoints.${name}: ${message}` },
+      ];
+      if (other !== undefined) return refuse(`${model} stands at the endpoint ${other} already`);
+      return Object.hasOwn(prices, model) ? [] : refuse(`${model} is not listed under prices (null means unknown)`);
+    }),
+  );
+}
+
+/** The endpoint that a model stands at; none when it is asked at the usual one. */
+export function endpointOf(config: ModelConfig, model: string): (Endpoint & { name: string }) | undefined {
+  const found = Object.entries(config.endpoints ?? {}).find(([, { models }]) => models.includes(model));
+  return found === undefined ? undefined : { name: found[0], ...found[1] };
+}
+
+/** The keys of the endpoints, by the name of the variable that holds each; read once, when a worker starts. */
+export const endpointKeys = (config: ModelConfig, env: NodeJS.ProcessEnv): Record<string, string> =>
+  Object.fromEntries(
+    Object.values(config.endpoints ?? {}).flatMap(({ keyEnv }) => {
+      const key = env[keyEnv];
+      return key === undefined || key === '' ? [] : [[keyEnv, key]];
+    }),
+  );
 
 /** Alias -> model id, with every model also answering to its own id. */
 export const modelNames = (config: ModelConfig): Record<string, string> => ({

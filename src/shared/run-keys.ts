@@ -1,5 +1,16 @@
 /** The Redis keys of one run. Everything a run keeps outside the queues is in one of these. */
-const PARTS = ['phases', 'events', 'approvals', 'questions', 'account', 'conversations', 'parked', 'calls'] as const;
+const PARTS = [
+  'phases',
+  'events',
+  'approvals',
+  'questions',
+  'account',
+  'conversations',
+  'parked',
+  'calls',
+  'recorded',
+  'played',
+] as const;
 type RunPart = (typeof PARTS)[number];
 
 /** The key of a run's hash (plan, record, counters), or of one of its parts. */

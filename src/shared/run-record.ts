@@ -5,7 +5,8 @@ import { Answer, AskedQuestion, QuestionId } from './question.ts';
 import { PhaseVerdict } from './verdict.ts';
 import { Budget, Concurrency, InputValues, ListSource, Priority } from './workflow-schema.ts';
 
-export const ProviderName = z.enum(['anthropic', 'scripted']);
+/** `replay`: the answers come from the recording of an earlier run. */
+export const ProviderName = z.enum(['anthropic', 'scripted', 'replay']);
 export type ProviderName = z.infer<typeof ProviderName>;
 
 /** The sha256 of a blob's bytes, in hex: its address in the blob store. */
@@ -37,6 +38,8 @@ export const PlannedPhase = z.strictObject({
   /** Everybody who must approve before the phase hands on: its own `approval` and the roles its policy asks. */
   approvalRoles: z.array(Name),
   model: z.string(),
+  /** The model that is asked instead when this one is overloaded; none, unless the workflow names it. */
+  fallback: z.string().optional(),
   attempts: z.number().int(),
   rework: z.number().int(),
   timeoutMs: z.number().int(),
@@ -73,6 +76,12 @@ export const RunPlan = z.strictObject({
   budget: Budget,
   /** What all runs of the workflow together may spend in a day (UTC). */
   dayBudget: Budget.optional(),
+  /** Whether every call is recorded, to be replayed later. */
+  isRecorded: z.boolean().optional(),
+  /** Only with the provider `replay`: what is played, who gave its answers, and whether a stand-in did. */
+  cassette: z
+    .strictObject({ ref: BlobRef, provider: z.enum(['anthropic', 'scripted']), simulated: z.boolean() })
+    .optional(),
   /** Only with the scripted provider: which scenario it plays, and whether a scripted person approves (shown as simulated). */
   scripted: z.strictObject({ scenario: z.string(), approvals: z.boolean() }).nullable(),
   /** What its sub-workflows were given, by their prefix. */
@@ -94,6 +103,19 @@ export type RunPlan = z.infer<typeof RunPlan>;
 /** Runs on a real provider are counted apart from those that cannot cost anything. */
 export const spendKindOf = (plan: Pick<RunPlan, 'provider'>): 'paid' | 'free' =>
   plan.provider === 'anthropic' ? 'paid' : 'free';
+
+type Answering = Pick<RunPlan, 'provider' | 'cassette'>;
+/** Whether no real model gives the answers of a run; a replayed script is a script all the same. */
+export const isSimulatedRun = ({ provider, cassette }: Answering): boolean =>
+  provider === 'scripted' || cassette?.simulated === true;
+/** Whether the answers of a run come from a recording. */
+export const isReplayedRun = ({ provider }: Pick<RunPlan, 'provider'>): boolean => provider === 'replay';
+
+/** What stands beside the name of whatever belongs to a run: empty for a real one. */
+export function originMark(run: { simulated: boolean; replayed?: boolean | undefined }): string {
+  const words = [...(run.replayed === true ? ['replayed'] : []), ...(run.simulated ? ['simulated'] : [])];
+  return words.length === 0 ? '' : ` [${words.join(', ')}]`;
+}
 
 /** The inputs of the workflow that a phase is written in. */
 export const inputsOf = (plan: Pick<RunPlan, 'inputs' | 'parts'>, prefix = ''): InputValues =>
@@ -211,6 +233,8 @@ const runShape = {
   reason: z.string(),
   provider: ProviderName,
   simulated: z.boolean(),
+  /** The answers came from a recording. */
+  replayed: z.boolean().optional(),
   /** What it may spend, when that was changed since it was planned. */
   budget: Budget.optional(),
   createdAt: z.string(),
@@ -342,6 +366,19 @@ export const RunEvent = z.discriminatedUnion('type', [
     turn: z.number().int(),
     /** What was said to the model: it is ended when that does not help. */
     warning: z.string(),
+  }),
+  z.strictObject({
+    ...base,
+    type: z.literal('model.fallback'),
+    phase: Name,
+    persona: Name,
+    kind: z.enum(['work', 'review']),
+    round: z.number().int(),
+    turn: z.number().int(),
+    /** The model that was overloaded, and the one that goes on with the conversation. */
+    from: z.string(),
+    to: z.string(),
+    reason: z.string(),
   }),
   z.strictObject({ ...base, type: z.literal('gates.started'), phase: Name, round: z.number().int() }),
   /** Calls of tools that the persona does not have, or that reached for what it may not touch. */

@@ -16,6 +16,8 @@ import {
   type RunRecord,
   StoredRun,
   addUsage,
+  isReplayedRun,
+  isSimulatedRun,
 } from './run-record.ts';
 import { type RunStanding, newPhase, noSuchRun, parseEvent, parseQuestion, seqOf } from './run-entries.ts';
 import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
@@ -125,7 +127,7 @@ export class RunStore {
 
   /** Stores plan and records of a new run. Returns false, and changes nothing, when the run exists. */
   async createRun(plan: RunPlan): Promise<boolean> {
-    const simulated = plan.provider === 'scripted';
+    const simulated = isSimulatedRun(plan);
     const run: StoredRun = {
       runId: plan.runId,
       workflow: plan.workflow,
@@ -134,6 +136,7 @@ export class RunStore {
       reason: '',
       provider: plan.provider,
       simulated,
+      ...(isReplayedRun(plan) ? { replayed: true } : {}),
       createdAt: plan.createdAt,
       startedAt: null,
       finishedAt: null,
@@ -275,7 +278,7 @@ export class RunStore {
     const grown = grow(await this.getPlan(runId));
     if (grown === null) return;
     // Records first: one without a phase in the plan is read by nobody, a phase without a record would be missed.
-    const simulated = grown.provider === 'scripted';
+    const simulated = isSimulatedRun(grown);
     for (const { name } of grown.phases)
       await this.#redis.hsetnx(this.#key(runId, 'phases'), name, JSON.stringify(newPhase(name, simulated)));
     const of = { part: 'run', field: 'plan', schema: RunPlan } as const;

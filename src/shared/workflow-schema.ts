@@ -36,6 +36,8 @@ const Rework = z.number().int().min(0).max(20);
 
 export const WorkflowDefaults = z.strictObject({
   model: z.string().optional(),
+  /** Another model for when the first is overloaded; without one it is waited for. */
+  fallback: z.string().optional(),
   attempts: Attempts.optional(),
   rework: Rework.optional(),
   timeout: Duration.optional(),
@@ -103,6 +105,7 @@ export const Phase = z
     policy: Name.optional(),
     approval: z.strictObject({ role: Name }).optional(),
     model: z.string().optional(),
+    fallback: z.string().optional(),
     attempts: Attempts.optional(),
     rework: Rework.optional(),
     timeout: Duration.optional(),

@@ -55,7 +55,9 @@ export async function tellNote(ctx: WorkerContext, of: Of, note: AgentNote): Pro
   const event =
     note.type === 'circling'
       ? ({ type: 'conversation.circling', ...place, turn, warning: note.warning } as const)
-      : ({ ...note, ...place, type: 'conversation.compacted' } as const);
+      : note.type === 'fallback'
+        ? ({ ...note, ...place, type: 'model.fallback' } as const)
+        : ({ ...note, ...place, type: 'conversation.compacted' } as const);
   await ctx.store.append(of.data.runId, [event], of.fence);
 }
 

@@ -1,7 +1,16 @@
 import type { judgementMetrics } from '../gates/load-policy.ts';
 import type { GateJob, PhaseStart } from '../shared/jobs.ts';
 import { QUEUES, type RunTake, jobIds, personaQueue } from '../shared/names.ts';
-import { type BlobRef, type CommitRef, type PlannedPhase, type RunPlan, priorityOf } from '../shared/run-record.ts';
+import {
+  type BlobRef,
+  type CommitRef,
+  type PlannedPhase,
+  type RunPlan,
+  priorityOf,
+  isReplayedRun,
+  isSimulatedRun,
+  originMark,
+} from '../shared/run-record.ts';
 import type { ChildSpec } from './gate-handle.ts';
 
 /** Gate jobs say why when they cannot be judged. */
@@ -19,10 +28,10 @@ const common = ({ plan, generation }: Of): Pick<GateJob, 'schemaVersion' | 'runI
   schemaVersion: 1,
   runId: plan.runId,
   generation,
-  simulated: plan.provider === 'scripted',
+  simulated: isSimulatedRun(plan),
 });
 const takeOf = ({ plan, generation }: Of): RunTake => ({ runId: plan.runId, generation });
-const mark = (plan: RunPlan): string => (plan.provider === 'scripted' ? ' [simulated]' : '');
+const mark = (plan: RunPlan): string => originMark({ simulated: isSimulatedRun(plan), replayed: isReplayedRun(plan) });
 
 /** The gate job of an instance of a repeated phase, with its persona jobs below it. */
 export function instanceChildren(of: Omit<Of, 'round'>, start: PhaseStart): ChildSpec {

@@ -17,6 +17,7 @@ import {
   type RunPlan,
   TERMINAL_PHASE,
   inputsOf,
+  isSimulatedRun,
 } from '../shared/run-record.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
@@ -273,7 +274,7 @@ async function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly st
       ? []
       : [{ metric: APPROVAL, reason: refusal(role, approval) }]),
   ];
-  const simulated = verdict.simulated || gate.plan.provider === 'scripted';
+  const simulated = verdict.simulated || isSimulatedRun(gate.plan);
   const judged: PhaseVerdict =
     errors.length === 0
       ? { ...verdict, simulated }

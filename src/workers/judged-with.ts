@@ -29,7 +29,7 @@ export async function readJudgedWith(ctx: Judging, plan: RunPlan, phase: Planned
     now: new Date().toISOString(),
     bypasses: known.filter((bypass) => bypass.phase === phase.name),
     ...(isBroken ? { brokenBypassLog: state.problems.join('; ') } : {}),
-    baseline: await baselines.find(plan.workflow, phase.name, plan.provider === 'scripted'),
+    baseline: await baselines.find(plan.workflow, phase.name, plan.provider !== 'anthropic'),
   };
 }
 
@@ -63,7 +63,7 @@ export async function recordBaselines(ctx: Judging, runId: RunId): Promise<void>
   const run = await ctx.store.getRun(runId);
   if (run.status !== 'passed' && run.status !== 'passed_with_warnings') return;
   const phases = new Map((await ctx.store.getPhases(runId)).map((phase) => [phase.phase, phase]));
-  const isSimulated = run.provider === 'scripted';
+  const isSimulated = run.provider !== 'anthropic';
   const baselines = new BaselineStore(ctx.redis, ctx.config.prefix);
   await baselines.replace(run.workflow, isSimulated, [...phases.keys()], (name, before) => {
     const phase = phases.get(name);

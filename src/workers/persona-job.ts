@@ -9,7 +9,7 @@ import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { durationMs } from '../shared/workflow-schema.ts';
 import { contextTokensOf, priceOf } from '../shared/model-config.ts';
-import { type PlannedPhase, type RunPlan, inputsOf } from '../shared/run-record.ts';
+import { type PlannedPhase, type RunPlan, inputsOf, isReplayedRun } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { type Source, type Workspace, openWorkspace } from '../shared/workspace.ts';
@@ -29,7 +29,7 @@ import { findingsOf } from './findings-of-job.ts';
 import { inScratch } from './gate-measure.ts';
 import { gatesNow } from './gates-now.ts';
 import { accountFor } from './account-of-job.ts';
-import { openProvider } from './models/provider.ts';
+import { fallbackFor, providerFor } from './provider-of-job.ts';
 import { neededSources } from './needed-sources.ts';
 import { Parked } from './parking.ts';
 import { openPersonaTools } from './persona-tools.ts';
@@ -195,6 +195,7 @@ async function author(job: Job, workspace: Workspace, at: Begun): Promise<Person
       Attempt: String(job.attempt.number),
       'Model-Messages': result.calls.flatMap((call) => call.messageId ?? []).join(' '),
       ...(result.simulated ? { Simulated: 'true' } : {}),
+      ...(isReplayedRun(plan) ? { Replayed: 'true' } : {}),
     },
     ...signature(persona),
   });
@@ -311,7 +312,7 @@ interface Conversation<F> {
 async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult<F>> {
   const { ctx, data, plan, phase, persona, signal } = job;
   const { root, runGates, system, userMessage, finalTool } = talk;
-  const provider = openProvider({ name: plan.provider, config: ctx.config });
+  const provider = await providerFor(ctx, plan, phase.model);
   const { persona: name, kind, round } = data;
   const account = await accountFor(ctx, plan, { phase: phase.name, persona: name, kind, round });
   const own = await openPersonaTools(ctx, persona, {
@@ -333,6 +334,7 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
       maxTurns: persona.maxTurns,
       maxTokensPerTurn: persona.maxTokensPerTurn,
       price: priceOf(ctx.models, phase.model),
+      ...(await fallbackFor(ctx, plan, phase)),
       budget: account,
       turns: turnsOf(ctx, job),
       jobId: conversationId(job.data),

@@ -24,6 +24,8 @@ export interface WorkerContext {
   sandbox: Sandbox;
   definitions: DefinitionsCache;
   models: ModelConfig;
+  /** The keys of the endpoints that the model file names, by the variable that held each. */
+  endpointKeys?: Readonly<Record<string, string>>;
   /** What was proven and measured on this machine; without it nothing is proven first and nothing is reused. */
   measuring?: Partial<MeasuringAids> & {
     /** What measures in this process, where that is not what ships. */

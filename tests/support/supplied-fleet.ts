@@ -6,13 +6,14 @@ import { type PolicySet, policyOf } from '../../src/gates/load-policy.ts';
 import type { ArtifactSpec } from '../../src/gates/policy-schema.ts';
 import { loadRunSources } from '../../src/producer/definitions-builder.ts';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
-import { prepareRun } from '../../src/producer/prepare-run.ts';
+import { type RunRequest, prepareRun } from '../../src/producer/prepare-run.ts';
 import { parseWorkflow } from '../../src/producer/workflow-file.ts';
 import { type BlobStore, putJson } from '../../src/shared/blob-store.ts';
 import { readConfig } from '../../src/shared/config.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { packagePath } from '../../src/shared/package-root.ts';
+import type { ModelConfig } from '../../src/shared/model-config.ts';
 import type { Redis } from '../../src/shared/redis.ts';
 import type { PhaseVerdict } from '../../src/shared/verdict.ts';
 import {
@@ -81,10 +82,11 @@ export interface SuppliedFleet {
   redis: Redis;
   blobs: BlobStore;
   policySet: PolicySet;
+  models: ModelConfig;
   /** Prepares and enqueues a workflow from its text, as `maestro run` does. */
-  start(workflow: string): Promise<RunPlan>;
+  start(workflow: string, more?: Partial<RunRequest>): Promise<RunPlan>;
   ended(plan: RunPlan): Promise<EndedRun>;
-  run(workflow: string): Promise<EndedRun>;
+  run(workflow: string, more?: Partial<RunRequest>): Promise<EndedRun>;
   /** When each piece of work began and ended, in order: `design+`, `design-`. */
   log: string[];
 }
@@ -158,12 +160,12 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
   );
   onTestFinished(() => fleet.close(5_000));
 
-  const start = async (workflow: string): Promise<RunPlan> => {
+  const start = async (workflow: string, more: Partial<RunRequest> = {}): Promise<RunPlan> => {
     const loaded = parseWorkflow({ file: 'case.yaml', text: workflow });
     const request = isPaid
       ? ({ inputs: {}, provider: 'anthropic', scripted: null } as const)
       : ({ inputs: {}, provider: 'scripted', scripted: { scenario: 'main', approvals: true } } as const);
-    const plan = await prepareRun(blobs, sources, loaded, request);
+    const plan = await prepareRun(blobs, sources, loaded, { ...request, ...more });
     await enqueueRun({ redis, prefix: at.prefix, store }, plan);
     return plan;
   };
@@ -178,8 +180,9 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
       events: await store.readEvents(plan.runId, 0),
     };
   };
-  const run = async (workflow: string): Promise<EndedRun> => ended(await start(workflow));
-  return { at, home, store, redis, blobs, policySet, start, ended, run, log };
+  const run = async (workflow: string, more: Partial<RunRequest> = {}): Promise<EndedRun> =>
+    ended(await start(workflow, more));
+  return { at, home, store, redis, blobs, policySet, models: sources.models, start, ended, run, log };
 }
 
 const personasOf = ({ personas = { author: '' } }: SuppliedFleetOptions): Readonly<Record<string, string>> => personas;

@@ -34,6 +34,8 @@ const TELL: Tell = {
   'conversation.compacted': ({ phase, persona, fromTokens, toTokens }) =>
     `${phase}: the conversation of ${persona} was summed up by the model, from ${fromTokens} to ${toTokens} tokens`,
   'conversation.restarted': ({ phase, persona, reason }) => `${phase}: ${persona} begins anew: ${reason}`,
+  'model.fallback': ({ phase, persona, from, to, reason }) =>
+    `${phase}: ${persona} goes on with ${to}, because ${from} is overloaded: ${reason}`,
   'conversation.circling': ({ phase, persona, warning }) =>
     `${phase}: ${persona} goes round in circles and was told so: ${warning}`,
   'gates.started': ({ phase, round }) => `${phase}: gates of round ${round + 1} begin to measure`,

@@ -12,7 +12,7 @@ import { Handoff } from '../../shared/handoff.ts';
 import type { RunId } from '../../shared/names.ts';
 import { packagePath } from '../../shared/package-root.ts';
 import { RoundEvidence } from '../../shared/round-evidence.ts';
-import type { BlobRef, PhaseRecord, RunRecord } from '../../shared/run-record.ts';
+import { type BlobRef, type PhaseRecord, type RunRecord, originMark } from '../../shared/run-record.ts';
 import type { CommandContext, Session } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
 import { count, oneLine } from '../text.ts';
@@ -131,6 +131,7 @@ export function resultJson(result: Omit<RunResult, 'exported'> & { exported?: Ex
     status: run.status,
     reason: run.reason,
     simulated: run.simulated,
+    ...(run.replayed === true ? { replayed: true } : {}),
     provider: run.provider,
     usage: run.usage,
     startedAt: run.startedAt,
@@ -188,8 +189,15 @@ export function resultLines(colors: Terminal['colors'], result: RunResult, again
     ...conflictLines(colors, exported),
     `  report      ${report}`,
     `  later       ${again}`,
-    `  personas    ${run.simulated ? colors.yellow('simulated: played from a script, no model was asked') : `real: the answers came from the provider ${run.provider}`}`,
+    `  personas    ${run.simulated || run.replayed === true ? colors.yellow(originText(run)) : `real: the answers came from the provider ${run.provider}`}`,
   ];
+}
+
+/** Who gave the answers of a run that asked no model. */
+function originText({ simulated, replayed }: Pick<RunRecord, 'simulated' | 'replayed'>): string {
+  const script = 'simulated: played from a script, no model was asked';
+  if (replayed !== true) return script;
+  return `replayed: the answers are from the recording of an earlier run${simulated ? `, and ${script}` : ''}`;
 }
 
 /** Verdict, what did not pass, gates and tokens; and that too much is bypassed, where it is. */
@@ -199,7 +207,7 @@ export function summaryLines(
 ): string[] {
   const gates = countGates(phases);
   const took = run.startedAt === null || run.finishedAt === null ? null : span(run.startedAt, run.finishedAt);
-  const mark = run.simulated ? ' [simulated]' : '';
+  const mark = originMark(run);
   const lines = [
     `${colors.bold('Run')} ${run.runId} of ${run.workflow}: ${paintStatus(colors, run.status)}${took === null ? '' : ` in ${took}`}${mark}`,
   ];
@@ -214,7 +222,7 @@ export function summaryLines(
   if (rate?.isAlert === true) lines.push(colors.red(`  bypasses    ${rateLine(rate)}`));
   lines.push(
     `  gates       ${gates.passed} passed, ${gates.failed} failed, ${gates.errors} in error, ${gates.bypassed} bypassed; ${count(gates.reworkRounds, 'rework round')}`,
-    `  tokens      ${tokens(run.usage)} in ${count(run.usage.calls, 'call')}, ${cost(run.usage, run.simulated)}`,
+    `  tokens      ${tokens(run.usage)} in ${count(run.usage.calls, 'call')}, ${cost(run.usage, run.simulated, run.replayed)}`,
   );
   return lines;
 }

@@ -8,13 +8,14 @@ import { EXIT, FleetError } from '../../shared/errors.ts';
 import { commitFolder } from '../../shared/folder-commit.ts';
 import { newRunId } from '../../shared/names.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
-import { ProviderName, type RunPlan } from '../../shared/run-record.ts';
+import { ProviderName, type RunPlan, isReplayedRun, isSimulatedRun } from '../../shared/run-record.ts';
 import { type InputValues, type Workflow } from '../../shared/workflow-schema.ts';
 import { parseYaml } from '../../shared/yaml-file.ts';
 import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.ts';
 import { type GivenFlags, readGivenFiles } from '../given-files.ts';
 import { type PolicyFlags, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
+import { assertWritable, cassetteFor, writeCassette } from './cassette.ts';
 import { followRun } from './follow.ts';
 import { collectResult, commandFor, commandName, exitOfResult, resultJson, resultLines } from './run-result.ts';
 
@@ -32,11 +33,16 @@ export interface RunFlags extends PolicyFlags, GivenFlags {
   delay?: string;
   at?: string;
   idempotencyKey?: string;
+  record?: string;
+  cassette?: string;
   detach?: boolean;
   json?: boolean;
 }
 
 export const SIMULATED = 'simulated: a script plays the personas, no model is asked; the rest is real';
+
+export const REPLAYED =
+  'replayed: the answers come from the recording of an earlier run, no model is asked; the rest is real';
 
 /** Plans a run of a workflow file with the flags of the command line. */
 export async function planFromFlags(
@@ -50,6 +56,7 @@ export async function planFromFlags(
   if (!provider.success)
     throw new FleetError('BAD_USAGE', `unknown provider "${flags.provider}"`, { remedy: 'Use anthropic or scripted.' });
   const isScripted = provider.data === 'scripted';
+  const played = await cassetteFor(context, session, flags, loaded.workflow.name);
   const { perDay: _ofAllRuns, ...ofRun } = loaded.workflow.budget ?? {};
   const budget = {
     ...ofRun,
@@ -58,9 +65,13 @@ export async function planFromFlags(
   };
   if (flags.budgetTokens !== undefined && flags.budgetUsd === undefined) delete budget.usd;
   return prepareRun(session.blobs, await runSources(context, flags), loaded, {
-    inputs: await readInputs(context.cwd, flags, loaded.workflow),
+    inputs: { ...played?.inputs, ...(await readInputs(context.cwd, flags, loaded.workflow)) },
     provider: provider.data,
-    scripted: isScripted ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' } : null,
+    scripted: isScripted
+      ? { scenario: flags.scenario, approvals: flags.approvals !== 'people' }
+      : (played?.scripted ?? null),
+    ...(played === undefined ? {} : { cassette: played.cassette }),
+    ...(flags.record === undefined ? {} : { isRecorded: true }),
     budget,
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     given: await readGivenFiles(context.cwd, flags),
@@ -126,7 +137,9 @@ export function runCommand(context: CommandContext, name: string, flags: RunFlag
   const { terminal, signal } = context;
   return withSession(context, { startRedis: false }, async (session) => {
     const planned = await planFromFlags(context, session, name, flags);
-    if (planned.provider === 'scripted') terminal.err(SIMULATED);
+    if (flags.record !== undefined) await assertWritable(resolve(context.cwd, flags.record), flags);
+    if (isReplayedRun(planned)) terminal.err(REPLAYED);
+    if (isSimulatedRun(planned)) terminal.err(SIMULATED);
     const { idempotencyKey: key } = flags;
     const given = await readGivenFiles(context.cwd, flags);
     const once = key === undefined ? {} : { once: { key, given } };
@@ -158,7 +171,10 @@ export function runCommand(context: CommandContext, name: string, flags: RunFlag
         terminal.out(JSON.stringify({ runId, workflow: plan.workflow, status, simulated }, null, 2));
       return EXIT.cancelled;
     }
-    return showResult(context, session, plan, flags);
+    const exit = await showResult(context, session, plan, flags);
+    if (flags.record !== undefined && plan.isRecorded === true)
+      await writeCassette(context, session, plan, resolve(context.cwd, flags.record));
+    return exit;
   });
 }
 
@@ -176,6 +192,7 @@ export async function showResult(
   const lines = resultLines(terminal.colors, result, `${first}${commandFor(context)} status ${plan.runId}`);
   terminal.err(['', ...lines].join('\n'));
   if (flags.json === true) terminal.out(JSON.stringify(resultJson(result), null, 2));
+  if (result.run.replayed === true) terminal.err(REPLAYED);
   if (result.run.simulated) terminal.err(SIMULATED);
   return exitOfResult(result);
 }

@@ -10,6 +10,7 @@ import {
   TERMINAL_PHASE,
   TERMINAL_RUN,
   type RunRecord,
+  originMark,
 } from '../../shared/run-record.ts';
 import { PutBackLog } from '../../shared/put-back.ts';
 import { phaseLines } from '../phase-lines.ts';
@@ -50,7 +51,7 @@ export function runsCommand(
     else if (runs.length === 0 && unreadable.length === 0)
       terminal.err('no runs yet: start one with `maestro run WORKFLOW`');
     for (const run of flags.json === true ? [] : runs) {
-      const mark = run.simulated ? ' [simulated]' : '';
+      const mark = originMark(run);
       terminal.out(
         `${run.runId}  ${run.createdAt.slice(0, 19).replace('T', ' ')}  ${run.workflow.padEnd(20)} ${paintStatus(terminal.outColors, run.status)}${mark}`,
       );
@@ -74,9 +75,7 @@ export function statusCommand(context: CommandContext, id: string, flags: JsonFl
     }
     const { outColors: colors } = terminal;
     const reason = run.reason === '' ? '' : `: ${oneLine(run.reason)}`;
-    terminal.out(
-      `${run.runId} ${run.workflow} ${paintStatus(colors, run.status)}${run.simulated ? ' [simulated]' : ''}${reason}`,
-    );
+    terminal.out(`${run.runId} ${run.workflow} ${paintStatus(colors, run.status)}${originMark(run)}${reason}`);
     if (run.generation > 0)
       terminal.out(`  taken up again ${run.generation === 1 ? 'once' : `${run.generation} times`}`);
     for (const line of phaseLines(colors, phases)) terminal.out(line);
@@ -170,6 +169,7 @@ function describe(event: RunEvent): string {
       return `${event.phase} round ${event.round}: ${watchedText(event)}`;
     case 'model.waiting':
       return `${event.phase} ${waitingText(event)}`;
+    case 'model.fallback':
     case 'conversation.compacted':
     case 'conversation.restarted':
     case 'conversation.circling':

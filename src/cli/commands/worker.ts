@@ -4,7 +4,7 @@ import { allCollectors } from '../../gates/collectors/registry.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
-import { loadModelConfig } from '../../shared/model-config.ts';
+import { endpointKeys, loadModelConfig } from '../../shared/model-config.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { type Fleet, startFleet } from '../../workers/fleet.ts';
 import { type HealthServer, startHealthServer } from '../../workers/health-server.ts';
@@ -71,6 +71,7 @@ async function serveQueues(
   const sandbox = await openSandbox({ mode: config.sandbox, cache, logger: session.logger });
   const measuring = await openMeasuringAids({ cache, sandbox, logger: session.logger, signal: stopping.signal });
   const isGating = flags.gates === true || flags.personas === undefined;
+  const models = await loadModelConfig(modelsFileOf(context));
   const ctx: WorkerContext = {
     config,
     redis: session.redis,
@@ -78,7 +79,8 @@ async function serveQueues(
     store: session.store,
     blobs: session.blobs,
     sandbox,
-    models: await loadModelConfig(modelsFileOf(context)),
+    models,
+    endpointKeys: endpointKeys(models, context.env),
     definitions: new DefinitionsCache(session.blobs),
     measuring,
     logger: session.logger,

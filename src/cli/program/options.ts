@@ -25,14 +25,16 @@ export const duration = (text: string): number => {
   return durationMs(parsed.data);
 };
 export const collect = (value: string, before: string[]): string[] => [...before, value];
-export const provider = (fallback: string): Option =>
-  new Option('--provider <NAME>', 'who plays the personas').choices(['anthropic', 'scripted']).default(fallback);
+export const provider = (fallback: string, more: readonly string[] = []): Option =>
+  new Option('--provider <NAME>', 'who plays the personas')
+    .choices(['anthropic', 'scripted', ...more])
+    .default(fallback);
 
-export function withRunFlags(command: Command, fallback: string): Command {
+export function withRunFlags(command: Command, fallback: string, providers: readonly string[] = []): Command {
   return command
     .option('--input <NAME=VALUE>', 'an input of the workflow; repeatable', collect, [])
     .option('--input-file <FILE>', 'inputs as YAML or JSON')
-    .addOption(provider(fallback))
+    .addOption(provider(fallback, providers))
     .addOption(new Option('--scenario <NAME>', 'scripted provider: which scenario it plays').default('main'))
     .addOption(new Option('--approvals <WHO>', 'scripted provider: who approves').choices(['scripted', 'people']))
     .option('--budget-usd <N>', 'stop before more is spent', amount)

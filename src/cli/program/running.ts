@@ -34,6 +34,7 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
     withRunFlags(
       program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'),
       'anthropic',
+      ['replay'],
     ),
   )
     .option('--records <FILE>', 'exported records of the service in operation, for its gates')
@@ -43,6 +44,8 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
     .option('--delay <TIME>', 'start it after a while, such as 10m')
     .option('--at <TIME>', 'start it at a time with its zone, such as 2027-01-31T18:00:00Z')
     .option('--idempotency-key <KEY>', 'asking again with this key, within a day, gives the same run')
+    .option('--record <FILE>', 'record every call to a model, and write the recording when the run has ended')
+    .option('--cassette <FILE>', '--provider replay: the recording that answers')
     .option('--detach', 'print the run id and return')
     .action((name: string, flags) => set(runCommand(context(), name, flags)));
   addSchedules(program, context, set);

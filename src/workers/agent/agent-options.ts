@@ -45,7 +45,8 @@ export type AgentNote =
       toTokens: number;
       conversation: BlobRef | undefined;
     }
-  | { type: 'circling'; turn: number; warning: string };
+  | { type: 'circling'; turn: number; warning: string }
+  | { type: 'fallback'; turn: number; from: string; to: string; reason: string };
 
 export interface AgentOptions<F> {
   provider: ModelProvider;
@@ -64,6 +65,8 @@ export interface AgentOptions<F> {
   basis?: string;
   /** Null when nobody knows it. */
   price: Price | null;
+  /** Who goes on with the conversation when the model is overloaded; without one it is waited for. */
+  fallback?: { model: string; provider: ModelProvider; price: Price | null };
   /** The account of the run; without one nothing is limited. */
   budget?: RunAccount;
   /** The turns of calls, shared by the fleet; without them no call waits, and a refused one ends the attempt. */

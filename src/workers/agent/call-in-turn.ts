@@ -22,24 +22,26 @@ export async function callInTurn<F>(
   const { options, state } = of;
   const last = lastCall(state);
   const worst = worstCaseOf(request, last);
-  const call = {
-    provider: options.provider,
-    request,
-    turn: as.turn,
-    attempt: options.attempt,
-    price: options.price,
-    account: options.budget,
-    reservation: as.reservation,
-    worst,
-    before: state.calls.findLast((made) => made.outcome === 'answered'),
-    idleTimeoutMs: options.idleTimeoutMs,
-    signal: options.signal,
-  };
   for (;;) {
+    const { model, provider, price } = (state.fellBack === true ? options.fallback : undefined) ?? options;
+    const call = {
+      provider,
+      request: { ...request, model },
+      turn: as.turn,
+      attempt: options.attempt,
+      price,
+      account: options.budget,
+      reservation: as.reservation,
+      worst,
+      before: state.calls.findLast((made) => made.outcome === 'answered'),
+      fallbackFrom: model === options.model ? undefined : options.model,
+      idleTimeoutMs: options.idleTimeoutMs,
+      signal: options.signal,
+    };
     const since = performance.now();
     const entered = await options.turns?.enter({
-      model: options.model,
-      host: options.provider.host,
+      model,
+      host: provider.host,
       id: call.reservation,
       inputTokens: uncachedOf(worst, last),
       outputTokens: worst.outputTokens,
@@ -51,8 +53,22 @@ export async function callInTurn<F>(
     if (state.began !== undefined) state.began.waitedMs += Math.round(performance.now() - since);
     const message = await callOnce({ options, state, call, purpose: as.purpose }, entered);
     if (message !== undefined) return message;
+    await fallBack(options, state, as.turn);
   }
 }
+
+/** The rest of a conversation goes to the fallback, when there is one and its model has just said that it is overloaded. */
+async function fallBack<F>(options: AgentOptions<F>, state: AgentCheckpoint, turn: number): Promise<void> {
+  const { fallback, model } = options;
+  const refused = state.calls.at(-1);
+  if (fallback === undefined || state.fellBack === true || refused === undefined || !isOverload(refused)) return;
+  state.fellBack = true;
+  await options.checkpoint?.save(state);
+  await options.onNote?.({ type: 'fallback', turn, from: model, to: fallback.model, reason: refused.error ?? '' });
+}
+
+/** Limits of our own are waited for; only a model that has too much to do is left for another. */
+const isOverload = ({ status, error }: CallRecord): boolean => status === 529 || /overloaded_error/.test(error ?? '');
 
 /** Makes one call. Undefined when the provider asked to wait, and the fleet has been told. */
 async function callOnce<F>(

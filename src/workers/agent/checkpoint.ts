@@ -52,6 +52,8 @@ export const AgentCheckpoint = z.strictObject({
   workspace: SavedFiles.nullable().optional(),
   /** The calls that were made for the last turn: what it cost is theirs. */
   span: z.strictObject({ from: z.number().int(), to: z.number().int() }).optional(),
+  /** The fallback goes on with it: the model was overloaded. */
+  fellBack: z.boolean().optional(),
   compactions: z.array(Compaction).default([]),
   /** The turn that it was last summed up for: not again before that is answered. */
   compactedAt: z.number().int().optional(),

@@ -104,8 +104,11 @@ const limitArgs = (budget: Budget = {}): [string, string] => [
 ];
 
 /** What one call can cost at most, in millionths of a dollar; null when nobody knows its price. */
-export function worstMicros(worst: WorstCase, { price, simulated }: Pick<CallTerms, 'price' | 'simulated'>) {
-  if (simulated) return 0;
+export function worstMicros(
+  worst: WorstCase,
+  { price, simulated, replayed = false }: Pick<CallTerms, 'price' | 'simulated' | 'replayed'>,
+): number | null {
+  if (simulated || replayed) return 0;
   // Writing to the cache is the dearest way of sending a token, reading none is the worst luck.
   const dearest = { inputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: worst.inputTokens };
   const plain = { inputTokens: worst.inputTokens, cacheReadTokens: 0, cacheWriteTokens: 0 };

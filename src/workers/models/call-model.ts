@@ -23,6 +23,8 @@ export interface ModelCall {
   worst: WorstCase;
   /** The last answered call of the conversation, whose request this one repeats. */
   before?: CallRecord | undefined;
+  /** The model that was overloaded, when this one is asked instead. */
+  fallbackFrom?: string | undefined;
   /** How long the stream may be silent. */
   idleTimeoutMs: number;
   signal: AbortSignal;
@@ -74,6 +76,7 @@ export async function callModel(
   const terms = {
     price: call.price,
     simulated: provider.simulated,
+    replayed: provider.replayed ?? false,
     model: request.model,
     host: provider.host,
     turn: call.turn,
@@ -125,6 +128,7 @@ function recordCall(call: ModelCall, { startedAt, observation, message, error }:
   const { provider, request } = call;
   // A proxy may strip the header, but the stand-in also signs with its model name.
   const simulated = provider.simulated || observation.simulated || message?.model === SCRIPTED_MODEL;
+  const replayed = provider.replayed ?? false;
   const thinkingTokens = message?.usage.output_tokens_details?.thinking_tokens;
   return {
     schemaVersion: 1,
@@ -139,12 +143,14 @@ function recordCall(call: ModelCall, { startedAt, observation, message, error }:
     host: provider.host,
     status: observation.status,
     stopReason: message?.stop_reason ?? null,
-    usage: message === undefined ? NO_USAGE : usageOfMessage(message.usage, call.price, simulated),
+    usage: message === undefined ? NO_USAGE : usageOfMessage(message.usage, call.price, simulated || replayed),
     startedAt: startedAt.toISOString(),
     latencyMs: Date.now() - startedAt.getTime(),
     requestSha256: observation.requestSha256,
     responseSha256: observation.responseSha256(),
     simulated,
+    ...(replayed ? { replayed } : {}),
+    ...(call.fallbackFrom === undefined ? {} : { fallbackFrom: call.fallbackFrom }),
     ...(thinkingTokens === undefined ? {} : { thinkingTokens }),
     rateLimits: observation.rateLimits,
   };

@@ -24,7 +24,8 @@ function remedyOf(err: APIError): string {
 
 /** Anything that a call to a model threw, in the fleet's words. */
 export function toModelError(err: unknown, call: { host: string; model: string }): FleetError {
-  if (err instanceof FleetError) return err;
+  // What a recording throws comes wrapped in the SDK's words.
+  for (let at: unknown = err; at instanceof Error; at = at.cause) if (at instanceof FleetError) return at;
   const where = `${call.model} at ${call.host}`;
   // An error of the SDK without a status is a stream that ended too early or could not be read: it may pass.
   if (!(err instanceof APIError)) {
