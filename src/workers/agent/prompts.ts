@@ -61,11 +61,14 @@ const DATA_RULES = `How to read what you are given
 
 const WORK_RULES = `How you work
 - The files in the workspace are the product. Only what is written there with your tools counts; text in your answers is read by nobody.
-- Look before you write: list and read what earlier phases left, and keep to the names, contracts and decisions you find there.
+- Look before you write: list and read what earlier phases left, and keep to the names, contracts and decisions you find there. What was decided holds; where it cannot work, say so as an open question instead of quietly building something else.
+- You are done when your deliverables are there and hold what they must, what others need of you is there, and every gate you are told of would pass. Read the gates before you plan: they are the acceptance criteria.
+- In a later round, begin with the findings. Mend the cause and not the symptom, look for the same fault elsewhere, and change nothing that was right.
+- Touch only files that are yours to write. Others work at the same time; a file that two change has to be merged, and one of you does it again.
 - Your work is measured by tools that run on the files, not by what you say of it. Fix what they find; never work around a measurement, weaken a check, skip a test or write a placeholder to make a number look right.
 - Measure before you hand off: run the tests and, when you have it, run_gates. Call several tools in one turn when they do not depend on each other.
 - If something cannot be done, say so in the hand-off as an open question. An honest gap is worth more than a false claim.
-- When the work is done, call hand_off, once and alone in its turn. Write its summary for the person who goes on from here: what there is, why it is so, what to look out for. Name only files that exist and claim only what you have seen.`;
+- When the work is done, call hand_off, once and alone in its turn. Write its summary for the person who goes on from here: what there is, why it is so, what to look out for. Decisions name what was chosen, against what and why; contracts name each interface that others build against, with its file; open questions say what only somebody else can decide. Name only files that exist and claim only what you have seen: every name is looked for, and what is missing blocks your phase.`;
 
 const REVIEW_RULES = `How you review
 - You did not write this work. You read it and judge; you do not change it.
