@@ -1,4 +1,5 @@
 import type { ComponentType } from 'preact';
+import { FleetPage } from './pages/fleet.tsx';
 import { RunsPage } from './pages/runs.tsx';
 import type { PageProps } from './lib/route.ts';
 
@@ -11,4 +12,7 @@ interface Page {
 }
 
 /** The pages, in the order of the navigation. The first is shown when the address names none. */
-export const PAGES: readonly Page[] = [{ path: 'runs', name: 'Runs', view: RunsPage }];
+export const PAGES: readonly Page[] = [
+  { path: 'runs', name: 'Runs', view: RunsPage },
+  { path: 'fleet', name: 'Fleet', view: FleetPage },
+];
