@@ -84,8 +84,6 @@ export const McpServer = z.union([
     args: z.array(z.string()).default([]),
     /** Values for its environment. Nothing is inherited, so no secret of the fleet is in it. */
     env: z.record(z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/), z.string().max(4_000)).default({}),
-    /** Whether it may write in the workspace. */
-    workspace: z.enum(['read', 'write']).default('read'),
     ...mcpShape,
   }),
   z.strictObject({

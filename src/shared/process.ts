@@ -14,7 +14,7 @@ export interface ProcessOptions {
   /** The whole environment; nothing is inherited. */
   env: Readonly<Record<string, string>>;
   timeoutMs: number;
-  /** stdout and stderr are each cut after so many bytes; the rest is read and dropped. */
+  /** stdout and stderr are each cut after so many bytes; of the rest, which is read and dropped, the end is kept. */
   outputBytes: number;
   signal?: AbortSignal | undefined;
   /** Written to the program, which otherwise finds its input closed. */
@@ -170,7 +170,10 @@ function signalGroup(child: Child, signal: NodeJS.Signals): void {
   }
 }
 
-/** Text of a stream, kept up to a number of bytes. */
+/** How much of the end is kept of what was cut: an eighth of the limit, and no more than this. */
+const TAIL_BYTES = 16 * 1024;
+
+/** Text of a stream, kept up to a number of bytes, and its end. */
 class CappedText {
   truncated = false;
   readonly #decoder = new StringDecoder('utf8');
@@ -178,6 +181,8 @@ class CappedText {
   readonly #listener: (text: string) => void;
   #pieces: string[] = [];
   #bytes = 0;
+  #end: Buffer = Buffer.alloc(0);
+  #dropped = 0;
 
   constructor(limit: number, listener: (text: string) => void) {
     this.#limit = limit;
@@ -185,19 +190,34 @@ class CappedText {
   }
 
   add(chunk: Buffer): void {
-    if (this.truncated) return;
+    if (this.truncated) {
+      this.#keepEnd(chunk);
+      return;
+    }
     const room = this.#limit - this.#bytes;
     this.#bytes += Math.min(chunk.length, room);
     this.#emit(this.#decoder.write(chunk.length > room ? chunk.subarray(0, room) : chunk));
     if (chunk.length > room) {
       this.truncated = true;
       this.#emit(`\n[output cut after ${this.#limit} bytes]\n`);
+      this.#keepEnd(chunk.subarray(room));
     }
   }
 
   finish(): string {
     if (!this.truncated) this.#emit(this.#decoder.end());
+    else if (this.#end.length > 0) {
+      // The cut may lie within a character.
+      const end = this.#end.toString('utf8').replace(/^\uFFFD+/, '');
+      this.#emit(`[${this.#dropped - this.#end.length} bytes left out; the end is:]\n${end}`);
+    }
     return this.#pieces.join('');
+  }
+
+  #keepEnd(chunk: Buffer): void {
+    const kept = Math.min(TAIL_BYTES, Math.floor(this.#limit / 8));
+    this.#dropped += chunk.length;
+    this.#end = chunk.length >= kept ? chunk.subarray(-kept) : Buffer.concat([this.#end, chunk]).subarray(-kept);
   }
 
   #emit(text: string): void {

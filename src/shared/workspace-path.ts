@@ -75,7 +75,7 @@ export async function readFileInside(root: string, path: string, maxBytes: numbe
   const { handle } = await openInside(root, path, constants.O_RDONLY);
   try {
     const size = (await handle.stat()).size;
-    if (size > maxBytes) throw refuse(path, `is larger than ${maxBytes} bytes`);
+    if (size > maxBytes) throw refuse(path, `is larger than ${maxBytes} bytes: it has ${size}`);
     const buffer = Buffer.alloc(maxBytes + 1);
     let length = 0;
     for (;;) {
@@ -125,9 +125,16 @@ async function openInside(root: string, path: string, flags: number): Promise<{ 
   if (named !== target) throw refuse(path, 'is a link or a folder, not a file');
   const handle = await openFile(target, path, flags);
   const info = await handle.stat();
-  if (info.isFile()) return { handle, target };
+  if (info.isFile() && (await isAt(handle, target))) return { handle, target };
   await handle.close();
   throw refuse(path, 'is not a regular file');
+}
+
+/** Whether what was opened lies where it was looked for: a folder on the way may have become a link meanwhile. */
+async function isAt(handle: FileHandle, target: string): Promise<boolean> {
+  const found = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => undefined);
+  // Only Linux tells.
+  return found === undefined || found === target;
 }
 
 /** O_NONBLOCK makes opening a pipe return at once instead of waiting for its other end. */

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
 import { NO_POLICY } from '../gates/load-policy.ts';
@@ -14,6 +14,7 @@ import { lookForWork } from '../gates/contracts/look-for-work.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import { conflictFinding, overlapFinding } from './shared-files.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+import { removeTree } from '../shared/remove-tree.ts';
 
 /** Collectors that read what people and reviewers recorded; they run when that is there. */
 export const JUDGEMENT_COLLECTORS = ['review', 'approval'];
@@ -46,7 +47,7 @@ export async function inScratch<T>(ctx: WorkerContext, use: (dir: string) => Pro
   try {
     return await use(dir);
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await removeTree(dir);
   }
 }
 

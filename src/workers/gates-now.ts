@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
 import { lookForWork } from '../gates/contracts/look-for-work.ts';
@@ -13,6 +13,7 @@ import { measureIntegrity } from './gate-integrity.ts';
 import { JUDGEMENT_COLLECTORS } from './gate-measure.ts';
 import { gateText } from './gate-text.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+import { removeTree } from '../shared/remove-tree.ts';
 
 interface Asked {
   plan: RunPlan;
@@ -94,7 +95,7 @@ export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string
       gateText(withIntegrity(verdict, checks), findings),
     ].join('\n');
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await removeTree(dir);
   }
 }
 

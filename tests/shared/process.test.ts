@@ -67,7 +67,9 @@ describe('runProcess', () => {
       onOutput: (_stream, text) => pieces.push(text),
     });
     expect(result).toMatchObject({ exitCode: 3, truncated: true });
-    expect(result.stdout).toMatch(/^(y\n){500}\n\[output cut after 1000 bytes\]\n$/);
+    expect(result.stdout).toMatch(
+      /^(y\n){500}\n\[output cut after 1000 bytes\]\n\[\d+ bytes left out; the end is:\]\n[y\n]{125}$/,
+    );
     expect(pieces.join('')).toBe(result.stdout);
   });
 

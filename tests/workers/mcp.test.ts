@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -92,15 +92,12 @@ describe('an MCP server in the sandbox', () => {
     expect(text).not.toContain('root:');
   });
 
-  test('writes in the workspace only when it may, and what it wrote is traced', async () => {
-    const reader = await serving(inSandbox());
-    expect((await reader.call('write', { path: '/work/made.txt' })).text).toContain('EROFS');
-    expect(await readdir(reader.root)).toEqual(['.git']);
-    const writer = await serving(inSandbox({ workspace: 'write' }));
-    expect((await writer.call('write', { path: '/work/.git/config' })).text).toContain('EROFS');
-    const { lineage } = await writer.call('write', { path: '/work/made.txt' });
-    expect(lineage).toMatchObject([{ path: 'made.txt', tool: 'mcp__small__write', toolUseId: 'toolu_2' }]);
-    expect(await readFile(join(writer.root, 'made.txt'), 'utf8')).toBe('written');
+  // It lives beside the other tools: if it could write, it could change a path between their looking and their opening.
+  test('reads the workspace and writes nothing in it', async () => {
+    const { root, call } = await serving(inSandbox());
+    expect((await call('write', { path: '/work/made.txt' })).text).toContain('EROFS');
+    expect((await call('write', { path: '/opt/mcp/server.cjs' })).text).toContain('EROFS');
+    expect(await readdir(root)).toEqual(['.git']);
   });
 
   test('that says much is cut, and one that says too much, hangs or dies is a failed tool', async () => {

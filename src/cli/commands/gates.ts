@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { evaluateSupplied, exitCodeOf } from '../../gates/evaluate-supplied.ts';
@@ -21,6 +21,7 @@ import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { readGivenFiles } from '../given-files.ts';
 import { type PolicyFlags, declaredFor, loadPolicies } from '../policies.ts';
 import type { CommandContext } from '../session.ts';
+import { removeTree } from '../../shared/remove-tree.ts';
 
 interface JudgeFlags extends PolicyFlags {
   phase: string;
@@ -133,7 +134,7 @@ export async function gatesCommand(
     );
     return exitCodeOf(report.verdict);
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    await removeTree(scratch);
   }
 }
 

@@ -81,7 +81,7 @@ export class BubblewrapSandbox implements Sandbox {
     const limits = { ...DEFAULT_LIMITS, ...command.limits };
     checkCommand(command);
     if (this.#shape !== 'user') await grantAccess(command.mounts, this.#uid);
-    const disk = watchDisk(command.mounts, limits.diskBytes, command.signal);
+    const disk = watchDisk(command.mounts, limits, command.signal);
     const uid = this.#shape === 'user' ? {} : { uid: this.#uid };
     const proxy = command.egress === undefined ? undefined : await openEgressProxy(command.egress, uid);
     let filter: FileHandle | undefined;

@@ -43,7 +43,7 @@ export class DirectSandbox implements Sandbox {
     checkCommand(command);
     const limits = { ...DEFAULT_LIMITS, ...command.limits };
     const home = await mkdtemp(join(tmpdir(), 'maestro-home-'));
-    const disk = watchDisk(command.mounts, limits.diskBytes, command.signal);
+    const disk = watchDisk(command.mounts, limits, command.signal);
     try {
       const ownHome = { host: home, inside: home, writable: true };
       if (this.#options.uid !== undefined) await grantAccess([...command.mounts, ownHome], this.#options.uid);

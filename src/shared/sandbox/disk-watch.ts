@@ -1,10 +1,8 @@
 import { lstat, opendir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SandboxMount, SandboxResult } from './sandbox.ts';
+import type { SandboxLimits, SandboxMount, SandboxResult } from './sandbox.ts';
 
 const INTERVAL_MS = 500;
-/** Small files cost a disk its inodes, long before its bytes. */
-const MAX_FILES = 200_000;
 
 /** Bytes and files: what is free, or what is there. */
 interface Room {
@@ -25,7 +23,11 @@ export interface DiskWatch {
  * than that; or so many files. What is free is looked at often, because that is cheap; what is there is only counted once
  * enough of it is gone.
  */
-export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, caller?: AbortSignal): DiskWatch {
+export function watchDisk(
+  mounts: readonly SandboxMount[],
+  limit: Pick<SandboxLimits, 'diskBytes' | 'files'>,
+  caller?: AbortSignal,
+): DiskWatch {
   const full = new AbortController();
   const hosts = mounts.filter((mount) => mount.writable).map((mount) => mount.host);
   let timer: NodeJS.Timeout | undefined;
@@ -36,9 +38,10 @@ export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, c
   };
   const look = async (freeAtStart: Room): Promise<void> => {
     const free = await freeRoom(hosts);
-    const isSuspicious = freeAtStart.bytes - free.bytes > limitBytes || freeAtStart.files - free.files > MAX_FILES;
-    const held = isSuspicious ? await heldBy(hosts) : { bytes: 0, files: 0 };
-    if (held.bytes > limitBytes || held.files > MAX_FILES) full.abort();
+    const gone = { bytes: freeAtStart.bytes - free.bytes, files: freeAtStart.files - free.files };
+    const isSuspicious = gone.bytes > limit.diskBytes || gone.files > limit.files;
+    const held = isSuspicious ? await heldBy(hosts, limit.files) : { bytes: 0, files: 0 };
+    if (held.bytes > limit.diskBytes || held.files > limit.files) full.abort();
     else if (!isStopped) later(freeAtStart);
   };
   const begin = async (): Promise<void> => {
@@ -50,7 +53,7 @@ export function watchDisk(mounts: readonly SandboxMount[], limitBytes: number, c
     signal: caller === undefined ? full.signal : AbortSignal.any([full.signal, caller]),
     explain(result, callerSignal) {
       if (!full.signal.aborted || callerSignal?.aborted === true) return result;
-      const stderr = `${result.stderr}\n[ended: more than ${limitBytes} bytes or ${MAX_FILES} files were written]\n`;
+      const stderr = `${result.stderr}\n[ended: more than ${limit.diskBytes} bytes or ${limit.files} files were written]\n`;
       return { ...result, endedBy: 'signal', stderr };
     },
     stop() {
@@ -74,7 +77,7 @@ async function freeRoom(hosts: readonly string[]): Promise<Room> {
 }
 
 /** What lies below the folders; what vanishes while it is counted counts as nothing. */
-async function heldBy(paths: readonly string[]): Promise<Room> {
+async function heldBy(paths: readonly string[], maxFiles: number): Promise<Room> {
   const held = { bytes: 0, files: 0 };
   const waiting = [...paths];
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
@@ -82,7 +85,7 @@ async function heldBy(paths: readonly string[]): Promise<Room> {
     held.bytes += (info?.blocks ?? 0) * 512;
     held.files += 1;
     // Enough is known, and counting on would cost more than it tells.
-    if (held.files > MAX_FILES) return held;
+    if (held.files > maxFiles) return held;
     if (info?.isDirectory() !== true) continue;
     const folder = await opendir(path).catch(() => undefined);
     if (folder === undefined) continue;

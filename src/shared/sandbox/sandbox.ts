@@ -10,6 +10,8 @@ export interface SandboxLimits {
   fileBytes: number;
   /** What all writable mounts together may grow by; also the size of the private /tmp, up to 1 GiB. */
   diskBytes: number;
+  /** How many files the writable mounts may hold together: small ones cost a disk its inodes, long before its bytes. */
+  files: number;
   /** stdout and stderr are each cut here; the cut is marked. */
   outputBytes: number;
 }
@@ -21,6 +23,7 @@ export const DEFAULT_LIMITS: SandboxLimits = {
   processes: 256,
   fileBytes: 256 * 1024 ** 2,
   diskBytes: 2 * 1024 ** 3,
+  files: 200_000,
   outputBytes: 1024 ** 2,
 };
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Egress } from '../../shared/network/allow-list.ts';
 import type { SandboxResult } from '../../shared/sandbox/sandbox.ts';
+import { removeTree } from '../../shared/remove-tree.ts';
 import { capText, dataBlock } from './data-block.ts';
 import { type AgentTool, defineTool } from './tool.ts';
 import { changesSince, snapshotTree } from './tree-snapshot.ts';
@@ -33,7 +34,9 @@ const shell = defineTool({
       egress,
       signal,
     });
-    const changed = await changesSince(root, before);
+    const deep: string[] = [];
+    const changed = await changesSince(root, before, (path) => deep.push(path));
+    for (const path of deep) await removeTree(path);
     const ended = result.endedBy === 'exit' ? `exit code ${result.exitCode}` : ENDINGS[result.endedBy];
     const { refusals = [] } = result;
     const parts = [
@@ -43,6 +46,7 @@ const shell = defineTool({
       ),
       ...(result.truncated ? ['The output was longer than is kept.'] : []),
       ...(refusals.length > 0 ? [`The network refused: ${refusals.join('; ')}.`] : []),
+      ...(deep.length > 0 ? [`What lay too deep for a path was removed (${deep.length} places).`] : []),
       ...(changed.length > 0 ? [`${changed.length} files changed.`] : []),
     ];
     return { text: parts.join('\n'), isError: result.endedBy !== 'exit', changed };

@@ -47,6 +47,9 @@ const nameInside = async (root: string, real: string): Promise<string> =>
     .split(sep)
     .join('/');
 
+/** A name with line breaks or other control characters is quoted, so that it cannot look like other entries. */
+const shownName = (name: string): string => (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(name) ? JSON.stringify(name) : name);
+
 const listFiles = defineTool({
   name: 'list_files',
   effects: 'none',
@@ -62,12 +65,13 @@ const listFiles = defineTool({
       for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
         if (entry.name.toLowerCase() === '.git') continue;
         const at = join(folder, entry.name);
-        const name = relative(start, at).split(sep).join('/');
+        const name = shownName(relative(start, at).split(sep).join('/'));
         if (lines.length >= MAX_ENTRIES) {
           lines.push(`[more than ${MAX_ENTRIES} entries: list a folder below this one]`);
           return { text: dataBlock(lines.join('\n'), { folder: path }) };
         }
         if (entry.isSymbolicLink()) lines.push(`${name} (link)`);
+        else if (!entry.isDirectory() && !entry.isFile()) lines.push(`${name} (not a regular file)`);
         else if (!entry.isDirectory()) lines.push(`${name} ${(await lstat(at)).size} bytes`);
         else if (entry.name === 'node_modules') lines.push(`${name}/ (not listed)`);
         else {

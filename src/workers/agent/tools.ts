@@ -9,10 +9,13 @@ import { abortReason } from '../models/call-model.ts';
 import { Parked } from '../parking.ts';
 import { ASK, ASK_TOOLS, Ask } from './ask-tool.ts';
 import { COMMAND_TOOLS, reaching } from './command-tools.ts';
+import { capText } from './data-block.ts';
 import { FILE_TOOLS } from './file-tools.ts';
 import type { LineageEntry } from './lineage.ts';
 import { SEARCH_TOOLS } from './search-tool.ts';
 import type { AgentTool, ToolContext, ToolEffects } from './tool.ts';
+
+const MAX_ERROR_CHARS = 2_000;
 
 const ALL_TOOLS: readonly AgentTool[] = [...FILE_TOOLS, ...SEARCH_TOOLS, ...COMMAND_TOOLS, ...ASK_TOOLS];
 
@@ -118,7 +121,7 @@ export function createToolBox(
         // Without a sandbox no command can be run at all; that is the machine's fault and not the model's to mend.
         if (err instanceof FleetError && err.code === 'SANDBOX_UNAVAILABLE') throw err;
         options.logger.debug({ err, tool: tool.name }, 'tool failed');
-        return fail(`${tool.name} failed: ${errorMessage(err)}`, reachesOutside(err));
+        return fail(`${tool.name} failed: ${capText(errorMessage(err), MAX_ERROR_CHARS)}`, reachesOutside(err));
       }
     },
   };

@@ -6,25 +6,38 @@ import { FleetError } from '../../shared/errors.ts';
 import type { FileChange } from './lineage.ts';
 
 const MAX_FILES = 50_000;
+/** Longer ones reach what a system takes for a path, with the folders they lie in on whichever machine. */
+const MAX_PATH_BYTES = 3_000;
 
 /** Path -> what tells that a file has changed. The change time is the system's and cannot be set back by a command. */
 export type TreeSnapshot = ReadonlyMap<string, string>;
 
-/** Notes every file of a work tree but those of git and of installed packages. */
-export async function snapshotTree(root: string): Promise<TreeSnapshot> {
+/**
+ * Notes every file of a work tree but those of git and of installed packages. `tooDeep` is told of what lies too deep to
+ * be named, which is no part of it.
+ */
+export async function snapshotTree(
+  root: string,
+  tooDeep: (path: string) => void = () => undefined,
+): Promise<TreeSnapshot> {
   const seen = new Map<string, string>();
   const queue = [root];
   for (let folder = queue.pop(); folder !== undefined; folder = queue.pop()) {
     for (const entry of await readdir(folder, { withFileTypes: true })) {
       if (entry.name === '.git' || entry.name === 'node_modules') continue;
       const at = join(folder, entry.name);
+      const path = relative(root, at).split(sep).join('/');
+      if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+        tooDeep(at);
+        continue;
+      }
       if (entry.isDirectory()) {
         queue.push(at);
         continue;
       }
       if (!entry.isFile()) continue;
       const { ino, size, mtimeMs, ctimeMs } = await lstat(at);
-      seen.set(relative(root, at).split(sep).join('/'), `${ino} ${size} ${mtimeMs} ${ctimeMs}`);
+      seen.set(path, `${ino} ${size} ${mtimeMs} ${ctimeMs}`);
       if (seen.size > MAX_FILES) {
         throw new FleetError('BAD_INPUT', `the workspace holds more than ${MAX_FILES} files, too many to trace`, {
           remedy: 'Delete what a command generated.',
@@ -42,8 +55,12 @@ async function hashFile(file: string): Promise<string> {
 }
 
 /** What a command changed: the files that are new, different or gone. */
-export async function changesSince(root: string, before: TreeSnapshot): Promise<FileChange[]> {
-  const after = await snapshotTree(root);
+export async function changesSince(
+  root: string,
+  before: TreeSnapshot,
+  tooDeep?: (path: string) => void,
+): Promise<FileChange[]> {
+  const after = await snapshotTree(root, tooDeep);
   const changes: FileChange[] = [];
   for (const [path, stamp] of after) {
     if (before.get(path) !== stamp) changes.push({ path, sha256: await hashFile(join(root, path)) });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, realpath, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { z } from 'zod';
@@ -8,6 +8,7 @@ import { packagePath } from '../../../shared/package-root.ts';
 import type { SandboxLimits, SandboxMount, SandboxResult } from '../../../shared/sandbox/sandbox.ts';
 import type { Evidence } from '../../../shared/verdict.ts';
 import type { CollectContext } from '../../collector.ts';
+import { removeTree } from '../../../shared/remove-tree.ts';
 
 /** Where things are inside the sandbox. Passed as arguments of their own, never inside other text. */
 export const INSIDE = { project: '/project', fleet: '/fleet', out: '/out', raw: '/raw' } as const;
@@ -80,8 +81,7 @@ export async function freshFolder(context: CollectContext, name: string): Promis
 }
 
 /** Leaves nothing in the collector's folder but the reports that the host wrote. */
-export const removeWork = (context: CollectContext): Promise<void> =>
-  rm(workFolder(context), { recursive: true, force: true, maxRetries: 3 });
+export const removeWork = (context: CollectContext): Promise<void> => removeTree(workFolder(context));
 
 /** How a command that did not end by itself with `expected` ended, in words; nothing when it ended as it should. */
 export function faultOf(result: SandboxResult, what: string, expected: readonly number[]): string | undefined {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FleetError, InvalidInputError } from '../../../shared/errors.ts';
@@ -17,6 +17,7 @@ import { readOpenApi } from '../documents/openapi-document.ts';
 import { REPORT, keepReport, runProbe } from '../documents/probe.ts';
 import { type ServiceSlot, openServiceSlot } from '../running/with-service.ts';
 import { type RehearsalInput, RehearsalReport, START_NEXT, STOP_PREVIOUS } from './rehearsal-report.ts';
+import { removeTree } from '../../../shared/remove-tree.ts';
 
 const SOAK_MS = 3000;
 const REHEARSAL_MS = 120_000;
@@ -109,7 +110,7 @@ async function rehearse(context: CollectContext): Promise<Outcome> {
     return { problem: reasonOf(err), byService: err.code === 'BAD_INPUT' && !(err instanceof InvalidInputError) };
   } finally {
     await Promise.all(slots.map((slot) => slot.close()));
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(folder);
   }
 }
 

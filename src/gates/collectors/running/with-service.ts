@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,6 +7,7 @@ import type { SandboxMount } from '../../../shared/sandbox/sandbox.ts';
 import type { CollectContext } from '../../collector.ts';
 import { probeArgv, probeMounts } from '../documents/probe.ts';
 import { readProjectText } from '../documents/project-files.ts';
+import { removeTree } from '../../../shared/remove-tree.ts';
 
 const SOCKET_FOLDER = '/run/service';
 const PROJECT = '/project';
@@ -93,7 +94,7 @@ export async function openServiceSlot(
   };
   const close = async (): Promise<void> => {
     await stop();
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(folder);
   };
   return { mount, socket, start, stop, close };
 }

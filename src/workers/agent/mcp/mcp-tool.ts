@@ -4,7 +4,6 @@ import { z } from 'zod';
 import { errorMessage } from '../../../shared/errors.ts';
 import { capText, dataBlock } from '../data-block.ts';
 import { type AgentTool, type ToolEffects, refused } from '../tool.ts';
-import { changesSince, snapshotTree } from '../tree-snapshot.ts';
 
 const MAX_RESULT_CHARS = 30_000;
 const MAX_DESCRIPTION_CHARS = 2_000;
@@ -18,14 +17,12 @@ interface OfTool {
   tool: Tool;
   timeoutMs: number;
   effects: ToolEffects;
-  /** Whether it may write in the workspace, so that what it wrote must be traced. */
-  isWriter: boolean;
   /** Why the server is gone; empty while it is there. */
   gone: () => string;
 }
 
 /** One tool of an MCP server, as a persona has it. What the server says is data, and what goes wrong is an answer. */
-export function mcpTool({ client, server, tool, timeoutMs, effects, isWriter, gone }: OfTool): AgentTool {
+export function mcpTool({ client, server, tool, timeoutMs, effects, gone }: OfTool): AgentTool {
   const name = `mcp__${server}__${tool.name}`;
   const schema = InputSchema.safeParse(tool.inputSchema);
   const isUsable = schema.success && JSON.stringify(schema.data).length <= MAX_SCHEMA_CHARS;
@@ -36,8 +33,7 @@ export function mcpTool({ client, server, tool, timeoutMs, effects, isWriter, go
     effects,
     schema: AnyInput,
     inputSchema: isUsable ? schema.data : { type: 'object' },
-    async run(input, { root, signal }) {
-      const before = isWriter ? await snapshotTree(root) : undefined;
+    async run(input, { signal }) {
       const result = await client
         .request(
           { method: 'tools/call', params: { name: tool.name, arguments: AnyInput.parse(input) } },
@@ -52,13 +48,12 @@ export function mcpTool({ client, server, tool, timeoutMs, effects, isWriter, go
           if (signal.aborted) throw err;
           return { failed: gone() || errorMessage(err) };
         });
-      const changed = before === undefined ? [] : await changesSince(root, before);
       if ('failed' in result && typeof result.failed === 'string')
-        return { ...refused(`${name} failed: ${capText(result.failed, 2_000)}`), changed };
+        return refused(`${name} failed: ${capText(result.failed, 2_000)}`);
       const answer = CallToolResultSchema.parse(result);
       const text = textOf(answer.content, answer.structuredContent);
       const block = dataBlock(capText(text, MAX_RESULT_CHARS), { mcp: server, tool: tool.name });
-      return { text: block, isError: answer.isError === true, changed };
+      return { text: block, isError: answer.isError === true };
     },
   };
 }

@@ -84,10 +84,9 @@ async function openServer(options: McpOptions, name: string, server: McpServer, 
         .join(', ');
       throw unavailable(persona.name, name, `it has no tool "${tool}"; it has: ${offered || 'none'}`, false);
     }
-    // In the sandbox, without network, it can change the workspace and nothing else.
+    // In the sandbox, without network, it can change nothing but its own memory; its calls keep their order.
     const effects = 'url' in server || options.egress !== undefined ? 'outside' : 'workspace';
-    const isWriter = !('url' in server) && server.workspace === 'write';
-    return mcpTool({ client, server: name, tool: found, timeoutMs, effects, isWriter, gone });
+    return mcpTool({ client, server: name, tool: found, timeoutMs, effects, gone });
   });
 }
 
@@ -106,7 +105,7 @@ function inSandbox(
   const offered = folder === undefined ? [] : [{ host: folder, inside: '/opt/mcp', writable: false }];
   return new SandboxTransport(sandbox, {
     argv: [server.command, ...server.args],
-    mounts: [...workspaceMounts(root, server.workspace === 'write'), ...offered],
+    mounts: [...workspaceMounts(root, false), ...offered],
     cwd: '/work',
     env: server.env,
     egress,
