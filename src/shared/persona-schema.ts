@@ -117,6 +117,8 @@ export const Persona = z
     network: z.array(HostPort).max(50).optional(),
     model: z.string().optional(),
     maxTurns: z.number().int().min(1).max(500).default(60),
+    /** The most tool calls of one conversation; 2,000 when it is not given. */
+    maxToolCalls: z.number().int().min(1).max(20_000).optional(),
     maxTokensPerTurn: z.number().int().min(256).max(64_000).default(16_000),
     /** The most time one attempt may take, where that is less than the phase has. */
     timeout: Duration.optional(),

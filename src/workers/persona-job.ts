@@ -332,6 +332,7 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
       tools: own.tools,
       finalTool,
       maxTurns: persona.maxTurns,
+      ...(persona.maxToolCalls === undefined ? {} : { maxCalls: persona.maxToolCalls }),
       maxTokensPerTurn: persona.maxTokensPerTurn,
       price: priceOf(ctx.models, phase.model),
       ...(await fallbackFor(ctx, plan, phase)),

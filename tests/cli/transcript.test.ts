@@ -165,7 +165,7 @@ describe('a transcript', () => {
         compactions: [{ turn: 3, replaced: 2, fromTokens: 90_000, toTokens: 9_000 }],
       },
     });
-    expect(told).toContain('summed up 1 time: only the last turns stand here');
+    expect(told).toContain('summed up 1 time, because it no longer fitted its model');
     expect(told).toMatch(/── turn 3 [^]*≡ the conversation was summed up[^]*The last answer\./);
     expect(told).not.toContain('turn 1');
   });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type Anthropic from '@anthropic-ai/sdk';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { BlobRef } from '../../src/shared/run-record.ts';
+import { Transcript, readTalk } from '../../src/cli/transcript/talk.ts';
+import { wholeTalk } from '../../src/cli/transcript/whole-talk.ts';
 import { AgentCheckpoint, type Loaded } from '../../src/workers/agent/checkpoint.ts';
 import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
@@ -196,6 +198,11 @@ test('the log of a run tells that a conversation was summed up, and the transcri
   );
   const [first] = told;
   expect(transcript).toMatchObject({ compactions: [{ conversation: first?.conversation }] });
-  const kept = Buffer.from(await ctx.blobs.get(first?.conversation ?? BlobRef.parse('0'.repeat(64)))).toString();
-  expect(kept).toContain('"path":"a"');
+  const whole = readTalk(await wholeTalk(ctx.blobs, Transcript.parse(transcript)));
+  expect(whole.turns.map(({ number }) => number)).toEqual(TURNS.map((_, index) => index + 1));
+  const written = whole.turns.flatMap(({ items }) =>
+    items.flatMap((item) => (item.kind === 'tool' && item.name === 'write_file' ? [item.input['path']] : [])),
+  );
+  expect(written).toEqual(NAMES);
+  expect(whole.turns.flatMap(({ told: lines }) => lines).join('\n')).toContain('A scripted note of');
 });

@@ -9,6 +9,7 @@ import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Page } from '../transcript/markdown.ts';
 import { headLines, openLines, taskLines, turnLines } from '../transcript/render.ts';
 import { Transcript, readTalk } from '../transcript/talk.ts';
+import { wholeTalk } from '../transcript/whole-talk.ts';
 import { SIMULATED } from './run.ts';
 import { parseRunId } from './run-id.ts';
 
@@ -102,7 +103,8 @@ class LogView {
       isFull: this.#flags.full === true,
     };
     const key = `${of.phase}/${of.name}`;
-    const talk = readTalk(await getJson(this.#session.blobs, of.ref, Transcript));
+    const { blobs } = this.#session;
+    const talk = readTalk(await wholeTalk(blobs, await getJson(blobs, of.ref, Transcript)));
     const before = this.#printed.get(key);
     const { turn } = this.#flags;
     const fresh = talk.turns.filter(({ number }) => (turn === undefined ? number > (before ?? 0) : number === turn));

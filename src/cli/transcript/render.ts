@@ -52,7 +52,7 @@ export function headLines(title: string, { calls, turns, compactions }: Talk, pa
   const summed =
     compactions.length === 0
       ? []
-      : [colors.yellow(`summed up ${count(compactions.length, 'time')}: only the last turns stand here`)];
+      : [colors.yellow(`summed up ${count(compactions.length, 'time')}, because it no longer fitted its model`)];
   return [
     colors.bold(rule('━', title, page)),
     ...markdownLines(facts.join(' · '), page).map((line) => colors.dim(line)),

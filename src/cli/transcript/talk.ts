@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BlobRef } from '../../shared/run-record.ts';
 
 const Content = z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]);
 const TextBlock = z.looseObject({ type: z.literal('text'), text: z.string() });
@@ -42,7 +43,15 @@ export const Transcript = z.looseObject({
   calls: z.array(Call),
   refusedCalls: z.array(z.looseObject({ toolUseId: z.string() })).default([]),
   compactions: z
-    .array(z.looseObject({ turn: z.number(), replaced: z.number(), fromTokens: z.number(), toTokens: z.number() }))
+    .array(
+      z.looseObject({
+        turn: z.number(),
+        replaced: z.number(),
+        fromTokens: z.number(),
+        toTokens: z.number(),
+        conversation: BlobRef.nullable().optional(),
+      }),
+    )
     .default([]),
 });
 export type Transcript = z.infer<typeof Transcript>;
