@@ -5,13 +5,12 @@ import { Handoff } from '../shared/handoff.ts';
 import type { PersonaResult } from '../shared/jobs.ts';
 import type { Claim, IntegrityCheck } from '../shared/round-evidence.ts';
 import type { Measurement } from '../shared/verdict.ts';
+import { TalkCompactions, TalkMessage, wholeTalk } from '../shared/whole-talk.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 const ToolUse = z.object({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: z.unknown() });
 const ToolResult = z.object({ type: z.literal('tool_result'), tool_use_id: z.string(), content: z.unknown() });
-const Transcript = z.object({
-  messages: z.array(z.object({ content: z.unknown() })),
-});
+const Transcript = z.looseObject({ messages: z.array(TalkMessage), compactions: TalkCompactions });
 const Command = z.object({ command: z.string() });
 /** Tools by which a conversation ends; they do nothing. */
 const FINAL = 'hand_off';
@@ -35,7 +34,8 @@ export async function claimsOf(
   const mayBeIdle = !results.every(isIdle);
   for (const result of results) {
     const handoff = await getJson(ctx.blobs, result.handoff, Handoff);
-    const transcript = await getJson(ctx.blobs, result.transcript, Transcript);
+    // What was summed up was done all the same.
+    const transcript = await wholeTalk(ctx.blobs, await getJson(ctx.blobs, result.transcript, Transcript));
     const { persona, findings } = result;
     const job = { ...recordOf(transcript), persona, handoff, findings, isIdle: isIdle(result), mayBeIdle };
     claims.push(...checkClaims(job, measurements));

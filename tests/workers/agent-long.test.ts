@@ -5,7 +5,7 @@ import type Anthropic from '@anthropic-ai/sdk';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { BlobRef } from '../../src/shared/run-record.ts';
 import { Transcript, readTalk } from '../../src/cli/transcript/talk.ts';
-import { wholeTalk } from '../../src/cli/transcript/whole-talk.ts';
+import { wholeTalk } from '../../src/shared/whole-talk.ts';
 import { AgentCheckpoint, type Loaded } from '../../src/workers/agent/checkpoint.ts';
 import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';

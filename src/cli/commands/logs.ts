@@ -4,12 +4,12 @@ import { EXIT, FleetError } from '../../shared/errors.ts';
 import type { RunId } from '../../shared/names.ts';
 import { type BlobRef, type PhaseRecord, TERMINAL_RUN } from '../../shared/run-record.ts';
 import { readSavedTalks } from '../../shared/saved-talks.ts';
+import { wholeTalk } from '../../shared/whole-talk.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Page } from '../transcript/markdown.ts';
 import { headLines, openLines, taskLines, turnLines } from '../transcript/render.ts';
 import { Transcript, readTalk } from '../transcript/talk.ts';
-import { wholeTalk } from '../transcript/whole-talk.ts';
 import { SIMULATED } from './run.ts';
 import { parseRunId } from './run-id.ts';
 

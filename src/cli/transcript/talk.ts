@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BlobRef } from '../../shared/run-record.ts';
+import { TalkCompactions, TalkMessage } from '../../shared/whole-talk.ts';
 
 const Content = z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]);
 const TextBlock = z.looseObject({ type: z.literal('text'), text: z.string() });
@@ -39,20 +39,10 @@ export type Call = z.infer<typeof Call>;
 /** What a worker keeps of a persona's conversation, when it has ended or while it goes on. */
 export const Transcript = z.looseObject({
   schemaVersion: z.literal(1),
-  messages: z.array(z.looseObject({ role: z.enum(['user', 'assistant']), content: Content })),
+  messages: z.array(TalkMessage),
   calls: z.array(Call),
   refusedCalls: z.array(z.looseObject({ toolUseId: z.string() })).default([]),
-  compactions: z
-    .array(
-      z.looseObject({
-        turn: z.number(),
-        replaced: z.number(),
-        fromTokens: z.number(),
-        toTokens: z.number(),
-        conversation: BlobRef.nullable().optional(),
-      }),
-    )
-    .default([]),
+  compactions: TalkCompactions,
 });
 export type Transcript = z.infer<typeof Transcript>;
 
