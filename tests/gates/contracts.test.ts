@@ -138,12 +138,20 @@ describe('the contract of a persona', () => {
     expect(contractOf(verdict, 'risk_analysis')).toMatchObject({ kind: 'artifact', outcome: 'failed' });
   });
 
+  const deliverable = { persona: 'writer', deliverable: 'readme', paths: ['README.md'] };
+
   test('blocks when something that its own file names was not handed on', () => {
-    const deliverable = { persona: 'writer', deliverable: 'readme', paths: ['README.md'] };
     const of = (files: number) => judged('implementation', 'writer', { deliverables: [{ ...deliverable, files }] });
     expect(of(1).verdict).toBe('passed');
     expect(of(0).verdict).toBe('blocked');
     expect(contractOf(of(0), 'readme')).toMatchObject({ kind: 'deliverable', message: 'no file README.md' });
+  });
+
+  test('asks what the deliverables must hold, and says what they lack', () => {
+    const lacking = { ...deliverable, files: 2, problems: ['README.md has no heading "Use"', '0 links'] };
+    const verdict = judged('implementation', 'writer', { deliverables: [lacking] });
+    expect(verdict.verdict).toBe('blocked');
+    expect(contractOf(verdict, 'readme')?.message).toBe('README.md has no heading "Use"; 0 links');
   });
 
   test('is covered by a bypass of the criterion that reads the same metric, and says so', () => {
