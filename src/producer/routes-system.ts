@@ -13,6 +13,7 @@ import { limitLines } from './limit-metrics.ts';
 import { listDead } from './dead-letters.ts';
 import type { FleetQueues } from './bull-board.ts';
 import { DeadLetters, Health, Readiness } from './api-schemas.ts';
+import { referencePage } from './reference-page.ts';
 import { type Route, json, route, text } from './route.ts';
 import type { ServerContext } from './server-context.ts';
 import { streamLines } from './stream-metrics.ts';
@@ -116,6 +117,18 @@ export const documentRoute = (document: () => unknown): Route =>
     scope: 'read',
     answers: [json(200, 'OpenAPI 3.1', 'OpenApiDocument', OpenApiDocument)],
     handle: ({ res }) => res.json(document()),
+  });
+
+/** The same for people. */
+export const referenceRoute = (document: () => unknown): Route =>
+  route({
+    method: 'get',
+    path: '/docs',
+    id: 'getReference',
+    summary: 'This page',
+    scope: 'read',
+    answers: [text(200, 'A page that tells every operation', 'text/html')],
+    handle: ({ res }) => res.type('html').send(referencePage(document())),
   });
 
 const OpenApiDocument = z.looseObject({ openapi: z.string(), paths: z.looseObject({}) });

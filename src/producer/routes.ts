@@ -6,7 +6,7 @@ import { controlRoutes } from './routes-control.ts';
 import { fileRoutes } from './routes-files.ts';
 import { eventRoutes } from './routes-events.ts';
 import { runRoutes } from './routes-runs.ts';
-import { auditRoute, documentRoute, healthRoutes, systemRoutes } from './routes-system.ts';
+import { auditRoute, documentRoute, healthRoutes, referenceRoute, systemRoutes } from './routes-system.ts';
 import { viewerRoutes } from './routes-viewer.ts';
 import { webhookRoutes } from './routes-webhooks.ts';
 import { workflowRoutes } from './routes-workflows.ts';
@@ -26,6 +26,7 @@ export function apiRoutes(context: ServerContext, queues: FleetQueues): Route[] 
     ...systemRoutes(context, queues),
     auditRoute(context),
     documentRoute(() => document),
+    referenceRoute(() => document),
   ];
   const document = openApiDocument([...healthRoutes(context), ...routes]);
   return routes;
