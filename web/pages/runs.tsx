@@ -63,7 +63,9 @@ function Runs({ query }: Pick<PageProps, 'query'>): JSX.Element {
       )}
       {list === undefined && fault === undefined && <Loading what="runs" />}
       {list !== undefined && shown.length === 0 && <NoRuns filter={filter} isMore={list.next !== null} />}
-      {shown.length > 0 && <Table caption="Runs, newest first" hideCaption columns={COLUMNS} rows={shown.map(rowOf)} />}
+      {shown.length > 0 && (
+        <Table caption="Runs, newest first" hideCaption dropEmpty columns={COLUMNS} rows={shown.map(rowOf)} />
+      )}
       {list !== undefined && list.next !== null && (
         <p>
           <button onClick={more} disabled={isMore}>

@@ -12,6 +12,8 @@ export interface Judged {
   outcome: string;
   values: Reading[];
   message: string;
+  /** The files of an artifact. */
+  files: string[];
 }
 export interface Reading {
   metric: string;
@@ -45,6 +47,7 @@ export function judgedBy(verdict: PhaseVerdict): Judged[] {
       outcome,
       values: Object.entries(values).map(([metric, value]) => reading(metric, value)),
       message,
+      files: [],
     })),
     ...criteria.map((each) => ({
       group: 'Criteria' as const,
@@ -58,6 +61,7 @@ export function judgedBy(verdict: PhaseVerdict): Judged[] {
       outcome: each.outcome,
       values: [reading('', each)],
       message: each.message,
+      files: [],
     })),
     ...contracts.map((each) => ({
       group: 'Contracts' as const,
@@ -68,16 +72,18 @@ export function judgedBy(verdict: PhaseVerdict): Judged[] {
       outcome: each.outcome,
       values: each.metric === null ? [] : [reading(each.metric, each)],
       message: each.message,
+      files: [],
     })),
     ...artifacts.map(({ artifact, required, outcome, files, message }) => ({
       group: 'Artifacts' as const,
       name: artifact,
-      about: files.join(', '),
+      about: '',
       required: required ? 'required' : 'optional',
       isWarning: false,
       outcome,
       values: [],
       message,
+      files,
     })),
     ...targets.map(({ metric, condition, outcome, value, message }) => ({
       group: 'Targets' as const,
@@ -88,9 +94,12 @@ export function judgedBy(verdict: PhaseVerdict): Judged[] {
       outcome,
       values: value === null ? [] : [{ metric: '', text: number(value), source: '', simulated: false }],
       message,
+      files: [],
     })),
   ];
 }
 
 const BAD = new Set(['failed', 'error', 'missing', 'missed', 'violated']);
+const GOOD = new Set(['passed', 'present', 'met']);
+export const isGood = ({ outcome }: Pick<Judged, 'outcome'>): boolean => GOOD.has(outcome);
 export const isBad = ({ outcome }: Pick<Judged, 'outcome'>): boolean => BAD.has(outcome);

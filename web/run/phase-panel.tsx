@@ -9,7 +9,7 @@ import { useAsked } from '../lib/use-asked.ts';
 import { Elapsed, Fact, Pill, SimulatedMark } from '../ui/basic.tsx';
 import { Table } from '../ui/table.tsx';
 import { FromHereButton, RetryButton, canBeTakenUp } from './controls.tsx';
-import { isBad, judgedBy } from './judged.ts';
+import { isBad, isGood, judgedBy } from './judged.ts';
 import { WaitText } from './wait-text.tsx';
 
 /** What is known of one phase, and where there is more of it. */
@@ -161,9 +161,7 @@ function LastRound({ node: { record } }: { run: RunView; node: PhaseNode }): JSX
   if (last === undefined) return null;
   const judged = judgedBy(last.verdict);
   const bad = judged.filter(isBad);
-  const good = judged.filter(
-    ({ group, outcome }) => group !== 'Targets' && (outcome === 'passed' || outcome === 'present'),
-  ).length;
+  const good = judged.filter(isGood).length;
   return (
     <>
       <p>

@@ -82,7 +82,11 @@ const rowOf = (each: Judged) => ({
       {each.about !== '' && <div class="muted">{each.about}</div>}
     </span>,
     <code>{each.required}</code>,
-    each.values.length === 0 ? '–' : each.values.map((value) => <ReadingLine key={value.metric} reading={value} />),
+    each.values.length === 0 ? (
+      <Text>{each.files.length === 0 ? '–' : each.files.join(', ')}</Text>
+    ) : (
+      each.values.map((value) => <ReadingLine key={value.metric} reading={value} />)
+    ),
     <Text>{each.message}</Text>,
   ],
 });
