@@ -6,7 +6,7 @@ import { href } from '../lib/route.ts';
 import { Controls } from '../run/controls.tsx';
 import { Decisions } from '../run/decisions.tsx';
 import { TABS } from '../run/tabs.ts';
-import { Banner, Elapsed, Empty, Fact, Loading, Pill, SimulatedMark, Text, When } from '../ui/basic.tsx';
+import { Banner, Elapsed, Empty, Fact, Loading, Pill, OriginMarks, Text, When } from '../ui/basic.tsx';
 
 export function RunPage({ id, segments }: { id: string; segments: string[] }): JSX.Element {
   const { view, fault, isLive } = useRun(id);
@@ -65,7 +65,7 @@ const Title = ({ view }: { view: RunView }): JSX.Element => {
     <div class="title">
       <h1>{run.workflow}</h1>
       <Pill status={run.status} />
-      {run.simulated && <SimulatedMark />}
+      <OriginMarks run={run} />
       {archived && <span class="pill archived">archived</span>}
       <Controls run={view} />
     </div>
@@ -88,7 +88,13 @@ function Banners({ view }: { view: RunView }): JSX.Element {
           <strong>Waits for its time.</strong> It starts <When at={startAt} /> ({until(startAt)}).
         </Banner>
       )}
-      {run.simulated && (
+      {run.replayed === true && (
+        <Banner kind="simulated">
+          <strong>Replayed.</strong> The answers come from the recording of an earlier run: no model was asked, and
+          nothing was bought. Values from collectors were measured anew.
+        </Banner>
+      )}
+      {run.simulated && run.replayed !== true && (
         <Banner kind="simulated">
           <strong>Simulated.</strong>{' '}
           {run.provider === 'scripted'
@@ -103,6 +109,11 @@ function Banners({ view }: { view: RunView }): JSX.Element {
       )}
     </>
   );
+}
+
+function costText(run: RunView['detail']['run']): string {
+  if (run.replayed === true) return 'none (replayed)';
+  return run.simulated ? 'none (simulated)' : cost(run.usage);
 }
 
 function Facts({ view }: { view: RunView }): JSX.Element {
@@ -137,7 +148,7 @@ function Facts({ view }: { view: RunView }): JSX.Element {
         {most !== undefined && ` of ${most.toLocaleString()}`}
       </Fact>
       <Fact name="Cost">
-        {run.simulated ? 'none (simulated)' : cost(run.usage)}
+        {costText(run)}
         {usd !== undefined && ` of $${usd}`}
       </Fact>
       {Object.entries(inputs).map(([name, value]) => (

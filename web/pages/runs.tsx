@@ -6,7 +6,7 @@ import type { VerdictWord } from '../../src/shared/verdict.ts';
 import { ask, messageOf } from '../lib/api.ts';
 import { cost, count, tokens, words } from '../lib/format.ts';
 import { type PageProps, href, setQuery } from '../lib/route.ts';
-import { Banner, Elapsed, Empty, Loading, Pill, SimulatedMark, Text, When } from '../ui/basic.tsx';
+import { Banner, Elapsed, Empty, Loading, Pill, OriginMarks, Text, When } from '../ui/basic.tsx';
 import { type Row, Table } from '../ui/table.tsx';
 import { RunPage } from './run.tsx';
 
@@ -191,7 +191,7 @@ const rowOf = (run: RunRecord): Row => ({
   key: run.runId,
   cells: [
     <span class="nowrap">
-      <Pill status={run.status} /> {run.simulated && <SimulatedMark />}
+      <Pill status={run.status} /> <OriginMarks run={run} />
     </span>,
     run.workflow,
     <a href={href('runs', run.runId)}>
@@ -200,8 +200,8 @@ const rowOf = (run: RunRecord): Row => ({
     <When at={run.startedAt ?? run.createdAt} />,
     <Elapsed from={run.startedAt} to={run.finishedAt} />,
     tokens(run.usage),
-    run.simulated ? '–' : cost(run.usage),
-    <Text>{run.reason}</Text>,
+    run.simulated || run.replayed === true ? '–' : cost(run.usage),
+    run.reason === '' ? '' : <Text>{run.reason}</Text>,
   ],
 });
 

@@ -5,14 +5,10 @@ import { refusalFor, useMe } from '../lib/me.ts';
 import { ConfirmButton } from '../ui/confirm.tsx';
 import { notify } from '../ui/notice.tsx';
 
-/** What this token was refused, by what was tried: it is not offered again as if it could be done. */
-const refused = new Map<string, string>();
-
-/** Why something cannot be done with the token of whoever looks; undefined when it can. */
+/** Why something cannot be done with the token of whoever looks; undefined when it can, as far as the page knows. */
 export function useRefusal(action: string): string | undefined {
   const me = useMe();
-  const need = action === 'approvals' || action === 'questions' ? 'approve' : 'run';
-  return refusalFor(me, need) ?? refused.get(action);
+  return refusalFor(me, action === 'approvals' || action === 'questions' ? 'approve' : 'run');
 }
 
 /** Does something to a run, tells what came of it, and fetches the run again. Returns whether it was done. */
@@ -22,14 +18,11 @@ export async function act(
   done: string,
   body: Record<string, unknown> = {},
 ): Promise<boolean> {
-  const [kind = action] = action.split('/');
   try {
     await post(`/api/runs/${run.id}/${action}`, body);
-    refused.delete(kind);
     notify(done);
     return true;
   } catch (err) {
-    if (err instanceof Refusal && err.status === 403) refused.set(kind, err.message);
     notify(err instanceof Refusal && err.remedy !== '' ? `${err.message} ${err.remedy}` : messageOf(err), 'bad');
     return false;
   } finally {

@@ -58,6 +58,16 @@ const PhaseLinks = ({ run, node: { id, record, planned } }: { run: RunView; node
     {(planned.policy !== null || record.rounds.length > 0) && (
       <a href={href('runs', run.id, 'gates', id)}>Gates of {id}</a>
     )}
+    {Object.keys(record.transcripts)
+      .slice(-1)
+      .map((name) => (
+        <a key={name} href={href('runs', run.id, 'transcript', id, name)}>
+          Transcript of {id}
+        </a>
+      ))}
+    {record.commit !== null && (
+      <a href={`${href('runs', run.id, 'files')}?phase=${encodeURIComponent(id)}`}>Files after {id}</a>
+    )}
   </p>
 );
 

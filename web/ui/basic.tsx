@@ -44,6 +44,18 @@ export const SimulatedMark = (): JSX.Element => (
   </span>
 );
 
+/** Where the answers of a run came from, when no model gave them now. */
+export const OriginMarks = ({ run }: { run: { simulated: boolean; replayed?: boolean | undefined } }): JSX.Element => (
+  <>
+    {run.replayed === true && (
+      <span class="mark" title="Played from the recording of an earlier run">
+        replayed
+      </span>
+    )}{' '}
+    {run.simulated && <SimulatedMark />}
+  </>
+);
+
 /** What models and people wrote: shown as text with its line breaks, never as markup. */
 export const Text = ({ children }: { children: ComponentChildren }): JSX.Element => (
   <span class="text">{children}</span>

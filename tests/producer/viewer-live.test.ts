@@ -1,0 +1,184 @@
+import type { Page } from 'playwright-core';
+import { expect, it } from 'vitest';
+import { movePhase, moveRun } from '../../src/shared/transitions.ts';
+import { TokenStore } from '../../src/producer/tokens.ts';
+import { axeViolations, shootAll } from '../support/browser.ts';
+import { noopPlan } from '../support/noop-handlers.ts';
+import { startNoopRuns } from '../support/noop-runs.ts';
+import { openViewer } from './open-viewer.ts';
+import { planOf } from './seed-run.ts';
+
+const viewer = await openViewer({ token: 'a-token-of-sixteen-or-more' });
+const { store, at } = viewer;
+const tokens = new TokenStore(viewer.redis, viewer.prefix);
+
+/** A page of somebody who signs in with a token. */
+async function openAs(token: string, path: string): Promise<Page> {
+  const page = await viewer
+    .browser()
+    .newPage({ locale: 'en-US', httpCredentials: { username: 'any', password: token } });
+  await page.goto(`${viewer.opened.url}${path}`);
+  return page;
+}
+const asAdmin = (path: string): Promise<Page> => openAs('a-token-of-sixteen-or-more', path);
+const focused = (page: Page): Promise<unknown> =>
+  page.evaluate('document.activeElement.closest("[data-phase]")?.dataset.phase ?? document.activeElement.textContent');
+
+it('a run appears in the list, is followed by keyboard while it moves, and ends before the eyes', async () => {
+  let letGo: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const { add } = await startNoopRuns({ work: (phase) => (phase === 'build' ? held : undefined) }, at);
+  const page = await asAdmin('/');
+  await page.getByText('No runs yet.').waitFor();
+  const plan = noopPlan({ design: [], build: ['design'], check: ['build'] }, { policy: 'backend' });
+  await add(plan);
+  const link = page.getByRole('link', { name: plan.runId });
+  await link.waitFor();
+  await link.press('Enter');
+  const card = (phase: string) => page.locator(`.card[data-phase="${phase}"]`);
+  await expect.poll(() => card('design').innerText(), { timeout: 15_000 }).toContain('passed');
+  await expect.poll(() => card('build').innerText(), { timeout: 15_000 }).toContain('running');
+  expect(await card('check').innerText()).toContain('waiting');
+  const place = await card('check').boundingBox();
+  letGo();
+  await expect.poll(() => page.locator('.title .pill').first().innerText(), { timeout: 20_000 }).toContain('passed');
+  await expect.poll(() => card('check').innerText()).toContain('passed');
+  // What moves on does not move about.
+  expect((await card('check').boundingBox())?.x).toBe(place?.x);
+  expect(await page.getByRole('button', { name: /Cancel|Pause|Resume/ }).count()).toBe(0);
+  await page.close();
+});
+
+const DIAMOND = { a: [], b: ['a'], c: ['a'], d: ['b', 'c'] };
+
+it('the graph is walked by arrow keys, zoomed, and left for what is known of a phase', async () => {
+  const plan = noopPlan(DIAMOND);
+  await store.createRun(plan);
+  const page = await asAdmin(`/#/runs/${plan.runId}`);
+  await page.locator('.card[data-phase="a"] .face').focus();
+  for (const [key, phase] of [
+    ['ArrowRight', 'b'],
+    ['ArrowDown', 'c'],
+    ['ArrowRight', 'd'],
+    ['ArrowLeft', 'b'],
+  ] as const) {
+    await page.keyboard.press(key);
+    expect([key, await focused(page)]).toEqual([key, phase]);
+  }
+  // Of all cards one is in the order of the tab key.
+  expect(await page.locator('.card > .face[tabindex="0"]').count()).toBe(1);
+  const width = async (): Promise<number> => (await page.locator('.card[data-phase="a"]').boundingBox())?.width ?? 0;
+  const before = await width();
+  await page.keyboard.press('-');
+  await expect.poll(width).toBeLessThan(before);
+  await page.keyboard.press('Enter');
+  await page.locator('section[data-panel="b"]').waitFor();
+  await expect.poll(() => focused(page)).toBe('b');
+  expect(new URL(page.url()).hash).toBe(`#/runs/${plan.runId}/overview/b`);
+  await page.goBack();
+  await page.locator('section[data-panel="b"]').waitFor({ state: 'detached' });
+  await page.close();
+});
+
+it('a question of whether one is sure is left by the escape key, and nothing happens', async () => {
+  const plan = noopPlan(DIAMOND);
+  await store.createRun(plan);
+  await moveRun(store, plan.runId, 'running');
+  const page = await asAdmin(`/#/runs/${plan.runId}`);
+  await page.getByRole('button', { name: 'Cancel run' }).press('Enter');
+  const dialog = page.getByRole('dialog', { name: 'Cancel this run?' });
+  await dialog.waitFor();
+  expect(await axeViolations(page)).toEqual([]);
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  expect((await store.getRun(plan.runId)).status).toBe('running');
+  expect(await focused(page)).toBe('Cancel run');
+  await page.close();
+});
+
+it('whoever may only read is told so before trying, and by the service when trying all the same', async () => {
+  const plan = planOf(['requirements']);
+  await store.createRun(plan);
+  await moveRun(store, plan.runId, 'running');
+  await movePhase(store, plan.runId, 'requirements', 'running');
+  await movePhase(store, plan.runId, 'requirements', 'awaiting_approval');
+  const { token } = await tokens.create({ name: 'looker', scopes: ['read'], expiresAt: null, createdBy: 'tests' });
+  const page = await openAs(token, `/#/runs/${plan.runId}`);
+  const cancel = page.getByRole('button', { name: 'Cancel run' });
+  await expect.poll(() => cancel.getAttribute('aria-disabled')).toBe('true');
+  expect(await cancel.getAttribute('title')).toContain('Your token "looker" may not do this: it needs the scope `run`');
+  await cancel.press('Enter');
+  expect(await page.getByRole('dialog').count()).toBe(0);
+  const form = page.getByRole('form', { name: 'Decision on requirements' });
+  expect(await form.getByRole('button', { name: 'Approve' }).isDisabled()).toBe(true);
+  expect(await form.innerText()).toContain('it needs a scope such as `approve:tech_lead`, and has read');
+  expect(await axeViolations(page)).toEqual([]);
+  await shootAll(page, 'reader');
+  await page.close();
+});
+
+it('a decision in a role that the token does not have is refused in words, and the form stays', async () => {
+  const plan = planOf(['requirements']);
+  await store.createRun(plan);
+  await moveRun(store, plan.runId, 'running');
+  await movePhase(store, plan.runId, 'requirements', 'running');
+  await movePhase(store, plan.runId, 'requirements', 'awaiting_approval');
+  const scopes = ['read', 'approve:tech_lead'];
+  const { token } = await tokens.create({ name: 'lead', scopes, expiresAt: null, createdBy: 'tests' });
+  const page = await openAs(token, `/#/runs/${plan.runId}`);
+  await page.getByLabel('Role').fill('stakeholder');
+  await page.getByLabel('Your name').fill('Ada');
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await expect.poll(() => page.locator('#notice').innerText()).toContain('Your token does not allow this');
+  expect(await store.getApprovals(plan.runId)).toEqual([]);
+  await page.getByLabel('Role').fill('tech_lead');
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await expect.poll(async () => (await store.getApprovals(plan.runId)).length).toBe(1);
+  await page.close();
+});
+
+it('1,000 phases are drawn when that is asked for, and the page answers meanwhile', { timeout: 60_000 }, async () => {
+  const names = Array.from({ length: 1_000 }, (_, index) => `phase-${index}`);
+  const needs = (index: number): string[] => (index < 10 ? [] : [`phase-${index - 10}`, `phase-${index - 7}`]);
+  const plan = noopPlan(Object.fromEntries(names.map((name, index) => [name, needs(index)])));
+  await store.createRun(plan);
+  const page = await asAdmin(`/#/runs/${plan.runId}`);
+  await page.getByRole('button', { name: 'Draw it anyway' }).click();
+  await page.getByText('Loading the graph').waitFor();
+  await page.getByLabel('Phase or reason').fill('phase-999');
+  await expect.poll(() => page.locator('tbody tr').count()).toBe(1);
+  // The answer came while the graph was still being laid out.
+  expect(await page.getByText('Loading the graph').count()).toBe(1);
+  await expect.poll(() => page.locator('.card').count(), { timeout: 40_000 }).toBe(1_000);
+  expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(1_280);
+  await shootAll(page, 'size-1000-drawn');
+  await page.close();
+});
+
+it('the list is filtered by what runs are, keeps that in its address, and says when nothing is like it', async () => {
+  const [one, other] = [planOf(['requirements']), noopPlan(DIAMOND)];
+  for (const plan of [one, other]) await store.createRun(plan);
+  const page = await asAdmin('/');
+  const link = (id: string) => page.getByRole('link', { name: id });
+  await link(other.runId).waitFor();
+  await page.getByLabel('Persona').selectOption('coder');
+  await link(other.runId).waitFor({ state: 'detached' });
+  await link(one.runId).waitFor();
+  expect(page.url()).toContain('persona=coder');
+  await page.reload();
+  await link(one.runId).waitFor();
+  expect(await link(other.runId).count()).toBe(0);
+  await page.getByLabel('From').fill('2999-01-01');
+  await page.getByText('No run is like this.').waitFor();
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await link(other.runId).waitFor();
+  await page.getByLabel('Text').fill(other.runId.toLowerCase());
+  await link(one.runId).waitFor({ state: 'detached' });
+  expect(await link(other.runId).count()).toBe(1);
+  await page.setViewportSize({ width: 360, height: 800 });
+  expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
+  await shootAll(page, 'filtered');
+  await page.close();
+});
