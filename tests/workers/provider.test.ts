@@ -1,6 +1,7 @@
 import { type IncomingHttpHeaders, createServer } from 'node:http';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { retryAfterMs } from '../../src/workers/models/rate-headers.ts';
+import { endpointKeys, endpointOf, parseModelConfig } from '../../src/shared/model-config.ts';
 import { openProvider } from '../../src/workers/models/provider.ts';
 import { HAND_OFF, NO_KEYS, playing, runWith } from './agent-support.ts';
 
@@ -86,6 +87,47 @@ describe('the Anthropic provider', () => {
     const result = await runWith(server.url, { provider });
     expect(result.simulated).toBe(true);
     expect(result.calls[0]).toMatchObject({ simulated: true, usage: { costUsd: 0 } });
+  });
+});
+
+describe('an endpoint of its own', () => {
+  const MODELS = `apiVersion: maestro/v1
+aliases: { big: model-a }
+prices: { model-a: null, model-b: null }
+endpoints:
+  gateway: { url: http://URL, keyEnv: GATEWAY_KEY, models: [model-a] }
+`;
+
+  test('is asked for the models that stand there, with the key of the variable that it names', async () => {
+    const { url, seen } = await listening();
+    const models = parseModelConfig(MODELS.replace('http://URL', url), 'models.yaml');
+    const endpoint = endpointOf(models, 'model-a');
+    expect(endpointOf(models, 'model-b')).toBeUndefined();
+    expect(endpoint).toMatchObject({ name: 'gateway', url });
+    if (endpoint === undefined) return;
+    const keys = endpointKeys(models, { GATEWAY_KEY: 'the-key-of-the-gateway', ANTHROPIC_API_KEY: 'another' });
+    const provider = openProvider({
+      name: 'anthropic',
+      config: NO_KEYS,
+      endpoint: { ...endpoint, key: keys[endpoint.keyEnv] },
+    });
+    await expect(runWith(url, { provider })).rejects.toMatchObject({ code: 'MODEL_UNAVAILABLE' });
+    expect(seen[0]?.authorization).toBe('Bearer the-key-of-the-gateway');
+    const keyless = () =>
+      openProvider({ name: 'anthropic', config: NO_KEYS, endpoint: { ...endpoint, key: undefined } });
+    expect(keyless).toThrow(expect.objectContaining({ remedy: 'Set GATEWAY_KEY where the worker is started.' }));
+  });
+
+  test.each([
+    ['keyEnv: GATEWAY_KEY', 'keyEnv: sk-ant-1234', /models\.yaml:5:\d+: .*NAME of the environment variable/],
+    ['models: [model-a]', 'models: [model-z]', /model-z is not listed under prices/],
+    [
+      'models: [model-a] }',
+      'models: [model-a] }\n  other: { url: http://h, keyEnv: K, models: [model-a] }',
+      /stands at the endpoint gateway already/,
+    ],
+  ])('is refused when %s reads %s', (before, after, message) => {
+    expect(() => parseModelConfig(MODELS.replace(before, after), 'models.yaml')).toThrow(message);
   });
 });
 

@@ -42,7 +42,7 @@ export function recordCalls(keep: (recording: Recording) => Promise<void>, redac
       await save(response.status, headers, '', false);
       return response;
     }
-    const reader = response.body.getReader();
+    const reader: ReadableStreamDefaultReader<Uint8Array> = response.body.getReader();
     const decoder = new TextDecoder();
     let text = '';
     const tapped = new ReadableStream<Uint8Array>({

@@ -48,7 +48,9 @@ export function replayFetch(
   nthOf: (fingerprint: string) => Promise<number>,
 ): typeof fetch {
   return async (_url, init) => {
-    const asked = describeRequest(KEYLESS(String(init?.body ?? '')));
+    const body = init?.body;
+    if (typeof body !== 'string') throw new FleetError('INTERNAL', 'a replayed request has no text');
+    const asked = describeRequest(KEYLESS(body));
     const fingerprint = fingerprintOf(asked);
     const recordings = byRequest.get(fingerprint) ?? [];
     const recording = recordings[Math.min(await nthOf(fingerprint), recordings.length - 1)];

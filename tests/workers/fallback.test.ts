@@ -1,0 +1,53 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { runCosts } from '../../src/producer/cost-report.ts';
+import { Script } from '../../src/workers/scripted/script-schema.ts';
+import { startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { startSuppliedFleet } from '../support/supplied-fleet.ts';
+import { testRedis } from '../support/test-redis.ts';
+
+const turns = [
+  { tools: [{ tool: 'write_file', input: { path: 'a.txt', content: 'a' } }] },
+  { tools: [{ tool: 'write_file', input: { path: 'b.txt', content: 'b' } }] },
+  { tools: [{ tool: 'hand_off', input: { summary: 'done' } }] },
+];
+
+/** Runs one phase whose model is overloaded from its second call on, as often as `times` says. */
+async function overloaded(defaults: string, times: number) {
+  const script = Script.parse({ workflow: 'busy', jobs: [{ phase: 'one', persona: 'author', turns }] });
+  const provider = await startScriptedProvider({
+    scripts: [script],
+    interfere: ({ nth, model }) =>
+      model === 'scripted' && nth >= 1 && nth <= times
+        ? { fault: { status: 529, type: 'overloaded_error', retry_after_s: 0 } }
+        : undefined,
+  });
+  onTestFinished(() => provider.close());
+  const fleet = await startSuppliedFleet(testRedis(), { metrics: () => ({}), model: provider.url });
+  const ended = await fleet.run(
+    `apiVersion: maestro/v1\nname: busy\ndefaults: { ${defaults} }\nphases:\n  one: { persona: author, policy: none }\n`,
+  );
+  const costs = await runCosts({ ...fleet, prefix: fleet.at.prefix }, ended.plan.runId);
+  const fallbacks = ended.events.filter((event) => event.type === 'model.fallback');
+  return { ended, costs, fallbacks, asked: provider.arrivals.map(({ model }) => model) };
+}
+
+test('an overloaded model is left for the fallback that the workflow names, and log and ledger say so', async () => {
+  const { ended, costs, fallbacks, asked } = await overloaded('model: claude-sonnet, fallback: claude-haiku', 99);
+  expect(ended.run.status).toBe('passed_with_warnings');
+  expect(asked).toEqual(['scripted', 'scripted', 'scripted-fallback', 'scripted-fallback']);
+  expect(fallbacks).toHaveLength(1);
+  expect(fallbacks[0]).toMatchObject({ from: 'scripted', to: 'scripted-fallback', phase: 'one', turn: 2 });
+  expect(fallbacks[0]?.reason).toContain('529 overloaded_error');
+  expect(costs.byModel.map(({ key, totals }) => [key, totals.calls])).toEqual([
+    ['scripted', 1],
+    ['scripted-fallback', 2],
+  ]);
+});
+
+test('without one it is waited for, however long', async () => {
+  const { ended, fallbacks, asked } = await overloaded('model: claude-sonnet', 2);
+  expect(ended.run.status).toBe('passed_with_warnings');
+  expect(new Set(asked)).toEqual(new Set(['scripted']));
+  expect(asked).toHaveLength(5);
+  expect(fallbacks).toEqual([]);
+});
