@@ -57,6 +57,10 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
     'maestro webhooks deliveries wh_01M84FY4S1VC88BJ5H9YZEP0XW --status dead',
     'maestro webhooks redeliver wh_01M84FY4S1VC88BJ5H9YZEP0XW --dead',
   ),
+  scripted: examples(
+    'maestro scripted --script my-workflow.script.yaml --port 4100      then: MAESTRO_SCRIPTED_URL=http://127.0.0.1:4100 maestro worker',
+    'maestro scripted --latency 2000 --requests-per-minute 50',
+  ),
   dead: examples(
     'maestro dead --json',
     'maestro dead --redrive 01M84FY4S1VC88BJ5H9YZEP0XW',

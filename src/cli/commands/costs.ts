@@ -23,7 +23,7 @@ interface CostFlags {
 export function costsCommand(context: CommandContext, id: string | undefined, flags: CostFlags): Promise<number> {
   const { terminal } = context;
   return withSession(context, { startRedis: false }, async (session) => {
-    const sources = await sourcesOf(context, session);
+    const sources = await costSourcesOf(context, session);
     if (id === undefined) {
       const by = flags.by ?? 'day';
       if (by === 'call' || by === 'phase')
@@ -40,7 +40,11 @@ export function costsCommand(context: CommandContext, id: string | undefined, fl
   });
 }
 
-const sourcesOf = async (context: CommandContext, { redis, store, config }: Session): Promise<CostSources> => ({
+/** What a cost report is made from. */
+export const costSourcesOf = async (
+  context: CommandContext,
+  { redis, store, config }: Session,
+): Promise<CostSources> => ({
   redis,
   store,
   prefix: config.prefix,

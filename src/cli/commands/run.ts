@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { runCosts } from '../../producer/cost-report.ts';
 import { enqueueRun } from '../../producer/enqueue.ts';
 import { type RunRequest, prepareRun } from '../../producer/prepare-run.ts';
 import { startTime } from '../../producer/start-time.ts';
@@ -16,6 +17,7 @@ import { type GivenFlags, readGivenFiles } from '../given-files.ts';
 import { type PolicyFlags, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { assertWritable, cassetteFor, writeCassette } from './cassette.ts';
+import { costNotes, costSourcesOf } from './costs.ts';
 import { followRun } from './follow.ts';
 import { collectResult, commandFor, commandName, exitOfResult, resultJson, resultLines } from './run-result.ts';
 
@@ -190,8 +192,9 @@ export async function showResult(
   // A private Redis that this command started ends with it; its data stays in the home folder.
   const first = session.server.started ? `${commandName(cwd)} up, then ` : '';
   const lines = resultLines(terminal.colors, result, `${first}${commandFor(context)} status ${plan.runId}`);
-  terminal.err(['', ...lines].join('\n'));
-  if (flags.json === true) terminal.out(JSON.stringify(resultJson(result), null, 2));
+  const { totals } = await runCosts(await costSourcesOf(context, session), plan.runId);
+  terminal.err(['', ...lines, ...costNotes(totals).map((note) => `  costs       ${note}`)].join('\n'));
+  if (flags.json === true) terminal.out(JSON.stringify({ ...resultJson(result), costs: totals }, null, 2));
   if (result.run.replayed === true) terminal.err(REPLAYED);
   if (result.run.simulated) terminal.err(SIMULATED);
   return exitOfResult(result);

@@ -2,11 +2,13 @@ import { type Command, Option } from 'commander';
 import { demoCommand } from '../commands/demo.ts';
 import { runCommand } from '../commands/run.ts';
 import { scheduleAddCommand, scheduleListCommand, scheduleRemoveCommand } from '../commands/schedule.ts';
+import { scriptedCommand } from '../commands/scripted.ts';
 import { serveCommand, upCommand } from '../commands/serve.ts';
 import { workerCommand } from '../commands/worker.ts';
 import {
   type MakeContext,
   type SetExit,
+  collect,
   json,
   provider,
   duration,
@@ -22,6 +24,22 @@ const serving = (command: Command): Command =>
     .option('--port <N>', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535))
     .addOption(provider('anthropic'));
 
+function addScripted(program: Command, context: MakeContext, set: SetExit): void {
+  const perMinute = wholeNumber(1, 1e9);
+  program
+    .command('scripted')
+    .description('the stand-in for a model, playing scripts, until Ctrl-C: to test workflows and personas')
+    .option('--script <FILE>', 'a script to play; repeatable (default: those that ship)', collect, [])
+    .option('--host <HOST>', 'address to listen on', '127.0.0.1')
+    .option('--port <N>', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535), 0)
+    .option('--latency <MS>', 'added before every answer', wholeNumber(0, 600_000), 0)
+    .option('--requests-per-minute <N>', 'refuse more with 429, and tell it in headers', perMinute)
+    .option('--input-tokens-per-minute <N>', 'the same for what is sent', perMinute)
+    .option('--output-tokens-per-minute <N>', 'the same for what is answered', perMinute)
+    .option('--json', 'at its end: what it would have charged, request by request')
+    .action((flags) => set(scriptedCommand(context(), flags)));
+}
+
 export function addRunning(program: Command, context: MakeContext, set: SetExit): void {
   withRunFlags(
     program.command('demo').description('run the shipped workflow from requirement to gated code, with all it needs'),
@@ -30,6 +48,7 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
     .option('--sabotage <GATE>', 'plant a fault that this gate must catch: the run ends blocked')
     .option('--workers <N>', 'worker processes', wholeNumber(1, 16), 2)
     .action((flags) => set(demoCommand(context(), flags)));
+  addScripted(program, context, set);
   withDefinitions(
     withRunFlags(
       program.command('run <WORKFLOW>').description('start a run and show it; workers do the work'),
