@@ -1,90 +1,16 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { answerQuestion } from '../../src/producer/answer-question.ts';
-import { readPolicies } from '../../src/producer/definitions-builder.ts';
-import { approvePhase, enqueueRun } from '../../src/producer/enqueue.ts';
+import { approvePhase } from '../../src/producer/enqueue.ts';
 import { cancelRun } from '../../src/producer/run-control.ts';
-import { getJson, putJson } from '../../src/shared/blob-store.ts';
-import { packagePath } from '../../src/shared/package-root.ts';
-import { TERMINAL_RUN } from '../../src/shared/run-record.ts';
-import { startFleet } from '../../src/workers/fleet.ts';
-import { Script } from '../../src/workers/scripted/script-schema.ts';
-import { startScriptedProvider } from '../../src/workers/scripted/server.ts';
-import { z } from 'zod';
-import { noopContext, noopPlan } from '../support/noop-handlers.ts';
-import { tempFolder } from '../support/temp-folder.ts';
-import { testRedis } from '../support/test-redis.ts';
+import { scriptedPersona } from '../support/scripted-persona.ts';
 import { HAND_OFF } from './agent-support.ts';
 
 const QUESTION = 'Which database?';
 const ASKS = { tool: 'ask_human', input: { question: QUESTION, options: ['postgres', 'sqlite'] } };
 const WRITES = { tool: 'write_file', input: { path: 'docs/a.md', content: 'a' } };
 
-/** One phase whose persona plays these turns, over real queues against the stand-in of the model. */
-async function asking(turns: readonly unknown[], of: { approvals?: boolean; tools?: string[]; roles?: string[] } = {}) {
-  const server = await startScriptedProvider({
-    scripts: [Script.parse({ workflow: 'noop', jobs: [{ phase: 'a', persona: 'noop', turns }] })],
-  });
-  onTestFinished(() => server.close());
-  const at = testRedis();
-  const redis = await at.connect();
-  const plain = noopContext({ redis, redisUrl: at.url, prefix: at.prefix, home: await tempFolder() });
-  const ctx = { ...plain, config: { ...plain.config, scriptedUrl: server.url } };
-  const persona = {
-    apiVersion: 'maestro/v1',
-    name: 'noop',
-    role: 'Nobody',
-    tools: of.tools ?? ['write_file', 'ask_human'],
-    prompt: 'A persona of the tests, which asks what it may not decide.',
-  };
-  const definitions = await putJson(ctx.blobs, {
-    schemaVersion: 1,
-    workflow: { apiVersion: 'maestro/v1', name: 'noop', phases: { a: { persona: 'noop' } } },
-    personas: { noop: persona },
-    policies: await readPolicies(packagePath('policies')),
-    models: {},
-  });
-  const plan = {
-    ...noopPlan({ a: [] }, { attempts: 1, rework: 0, approvalRoles: of.roles ?? [] }),
-    definitions,
-    scripted: { scenario: 'main', approvals: of.approvals ?? false },
-  };
-  const { store } = ctx;
-  const target = { redis, prefix: at.prefix, store };
-  const open = () => startFleet(ctx, { personas: ['noop'], gates: true, concurrency: 1 });
-  const fleet = await open();
-  onTestFinished(() => fleet.close(2_000));
-  await enqueueRun(target, plan);
-  const { runId } = plan;
-  return {
-    server,
-    ctx,
-    target,
-    runId,
-    fleet,
-    open,
-    waits: async () => {
-      await expect.poll(async () => (await store.getRun(runId)).status, { timeout: 20_000 }).toBe('awaiting_approval');
-      const questions = await store.getQuestions(runId);
-      const queue = `${at.prefix}:persona.noop`;
-      // Parked: no worker holds it.
-      await expect.poll(() => redis.llen(`${queue}:active`)).toBe(0);
-      return questions;
-    },
-    ended: async () => {
-      await expect
-        .poll(async () => TERMINAL_RUN.includes((await store.getRun(runId)).status), { timeout: 30_000 })
-        .toBe(true);
-      const phase = await store.getPhase(runId, 'a');
-      const events = await store.readEvents(runId, 0);
-      const ref = phase.transcripts['noop.work.r0'];
-      const transcript = ref === undefined ? '' : JSON.stringify(await getJson(ctx.blobs, ref, z.unknown()));
-      return { run: await store.getRun(runId), phase, events, transcript };
-    },
-  };
-}
-
 test('a persona asks a person, gives its worker back, and goes on with the answer as data', async () => {
-  const { server, ctx, target, runId, waits, ended } = await asking([
+  const { server, ctx, target, runId, waits, ended } = await scriptedPersona([
     { tools: [WRITES] },
     { tools: [ASKS] },
     { tools: [HAND_OFF] },
@@ -131,7 +57,10 @@ test('a persona asks a person, gives its worker back, and goes on with the answe
 
 test('nothing else of an answer runs before its questions are answered, and all of them are asked together', async () => {
   const second = { tool: 'ask_human', input: { question: 'And which port?' } };
-  const { ctx, target, runId, waits, ended } = await asking([{ tools: [WRITES, ASKS, second] }, { tools: [HAND_OFF] }]);
+  const { ctx, target, runId, waits, ended } = await scriptedPersona([
+    { tools: [WRITES, ASKS, second] },
+    { tools: [HAND_OFF] },
+  ]);
   const questions = await waits();
   expect(questions.map((one) => one.question).toSorted()).toEqual(['And which port?', QUESTION]);
   const idOf = (text: string) => questions.find((one) => one.question === text)?.id ?? '';
@@ -145,7 +74,7 @@ test('nothing else of an answer runs before its questions are answered, and all 
 }, 60_000);
 
 test('a worker that stops while a person thinks asks nobody again', async () => {
-  const { ctx, target, runId, waits, ended, fleet, open, server } = await asking([
+  const { ctx, target, runId, waits, ended, fleet, open, server } = await scriptedPersona([
     { tools: [WRITES] },
     { tools: [ASKS] },
     { tools: [HAND_OFF] },
@@ -163,7 +92,7 @@ test('a worker that stops while a person thinks asks nobody again', async () => 
 }, 60_000);
 
 test('an open question is no approval, and one of an ended phase is not answered', async () => {
-  const { target, runId, waits, ctx } = await asking([{ tools: [WRITES] }, { tools: [ASKS] }], {
+  const { target, runId, waits, ctx } = await scriptedPersona([{ tools: [WRITES] }, { tools: [ASKS] }], {
     roles: ['tech_lead'],
   });
   const [question] = await waits();
@@ -184,7 +113,7 @@ test('an open question is no approval, and one of an ended phase is not answered
 }, 60_000);
 
 test('a script answers where it stands for the people, and everything says so', async () => {
-  const { ended, ctx, runId } = await asking([{ tools: [WRITES] }, { tools: [ASKS] }, { tools: [HAND_OFF] }], {
+  const { ended, ctx, runId } = await scriptedPersona([{ tools: [WRITES] }, { tools: [ASKS] }, { tools: [HAND_OFF] }], {
     approvals: true,
   });
   const { phase, transcript, events } = await ended();
@@ -195,7 +124,7 @@ test('a script answers where it stands for the people, and everything says so', 
 }, 60_000);
 
 test('only a persona whose file lists it may ask', async () => {
-  const { ended, ctx, runId } = await asking([{ tools: [WRITES] }, { tools: [ASKS] }, { tools: [HAND_OFF] }], {
+  const { ended, ctx, runId } = await scriptedPersona([{ tools: [WRITES] }, { tools: [ASKS] }, { tools: [HAND_OFF] }], {
     tools: ['write_file'],
   });
   const { transcript } = await ended();

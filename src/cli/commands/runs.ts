@@ -12,6 +12,7 @@ import {
   type RunRecord,
   originMark,
 } from '../../shared/run-record.ts';
+import { openQuestions } from '../../shared/question.ts';
 import { PutBackLog } from '../../shared/put-back.ts';
 import { phaseLines } from '../phase-lines.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
@@ -68,9 +69,10 @@ export function statusCommand(context: CommandContext, id: string, flags: JsonFl
     const { store } = session;
     const run = await store.getRun(runId);
     const phases = await store.getPhases(runId);
+    const questions = TERMINAL_RUN.includes(run.status) ? [] : openQuestions(await store.getQuestions(runId));
     const waits = await waitsFor(session, run, phases);
     if (flags.json === true) {
-      terminal.out(JSON.stringify({ ...run, phases, ...waits }, null, 2));
+      terminal.out(JSON.stringify({ ...run, phases, questions, ...waits }, null, 2));
       return TERMINAL_RUN.includes(run.status) ? exitOf(run) : EXIT.passed;
     }
     const { outColors: colors } = terminal;
@@ -79,6 +81,8 @@ export function statusCommand(context: CommandContext, id: string, flags: JsonFl
     if (run.generation > 0)
       terminal.out(`  taken up again ${run.generation === 1 ? 'once' : `${run.generation} times`}`);
     for (const line of phaseLines(colors, phases)) terminal.out(line);
+    for (const { phase, id, persona, question } of questions)
+      terminal.out(colors.yellow(`  ${phase}: ${persona} asks (${id}): ${oneLine(question)}`));
     if (waits.startAt !== undefined) terminal.out(`  starts at ${waits.startAt}`);
     for (const queue of waits.idleQueues) terminal.out(colors.yellow(`  no worker consumes ${queue}`));
     for (const put of waits.putBack) terminal.out(colors.yellow(`  ${put.jobId} was put back: ${put.reason}`));
