@@ -124,5 +124,5 @@ export const COMMAND_HELP: Readonly<Record<string, string>> = {
   ),
   audit: examples('maestro audit --limit 20', 'maestro audit --run 01M84FY4S1VC88BJ5H9YZEP0XW --json'),
   schema: examples('maestro schema overlay > maestro.policies.schema.json'),
-  doctor: examples('maestro doctor'),
+  doctor: examples('maestro doctor', 'maestro doctor --json', 'maestro doctor --reach'),
 };

@@ -54,6 +54,7 @@ export function addChecking(program: Command, context: MakeContext, set: SetExit
   program
     .command('doctor')
     .description('what this machine has and lacks, with remedies')
+    .option('--reach', 'also call the endpoint of the model, without a key')
     .option('--json', 'one JSON document on stdout')
     .action((flags) => set(doctorCommand(context(), flags)));
 }
