@@ -6,6 +6,7 @@ import { type RequestHandler, Router } from 'express';
 import { z } from 'zod';
 import { QUEUES, personaQueue } from '../shared/names.ts';
 import type { Redis } from '../shared/redis.ts';
+import { mayDo, principalOf } from './principal.ts';
 
 export const BOARD_PATH = '/queues';
 /** The most that the board's flow tree takes; its defaults cut off runs of more than a few phases. */
@@ -30,17 +31,44 @@ export function openQueues(redis: Redis, prefix: string, personas: readonly stri
   };
 }
 
-/** Bull Board over all queues, to be mounted at `BOARD_PATH`. */
-export function boardRoutes({ queues }: FleetQueues): Router {
+/** What the jobs of each queue do. */
+const DESCRIPTIONS: Readonly<Record<string, string>> = {
+  [QUEUES.runs]: 'One job for each run: the root of its flow, which ends the run.',
+  [QUEUES.gates]: 'One job for each phase: measures what its personas made, and decides.',
+  [QUEUES.edges]: 'Links between phases that have several dependents: fan jobs wake the edges that wait.',
+  [QUEUES.approvals]: 'One job for each decision that is waited for; it holds no worker.',
+  [QUEUES.schedules]: 'Runs that start at their times.',
+  [QUEUES.webhooks]:
+    'One job for each event that is sent to a webhook; failed ones are dead until they are redelivered.',
+};
+
+/**
+ * Bull Board over all queues, to be mounted at `BOARD_PATH`. Whoever may not change anything is given one that cannot:
+ * it offers nothing to be changed, and answers 405 to what asks all the same.
+ */
+export function boardRoutes(queues: FleetQueues): Router {
+  const [forAdmins, forReaders] = [board(queues, false), board(queues, true)];
+  const router = Router();
+  router.use(raiseFlowLimits, (req, res, next) =>
+    (mayDo(principalOf(req), 'admin') ? forAdmins : forReaders)(req, res, next),
+  );
+  return router;
+}
+
+function board({ queues }: FleetQueues, readOnlyMode: boolean): Router {
   const serverAdapter = new ExpressAdapter();
   serverAdapter.setBasePath(BOARD_PATH);
-  const adapters = queues.map(
-    (queue) =>
-      new BullMQAdapter(queue, {
-        delimiter: '.',
-        externalJobUrl: ({ data }) => ({ displayText: 'Run', href: pageOf(data) }),
-      }),
-  );
+  const adapters = queues.map((queue) => {
+    const adapter = new BullMQAdapter(queue, {
+      readOnlyMode,
+      delimiter: '.',
+      description: DESCRIPTIONS[queue.name] ?? 'The work of one persona, over all runs.',
+      externalJobUrl: ({ data }) => ({ displayText: 'Run', href: pageOf(data) }),
+    });
+    // Who may change a job must be shown all of it: what is saved is what was shown.
+    if (readOnlyMode) adapter.setFormatter('data', withoutNoise);
+    return adapter;
+  });
   createBullBoard({
     queues: adapters,
     serverAdapter,
@@ -54,10 +82,18 @@ export function boardRoutes({ queues }: FleetQueues): Router {
     },
   });
   const router = Router();
-  router.use(raiseFlowLimits);
   router.use(serverAdapter.getRouter());
   return router;
 }
+
+/** What says nothing about a job: versions, and fields that are empty. */
+function withoutNoise(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null) return data;
+  return Object.fromEntries(Object.entries(data).filter((entry) => !isNoise(entry)));
+}
+
+const isNoise = ([name, value]: [string, unknown]): boolean =>
+  name === 'schemaVersion' || value === null || value === false || (Array.isArray(value) && value.length === 0);
 
 /** The page asks for no more than its defaults, so the limits are set where its question arrives. */
 const raiseFlowLimits: RequestHandler = (req, _res, next) => {

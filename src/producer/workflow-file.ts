@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { FleetError, InvalidInputError, type Problem } from '../shared/errors.ts';
+import { Name } from '../shared/names.ts';
 import { Workflow } from '../shared/workflow-schema.ts';
 import { type YamlFile, nearestHint, parseYaml } from '../shared/yaml-file.ts';
 
@@ -104,16 +105,18 @@ export async function shippedWorkflows(packageRoot: string): Promise<string[]> {
     .toSorted();
 }
 
+const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+
 /** The file that a name or path stands for; without `cwd` only shipped ones count. */
 export async function locateWorkflow(
   nameOrPath: string,
   { cwd, packageRoot }: { cwd: string | null; packageRoot: string },
 ): Promise<string> {
-  const shipped = await shippedWorkflows(packageRoot);
-  if (shipped.includes(nameOrPath)) return join(packageRoot, 'workflows', `${nameOrPath}.yaml`);
+  const named = join(packageRoot, 'workflows', `${nameOrPath}.yaml`);
+  if (Name.safeParse(nameOrPath).success && isFile(named)) return named;
   const path = cwd === null ? undefined : resolve(cwd, nameOrPath);
-  if (nameOrPath !== '' && path !== undefined && statSync(path, { throwIfNoEntry: false })?.isFile() === true)
-    return path;
+  if (nameOrPath !== '' && path !== undefined && isFile(path)) return path;
+  const shipped = await shippedWorkflows(packageRoot);
   throw new FleetError(
     'NOT_FOUND',
     `there is no workflow file ${nameOrPath}, and no shipped workflow of that name${nearestHint(nameOrPath, shipped)}`,

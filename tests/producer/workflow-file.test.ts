@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildDefinitions, loadRunSources, shippedFolders } from '../../src/producer/definitions-builder.ts';
 import { checkWorkflow } from '../../src/producer/workflow-check.ts';
+import { WorkflowCache } from '../../src/producer/workflow-cache.ts';
 import { loadWorkflow, parseWorkflow } from '../../src/producer/workflow-file.ts';
 import { formatProblem } from '../../src/shared/errors.ts';
 import { loadPersonas } from '../../src/shared/persona-files.ts';
@@ -144,5 +145,20 @@ describe('gathering the definitions of a run', () => {
     expect(() => buildDefinitions(parseWorkflow({ file: 'w.yaml', text }), sources)).toThrow(
       /design_review_approval of phase "design" is judged by "phase_reviewer", who is an author/,
     );
+  });
+});
+
+describe('remembering workflow files', () => {
+  it('parses a file again when it has changed, and each time when it names others', async () => {
+    const cache = new WorkflowCache(root);
+    const file = join(root, 'workflows', 'remembered.yaml');
+    await writeFile(file, `${HEAD}phases: { a: { persona: idler } }\n`);
+    const first = await cache.load('remembered');
+    expect(await cache.load('remembered')).toBe(first);
+    await writeFile(file, `${HEAD}phases: { b: { persona: idler } }\n`);
+    expect(Object.keys((await cache.load('remembered')).workflow.phases)).toEqual(['b']);
+    await writeFile(file, `${HEAD}phases: { b: { workflow: diamond, with: { requirement: "shorten my urls" } } }\n`);
+    const nested = await cache.load('remembered');
+    expect(await cache.load('remembered')).not.toBe(nested);
   });
 });
