@@ -7,7 +7,12 @@ import { FleetError, errorMessage } from '../../shared/errors.ts';
 import type { RunPlan } from '../../shared/run-record.ts';
 import type { CommandContext, Session } from '../session.ts';
 import { count } from '../text.ts';
-import type { RunFlags } from './run.ts';
+
+/** The flags of `maestro run` that are about recordings. */
+export interface CassetteFlags {
+  record?: string;
+  cassette?: string;
+}
 
 interface Played {
   cassette: NonNullable<RunPlan['cassette']>;
@@ -19,7 +24,7 @@ interface Played {
 export async function cassetteFor(
   { cwd }: CommandContext,
   { blobs }: Session,
-  { provider, cassette: name, record }: RunFlags,
+  { provider, cassette: name, record }: CassetteFlags & { provider: string },
   workflow: string,
 ): Promise<Played | undefined> {
   if (provider !== 'replay') {
@@ -51,7 +56,7 @@ async function readCassette(file: string): Promise<Cassette> {
 }
 
 /** A run whose recording could not be written at its end would have been paid for in vain. */
-export async function assertWritable(file: string, { detach }: RunFlags): Promise<void> {
+export async function assertWritable(file: string, { detach }: { detach?: boolean }): Promise<void> {
   if (detach === true)
     throw new FleetError('BAD_USAGE', '--record and --detach: nobody would be there to write the recording', {
       remedy: 'Leave one of them away.',

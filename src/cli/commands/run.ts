@@ -16,12 +16,12 @@ import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.t
 import { type GivenFlags, readGivenFiles } from '../given-files.ts';
 import { type PolicyFlags, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
-import { assertWritable, cassetteFor, writeCassette } from './cassette.ts';
+import { type CassetteFlags, assertWritable, cassetteFor, writeCassette } from './cassette.ts';
 import { costNotes, costSourcesOf } from './costs.ts';
 import { followRun } from './follow.ts';
 import { collectResult, commandFor, commandName, exitOfResult, resultJson, resultLines } from './run-result.ts';
 
-export interface RunFlags extends PolicyFlags, GivenFlags {
+export interface RunFlags extends PolicyFlags, GivenFlags, CassetteFlags {
   input: string[];
   inputFile?: string;
   provider: string;
@@ -35,8 +35,6 @@ export interface RunFlags extends PolicyFlags, GivenFlags {
   delay?: string;
   at?: string;
   idempotencyKey?: string;
-  record?: string;
-  cassette?: string;
   detach?: boolean;
   json?: boolean;
 }
