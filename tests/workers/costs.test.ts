@@ -121,6 +121,9 @@ describe('the costs of a run', () => {
     const standing = found.budgets.map(({ tokens, usd }) => [tokens.spent, tokens.reserved, usd.reserved]);
     expect(new Set(standing.map(String)).size).toBe(1);
     expect(standing[0]?.slice(1)).toEqual([0, 0]);
+    // What counts against the budgets is the exact sum and the worst case of what nobody knows, to the millionth.
+    const taken = (found.totals.micros ?? Number.NaN) + Math.round((found.totals.unknownUsd ?? Number.NaN) * 1e6);
+    expect(found.budgets.map(({ usd }) => Math.round(usd.spent * 1e6))).toEqual([taken, taken, taken]);
   });
 
   test('are nothing when simulated, and unknown without a price, and say so', async () => {
