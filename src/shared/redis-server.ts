@@ -13,8 +13,6 @@ import { type RedisBinary, findRedisBinary } from './redis-binary.ts';
 import { checkRedis } from './redis-check.ts';
 import { connectRedis, redactUrl } from './redis.ts';
 
-export { checkRedis } from './redis-check.ts';
-
 const START_MS = 60_000;
 const STOP_MS = 5_000;
 const PORT_TRIES = 5;
