@@ -92,7 +92,7 @@ const EXAMPLES: Record<string, () => Example | Promise<Example>> = {
 const NOT_ANSWERED = ['uploadPack', 'answerQuestion', 'redeliver'];
 
 async function ask(operation: ApiOperation, { params = {}, query = '', body }: Example) {
-  const all: Record<string, string> = { id: withFiles.runId, ...params };
+  const all: Record<string, string> = { id: withFiles.runId, phase: 'design', ...params };
   const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
     (all[name] ?? 'none').split('/').map(encodeURIComponent).join('/'),
   );
