@@ -67,6 +67,8 @@ describe('a prompt', () => {
     });
     expect(userMessage).toContain(ORDER);
     expect(unmarked(userMessage)).not.toContain(ORDER);
+    // Nor does anything stand there that only looks as if it closed the block.
+    expect(userMessage).not.toContain(`ok\n${closing}`);
     for (const tag of ['handoff', 'input', 'finding', 'files', 'item'])
       expect(userMessage.match(new RegExp(`</${tag}>`, 'g'))).toHaveLength(1);
   });
