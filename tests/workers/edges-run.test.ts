@@ -102,9 +102,8 @@ test('what later phases need is asked of the one who makes it, and goes back unt
       reason: 'prd_document is needed by design (architect), build (builder), but prd.md: 0 goals, at least 1 needed',
     },
   ]);
-  expect(rounds('design')?.[0]?.errors).toMatchObject([
-    { metric: 'handoff_complete', reason: expect.stringMatching(/build \(builder\) build against api_specification/) },
-  ]);
+  expect(rounds('design')?.[0]?.errors.map(({ metric }) => metric)).toEqual(['handoff_complete']);
+  expect(rounds('design')?.[0]?.errors[0]?.reason).toMatch(/build \(builder\) build against api_specification/);
   expect(ended.phases['build']?.status).toBe('not_gated');
   expect(await told(fleet, ended, 'design')).toContain('api_specification: build (builder), who build against it');
   const build = await told(fleet, ended, 'build');
@@ -141,18 +140,12 @@ test('what two phases changed at the same time is told to the one after them; wh
     ),
   );
   const findings = await findingsOf(fleet, ended, 'join');
-  expect(findings).toContainEqual({
-    rule: 'merge/same-file',
-    severity: 'warning',
-    file: 'same.md',
-    persona: 'author',
-    message: expect.stringMatching(/^same\.md was changed by left \(author\) and right \(other\) at the same time/),
-  });
+  const shared = findings.filter(({ rule }) => rule === 'merge/same-file');
+  expect(shared).toMatchObject([{ severity: 'warning', file: 'same.md', persona: 'author' }]);
+  expect(shared[0]?.message).toMatch(/^same\.md was changed by left \(author\) and right \(other\) at the same time/);
   expect(await told(fleet, ended, 'join')).toContain('Changed by two phases before this one');
-  expect(findings.filter(({ rule }) => rule === 'tools/refused').map(({ message }) => message)).toEqual([
-    expect.stringContaining('"shell"'),
-    expect.stringContaining('"write_file"'),
-  ]);
+  const refused = findings.filter(({ rule }) => rule === 'tools/refused').map(({ message }) => message);
+  expect(refused.map((message) => /"(\w+)"/.exec(message)?.[1])).toEqual(['shell', 'write_file']);
   const events = ended.events.filter((event) => event.type === 'persona.refused' || event.type === 'files.shared');
   expect(events).toMatchObject([
     { type: 'persona.refused', phase: 'join', persona: 'author', tools: ['shell', 'write_file'] },

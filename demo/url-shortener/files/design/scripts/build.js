@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 
 const root = path.resolve(import.meta.dirname, '..');
 const target = path.join(root, 'dist');
-const PARTS = ['src', 'db', 'migrations', 'scripts/start.js', 'package.json'];
+const PARTS = ['src', 'db', 'migrations', 'package.json'];
 const IMPORT = /(?:import|export)\s[^;]*?from\s+'(\.[^']+)'/g;
 
 /** @param {string} folder */

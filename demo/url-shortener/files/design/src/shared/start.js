@@ -3,10 +3,10 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { startPreview } from '../src/shared/preview-server.js';
-import { readSettings } from '../src/shared/settings.js';
+import { startPreview } from './preview-server.js';
+import { readSettings } from './settings.js';
 
-const serviceModule = new URL('../src/backend/service.js', import.meta.url);
+const serviceModule = new URL('../backend/service.js', import.meta.url);
 const isPreview = process.argv.includes('--preview') || !existsSync(fileURLToPath(serviceModule));
 const settings = readSettings(process.env);
 
