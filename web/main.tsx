@@ -37,7 +37,7 @@ function App(): JSX.Element {
             </a>
           ))}
           <a href="/queues">Queues</a>
-          <a href="/openapi.json">API</a>
+          <a href="/docs">API</a>
         </nav>
       </header>
       <main id="main" tabIndex={-1} ref={main}>

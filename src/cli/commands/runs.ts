@@ -81,8 +81,8 @@ export function statusCommand(context: CommandContext, id: string, flags: JsonFl
     if (run.generation > 0)
       terminal.out(`  taken up again ${run.generation === 1 ? 'once' : `${run.generation} times`}`);
     for (const line of phaseLines(colors, phases)) terminal.out(line);
-    for (const { phase, id, persona, question } of questions)
-      terminal.out(colors.yellow(`  ${phase}: ${persona} asks (${id}): ${oneLine(question)}`));
+    for (const asked of questions)
+      terminal.out(colors.yellow(`  ${asked.phase}: ${asked.persona} asks (${asked.id}): ${oneLine(asked.question)}`));
     if (waits.startAt !== undefined) terminal.out(`  starts at ${waits.startAt}`);
     for (const queue of waits.idleQueues) terminal.out(colors.yellow(`  no worker consumes ${queue}`));
     for (const put of waits.putBack) terminal.out(colors.yellow(`  ${put.jobId} was put back: ${put.reason}`));
