@@ -5,7 +5,9 @@ import { buildFlow, firstTake } from '../../src/producer/flow.ts';
 import { ArchiveIndex } from '../../src/shared/archive-index.ts';
 import { RunArchive } from '../../src/shared/archive.ts';
 import { readConfig } from '../../src/shared/config.ts';
+import { fleetLogKey } from '../../src/shared/fleet-log.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
+import { newRunId } from '../../src/shared/names.ts';
 import type { Redis } from '../../src/shared/redis.ts';
 import { connectRedis } from '../../src/shared/redis.ts';
 import { findRedis } from '../../src/shared/redis-server.ts';
@@ -64,6 +66,13 @@ async function keeping(count: number): Promise<{ ctx: WorkerContext; queues: Que
   return { ctx, queues };
 }
 
+/** The fleet's log keeps its last 50,000 or so entries; filled up, it must not grow any more. */
+async function fillFleetLog(redis: Redis): Promise<void> {
+  const script = `for seq = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'run', ARGV[2], 'seq', seq, 'type', 'phase.status') end`;
+  for (let tenth = 0; tenth < 10; tenth += 1)
+    await redis.call('EVAL', script, '1', fleetLogKey(PREFIX), '5200', newRunId());
+}
+
 async function doRuns({ ctx }: { ctx: WorkerContext }, count: number): Promise<string[]> {
   const { redis, store } = ctx;
   // What a queue tells of its jobs is capped at 10,000 entries; here at fewer, so that the cap is soon reached.
@@ -102,6 +111,7 @@ test(
   async () => {
     const of = await keeping(5);
     const { redis, store } = of.ctx;
+    await fillFleetLog(redis);
     const ids: string[] = await doRuns(of, 60);
     await retireAll(of);
     const early = await held(redis);
