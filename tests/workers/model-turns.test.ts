@@ -1,4 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
+import { FleetError } from '../../src/shared/errors.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import type { RateLimits } from '../../src/shared/model-config.ts';
 import { readModelLimits } from '../../src/shared/model-limits.ts';
@@ -215,6 +216,22 @@ test('what a call was feared to use and did not is given back to the budget of t
   expect(budget).toMatchObject({ kind: 'output', perMinute: 9_000, source: 'configured' });
   expect(budget?.left).toBeGreaterThan(8_500);
   expect(budget?.left).toBeLessThan(9_000);
+});
+
+test('a failed call leaves also when its conversation cannot be saved, or it would be counted as under way for ever', async () => {
+  const of = testRedis();
+  const one = await worker(of);
+  const server = await provider(() => ({ fault: { status: 500, type: 'api_error' } }));
+  const checkpoint = {
+    load: () => Promise.resolve({ state: 'none' } as const),
+    restore: () => Promise.resolve(undefined),
+    startOver: () => Promise.resolve(),
+    save: () => Promise.reject(new FleetError('STALE_ATTEMPT', 'another attempt holds the job')),
+  };
+  await expect(work(server, one, { checkpoint })).rejects.toMatchObject({ code: 'STALE_ATTEMPT' });
+  const { models, endpoints } = await readModelLimits(one.redis, of.prefix);
+  expect(models).toMatchObject([{ model: 'claude-sonnet-5-5', callsUnderWay: 0 }]);
+  expect(endpoints).toMatchObject([{ failures: 1 }]);
 });
 
 test('failures in a row open the breaker for the fleet, one probe closes it, and the rest follows', async () => {

@@ -83,11 +83,14 @@ async function callOnce<F>(
       state.calls.push(purpose === undefined ? made : { ...made, purpose }),
     );
   } catch (err) {
-    if (state.calls.length > recorded) await options.checkpoint?.save(state);
-    if (entered === undefined) throw err;
     const end = endOfFailedCall(err);
-    await entered.leave(end);
-    if (end.how === 'limited') return undefined;
+    try {
+      if (state.calls.length > recorded) await options.checkpoint?.save(state);
+    } finally {
+      // Also when it cannot be saved: a call that never leaves would be counted as under way by the whole fleet.
+      await entered?.leave(end);
+    }
+    if (entered !== undefined && end.how === 'limited') return undefined;
     throw err;
   }
   await entered?.leave({ how: 'ok', usage: answer.record.usage });
