@@ -1,10 +1,15 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
+import { startServer } from '../../src/producer/server.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
 import { movePhase, moveRun } from '../../src/shared/transitions.ts';
 import { TokenStore } from '../../src/producer/tokens.ts';
 import { axeViolations, shootAll } from '../support/browser.ts';
 import { noopPlan } from '../support/noop-handlers.ts';
 import { startNoopRuns } from '../support/noop-runs.ts';
+import { fixtureRoot } from './fixture.ts';
 import { openViewer } from './open-viewer.ts';
 import { planOf } from './seed-run.ts';
 
@@ -52,6 +57,41 @@ it('a run appears in the list, is followed by keyboard while it moves, and ends 
 });
 
 const DIAMOND = { a: [], b: ['a'], c: ['a'], d: ['b', 'c'] };
+
+it('a page goes on by itself after a server that was only starting has refused its stream', async () => {
+  const token = 'a-token-of-sixteen-or-more';
+  const packageRoot = await fixtureRoot();
+  const serve = (port: number) => {
+    const { blobs, prefix } = viewer;
+    const where = { host: '127.0.0.1', port, redisUrl: at.url, prefix, blobs, packageRoot };
+    return startServer({ ...where, token, provider: 'scripted', logger: silentLogger() });
+  };
+  const first = await serve(0);
+  const port = Number(new URL(first.url).port);
+  const plan = noopPlan(DIAMOND);
+  await store.createRun(plan);
+  await moveRun(store, plan.runId, 'running');
+  const page = await viewer.browser().newPage({ httpCredentials: { username: 'any', password: token } });
+  await page.goto(`${first.url}/#/runs/${plan.runId}`);
+  const card = page.locator('.card[data-phase="a"]');
+  await expect.poll(() => card.innerText(), { timeout: 15_000 }).toContain('waiting');
+  await first.close();
+  let refused = 0;
+  const starting = createServer((req, res) => {
+    if (req.url?.includes('/events') === true) refused += 1;
+    res.writeHead(503).end();
+  }).listen(port, '127.0.0.1');
+  await once(starting, 'listening');
+  await expect.poll(() => refused, { timeout: 15_000 }).toBeGreaterThan(0);
+  starting.close();
+  starting.closeAllConnections();
+  await once(starting, 'close');
+  const second = await serve(port);
+  await movePhase(store, plan.runId, 'a', 'running');
+  await expect.poll(() => card.innerText(), { timeout: 15_000 }).toContain('running');
+  await page.close();
+  await second.close();
+});
 
 it('the graph is walked by arrow keys, zoomed, and left for what is known of a phase', async () => {
   const plan = noopPlan(DIAMOND);

@@ -6,6 +6,8 @@ import { type Node, type Tree, treeOf } from './model.ts';
 import { RunLog } from './run-log.ts';
 
 const REFRESH_MS = 300;
+/** A browser gives up a stream that is refused, as by a server that is only starting. So soon it is asked for again. */
+const REOPEN_MS = 2_000;
 /** Sub-workflows of runs up to this size are shown with their phases; of larger ones, as one card each. */
 const MOST_OPEN = 40;
 
@@ -106,6 +108,8 @@ function follow(id: string, { onDetail, onFault, onLive }: Listener): Feed & { s
   let source: EventSource | undefined;
   let isStopped = false;
   let isBehind = false;
+  let hasEnded = false;
+  let last = '0';
   // A large run takes long to fetch and to draw; then it is fetched less often.
   let tookMs = 0;
   const refresh = async (): Promise<boolean> => {
@@ -113,8 +117,11 @@ function follow(id: string, { onDetail, onFault, onLive }: Listener): Feed & { s
     try {
       const detail = await ask<RunDetail>(path);
       if (isStopped) return false;
+      hasEnded = detail.run.finishedAt !== null;
       onDetail(detail);
       onFault(undefined);
+      if (hasEnded) onLive(true);
+      else if (source?.readyState === EventSource.CLOSED) listen();
       requestAnimationFrame(() => (tookMs = performance.now() - began));
       return true;
     } catch (err) {
@@ -137,15 +144,19 @@ function follow(id: string, { onDetail, onFault, onLive }: Listener): Feed & { s
     );
   };
   const listen = (): void => {
-    source = new EventSource(`${path}/events`);
+    source = new EventSource(`${path}/events?lastEventId=${last}`);
     source.addEventListener('open', () => onLive(true));
-    source.addEventListener('error', () => onLive(source?.readyState === EventSource.CLOSED));
+    source.addEventListener('error', () => onLive(hasEnded && source?.readyState === EventSource.CLOSED));
     for (const type of EVENT_TYPES)
       source.addEventListener(type, (event) => {
+        last = event.lastEventId;
         log.add(eventOf(event.data));
         soon();
       });
   };
+  const reopen = window.setInterval(() => {
+    if (!hasEnded && source?.readyState === EventSource.CLOSED) void refresh();
+  }, REOPEN_MS);
   void refresh().then((isThere) => isThere && listen());
   return {
     log,
@@ -155,6 +166,7 @@ function follow(id: string, { onDetail, onFault, onLive }: Listener): Feed & { s
     stop: () => {
       isStopped = true;
       window.clearTimeout(timer);
+      window.clearInterval(reopen);
       source?.close();
     },
   };
