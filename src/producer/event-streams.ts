@@ -50,6 +50,8 @@ export class EventStreams {
    * itself: what it has not taken stays in the log. It is ended after a while, and may go on from where it was.
    */
   async serve(res: Response, write: (stream: EventStream) => Promise<void>): Promise<void> {
+    // Whoever left while the request was looked at will not be heard leaving once more.
+    if (res.destroyed) return;
     if (this.#open.size >= this.#limits.most)
       throw new FleetError('API_UNAVAILABLE', `this server has its ${this.#limits.most} event streams open`, {
         retry: true,

@@ -103,6 +103,22 @@ describe('event streams', () => {
     expect(readsSince).toBeLessThan(500);
   });
 
+  it('are not kept for readers who left while they were looked at', async () => {
+    const server = await serve();
+    const path = `/api/runs/${await newRun()}/events`;
+    const { port } = new URL(server.url);
+    const leave = async (): Promise<void> => {
+      const socket = connect(Number(port), '127.0.0.1');
+      await once(socket, 'connect');
+      socket.end(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`);
+      socket.destroySoon();
+    };
+    await Promise.all(Array.from({ length: 50 }, leave));
+    const stays = await listen(`${server.url}${path}`);
+    await eventually(() => ids(stays.text()).length).toBe(1);
+    await eventually(() => metric(server, 'maestro_event_streams')).toBe(1);
+  });
+
   it('let a reader that never reads hold up nobody, in little memory, and end it in the end', async () => {
     const server = await serve({ streams: { slowMs: 1_500 } });
     const runId = await newRun();
