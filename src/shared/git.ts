@@ -118,8 +118,9 @@ export async function gitScript(
 }
 
 /**
- * Runs git with its output, as bytes, going to a stream that is ended with it. Whoever reads may leave at any time, and
- * the program then ends. Throws `GIT_FAILED` when git fails, which may be after a part of its output was sent.
+ * Runs git with its output, as bytes, going to a stream that is ended when git has succeeded. Whoever reads may leave at
+ * any time, and the program then ends. Throws `GIT_FAILED` when git fails, which may be after a part of its output was
+ * sent: the stream is then left open, so that nobody takes the part for all of it.
  */
 export async function streamGit(
   place: GitPlace,
@@ -145,13 +146,16 @@ export async function streamGit(
     child.once('close', (code) => resolve(code));
   });
   try {
-    await Promise.all([pipeline(child.stdout, to), ended]);
+    await Promise.all([pipeline(child.stdout, to, { end: false }), ended]);
   } catch (err) {
     child.kill('SIGKILL');
     throw new FleetError('GIT_FAILED', `git ${args[0] ?? ''} was broken off`, { cause: err, retry: true });
   }
   const exitCode = await ended;
-  if (exitCode === 0) return;
+  if (exitCode === 0) {
+    to.end();
+    return;
+  }
   throw new FleetError('GIT_FAILED', `git ${args[0] ?? ''} failed: ${stderr.trim() || 'it was ended'}`, {
     details: { exitCode },
   });
