@@ -97,11 +97,12 @@ const isNoise = ([name, value]: [string, unknown]): boolean =>
 
 /** The page asks for no more than its defaults, so the limits are set where its question arrives. */
 const raiseFlowLimits: RequestHandler = (req, _res, next) => {
-  const url = new URL(req.url, 'http://localhost');
-  if (url.pathname.endsWith('/flow')) {
-    for (const [name, value] of Object.entries(FLOW_LIMITS))
-      if (!url.searchParams.has(name)) url.searchParams.set(name, value);
-    req.url = `${url.pathname}${url.search}`;
+  // Not by `URL`: a path that begins with two slashes would be read as a host.
+  const [path = '', query] = req.url.split('?', 2);
+  if (path.endsWith('/flow')) {
+    const asked = new URLSearchParams(query);
+    for (const [name, value] of Object.entries(FLOW_LIMITS)) if (!asked.has(name)) asked.set(name, value);
+    req.url = `${path}?${asked.toString()}`;
   }
   next();
 };

@@ -75,4 +75,11 @@ export const FileQuery = z.strictObject({
   /** The file as it was in this commit of the run. */
   commit: CommitId.optional(),
 });
-export const DiffQuery = z.strictObject({ path: z.string().max(4_096).optional() });
+export const DiffQuery = z.strictObject({
+  path: z
+    .string()
+    .min(1)
+    .max(4_096)
+    .refine((path) => !path.includes('\0'), 'a path has no NUL in it')
+    .optional(),
+});

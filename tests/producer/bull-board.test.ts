@@ -74,6 +74,8 @@ it('names jobs by what they are about, and leads from a run to its jobs and back
   expect((await client.get(runId)).run.status).toBe('queued');
   const { jobs } = PhaseJobs.parse(await (await ask(`/api/runs/${runId}/phases/design/jobs`, reader)).json());
   expect(jobs.map(({ name }) => name)).toEqual(['design gate [simulated]', 'design: architect [simulated]']);
+  // What could be read as a host is a path like any other.
+  for (const path of ['/queues//', '/queues//[/flow']) expect((await ask(path, reader)).status).toBeLessThan(500);
   for (const { href, queue, id } of jobs) {
     expect((await ask(href, reader)).status).toBe(200);
     const job = JSON.stringify(await (await ask(`/queues/api/queues/${queue}/${id}`, reader)).json());

@@ -119,6 +119,7 @@ describe('what was changed in a run', () => {
     expect(await (await ask(`${at}/files/src/app.js?commit=${first}`)).text()).toBe('one();\n');
     expect((await ask(`${at}/changes/${'0'.repeat(40)}/diff`)).status).toBe(404);
     expect((await ask(`${at}/changes/main/diff`)).status).toBe(400);
+    expect((await ask(`${at}/changes/${second}/diff?path=a%00b`)).status).toBe(400);
   });
 });
 
