@@ -4,6 +4,8 @@ import { silentLogger } from '../../src/shared/logger.ts';
 import type { RateLimits } from '../../src/shared/model-config.ts';
 import { readModelLimits } from '../../src/shared/model-limits.ts';
 import type { Redis } from '../../src/shared/redis.ts';
+import { lastCall } from '../../src/workers/agent/call-in-turn.ts';
+import { newCheckpoint } from '../../src/workers/agent/checkpoint.ts';
 import { ModelTurns, type TurnWait } from '../../src/workers/models/model-turns.ts';
 import { Parked } from '../../src/workers/parking.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
@@ -232,6 +234,35 @@ test('a failed call leaves also when its conversation cannot be saved, or it wou
   const { models, endpoints } = await readModelLimits(one.redis, of.prefix);
   expect(models).toMatchObject([{ model: 'claude-sonnet-5-5', callsUnderWay: 0 }]);
   expect(endpoints).toMatchObject([{ failures: 1 }]);
+});
+
+test('a conversation that begins anew asks for its turn by its own length, whatever the one before had in the cache', async () => {
+  const of = testRedis();
+  const one = await worker(of);
+  const server = await provider(() => undefined);
+  const { calls } = await work(server, one);
+  const cached = calls.map((call) => ({ ...call, usage: { ...call.usage, cacheReadTokens: 100_000 } }));
+  const checkpoint = {
+    load: () =>
+      Promise.resolve({
+        state: 'saved' as const,
+        checkpoint: { ...newCheckpoint('another', 'Build it.'), turns: 1, calls: cached },
+      }),
+    restore: () => Promise.resolve(undefined),
+    startOver: () => Promise.resolve(),
+    save: () => Promise.resolve(),
+  };
+  const again = await work(server, one, { checkpoint });
+  expect(again.resumed).toBe('discarded');
+  expect(again.calls).toHaveLength(2);
+});
+
+test('a call that failed leaves it known how long the conversation is', async () => {
+  const server = await provider(() => undefined);
+  const { calls, transcript } = await runWith(server.url);
+  const failed = calls.map((call) => ({ ...call, outcome: 'failed' as const }));
+  expect(lastCall({ calls: [...calls, ...failed], messages: [...transcript] })).toBe(calls[0]);
+  expect(lastCall({ calls: [...calls], messages: transcript.slice(0, 1) })).toBeUndefined();
 });
 
 test('failures in a row open the breaker for the fleet, one probe closes it, and the rest follows', async () => {

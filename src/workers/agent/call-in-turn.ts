@@ -7,9 +7,13 @@ import type { AgentOptions } from './agent-options.ts';
 import { uncachedOf, worstCaseOf } from './build-request.ts';
 import type { AgentCheckpoint } from './checkpoint.ts';
 
-/** The call that tells how long the conversation is; none does after it was summed up. */
-export const lastCall = ({ calls }: AgentCheckpoint): CallRecord | undefined => {
-  const last = calls.at(-1);
+/**
+ * The answered call that tells how long the conversation is. None does after it was summed up; nor before its first
+ * answer, when the calls on record are those of a conversation that was given up.
+ */
+export const lastCall = ({ calls, messages }: Pick<AgentCheckpoint, 'calls' | 'messages'>): CallRecord | undefined => {
+  if (!messages.some(({ role }) => role === 'assistant')) return undefined;
+  const last = calls.findLast(({ outcome }) => outcome === 'answered');
   return last?.purpose === undefined ? last : undefined;
 };
 
