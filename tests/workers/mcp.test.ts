@@ -75,6 +75,13 @@ describe('an MCP server in the sandbox', () => {
     expect(box.effectsOf('mcp__small__echo')).toBe('workspace');
   });
 
+  test('has effects outside where the sandbox does not confine it', async () => {
+    const unconfined = await openSandbox({ mode: 'off', cache: await tempFolder(), logger: silentLogger() });
+    const { box, call } = await serving(inSandbox(), { sandbox: unconfined });
+    expect((await call('echo', { words: 'unconfined' })).text).toContain('unconfined');
+    expect(box.effectsOf('mcp__small__echo')).toBe('outside');
+  });
+
   test('sees no secret, no network and nothing but the workspace', async () => {
     process.env['MCP_TEST_SECRET'] = 'canary-7c1f';
     const host = createServer((_req, res) => res.end()).listen(0, '127.0.0.1');

@@ -84,8 +84,9 @@ async function openServer(options: McpOptions, name: string, server: McpServer, 
         .join(', ');
       throw unavailable(persona.name, name, `it has no tool "${tool}"; it has: ${offered || 'none'}`, false);
     }
-    // In the sandbox, without network, it can change nothing but its own memory; its calls keep their order.
-    const effects = 'url' in server || options.egress !== undefined ? 'outside' : 'workspace';
+    // Confined and without network it can change nothing but its own memory; its calls keep their order.
+    const isConfined = !('url' in server) && options.egress === undefined && options.sandbox.kind === 'bwrap';
+    const effects = isConfined ? 'workspace' : 'outside';
     return mcpTool({ client, server: name, tool: found, timeoutMs, effects, gone });
   });
 }
