@@ -4,6 +4,7 @@ import { Readable, type Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { FleetError, errorMessage } from './errors.ts';
 import { emptyFile, inheritedFiles } from './inherited-files.ts';
+import type { Launcher } from './launcher.ts';
 
 export type OutputListener = (stream: 'stdout' | 'stderr', text: string) => void;
 
@@ -45,11 +46,27 @@ const TERM_GRACE_MS = 1000;
 /** How long output may still arrive after the program ended, when something outside its group holds the pipe. */
 const DRAIN_GRACE_MS = 500;
 
+type Starter = Pick<Launcher, 'run'>;
+let starter: Starter | undefined;
+
+/** From now on another process starts the programs of this one; undefined takes that back. One for all of a process. */
+export const startProgramsBy = (launcher: Starter | undefined): void => {
+  starter = launcher;
+};
+
 /**
  * Runs a program in a process group of its own, and ends the whole group with it.
  * A program that fails is a result. Throws `TOOL_UNAVAILABLE` when it cannot be started.
  */
-export async function runProcess(options: ProcessOptions): Promise<ProcessResult> {
+export function runProcess(options: ProcessOptions): Promise<ProcessResult> {
+  const { stdin } = options;
+  // Input that is still to come stays in the process that it comes from.
+  if (starter === undefined || stdin instanceof Readable) return runHere(options);
+  return starter.run({ ...options, stdin });
+}
+
+/** The same, started from this very process. */
+export async function runHere(options: ProcessOptions): Promise<ProcessResult> {
   const startedAt = performance.now();
   const stdout = new CappedText(options.outputBytes, (text) => options.onOutput?.('stdout', text));
   const stderr = new CappedText(options.outputBytes, (text) => options.onOutput?.('stderr', text));

@@ -18,6 +18,11 @@ const out = process.argv[process.argv.indexOf('--outDir') + 1];
 mkdirSync(out, { recursive: true });
 cpSync('src', out, { recursive: true });
 `;
+/** Stands in for the bundler of the pages, likewise. */
+const BUNDLER = `
+import { cpSync } from 'node:fs';
+cpSync('web', process.argv[2], { recursive: true });
+`;
 const MAIN = `export const main = async (argv) => { console.log(JSON.stringify(argv)); return argv.length; };`;
 
 const lockFile = (version: string) => ({
@@ -44,6 +49,8 @@ async function clone(): Promise<string> {
   await write('package-lock.json', lockFile('1.0.0'));
   await write('tsconfig.build.json', {});
   await write('src/cli/main.js', MAIN);
+  await write('web/page.js', '');
+  await write('bin/build-web.mjs', BUNDLER);
   await write('vendor/typescript/package.json', { name: 'typescript', version: '1.0.0' });
   await write('vendor/typescript/bin/tsc', COMPILER);
   return root;
@@ -83,7 +90,7 @@ test('changed sources are built again, and what was deleted is gone from the bui
   const second = await maestro(root);
   expect(second.stdout).toBe('new\n[]\n');
   expect(second.stderr).not.toContain('installing');
-  expect(await readdir(join(root, 'dist'))).toEqual(['.maestro-build', 'cli']);
+  expect(await readdir(join(root, 'dist'))).toEqual(['.maestro-build', 'cli', 'web']);
 });
 
 test('a changed lock file is installed again', async () => {

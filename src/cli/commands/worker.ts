@@ -3,6 +3,8 @@ import { findPersona, personasIn } from '../../shared/persona-files.ts';
 import { allCollectors } from '../../gates/collectors/registry.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
+import { Launcher } from '../../shared/launcher.ts';
+import { startProgramsBy } from '../../shared/process.ts';
 import { openSandbox } from '../../shared/sandbox/open-sandbox.ts';
 import { endpointKeys, loadModelConfig } from '../../shared/model-config.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
@@ -45,12 +47,16 @@ export async function workerCommand(context: CommandContext, flags: WorkerFlags)
       terminal.err(`scripted provider at ${scriptedUrl}; runs that ask for it are ${SIMULATED}`);
     const home = await openWorkFolder(config.home, session.logger);
     const stopping = new AbortController();
+    const launcher = new Launcher();
+    startProgramsBy(launcher);
     try {
       await serveQueues({ ...context, config: { ...config, home, scriptedUrl } }, session, flags, personas, stopping);
     } finally {
       // Also when the start failed: what is left open would keep the process alive.
       stopping.abort();
       await scripts?.close();
+      startProgramsBy(undefined);
+      launcher.close();
       await removeWorkFolder(home, session.logger);
     }
     if (scriptedUrl !== undefined) terminal.err(SIMULATED);

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { ERROR_EXITS, type ErrorCode } from './errors.ts';
+
+const Id = z.number().int();
+const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
+
+/** What the process that starts programs is told. */
+export const LauncherRequest = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('run'),
+    id: Id,
+    argv: z.array(z.string()),
+    cwd: z.string(),
+    env: z.record(z.string(), z.string()),
+    timeoutMs: z.number(),
+    outputBytes: z.number(),
+    stdin: z.union([z.string(), Bytes]).optional(),
+    /** Paths that open the files which the program finds as its descriptors 3 and up. */
+    files: z.array(z.string()),
+    isHostile: z.boolean(),
+    /** Whether output is told as it comes. */
+    tellsOutput: z.boolean(),
+  }),
+  z.strictObject({ type: z.literal('abort'), id: Id }),
+]);
+export type LauncherRequest = z.infer<typeof LauncherRequest>;
+
+const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(ERROR_EXITS, code);
+
+/** What it answers. */
+export const LauncherReply = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('output'), id: Id, stream: z.enum(['stdout', 'stderr']), text: z.string() }),
+  z.strictObject({
+    type: z.literal('ended'),
+    id: Id,
+    result: z.strictObject({
+      exitCode: z.number().nullable(),
+      endedBy: z.enum(['exit', 'signal', 'timeout', 'aborted']),
+      stdout: z.string(),
+      stderr: z.string(),
+      truncated: z.boolean(),
+      durationMs: z.number(),
+    }),
+  }),
+  z.strictObject({
+    type: z.literal('failed'),
+    id: Id,
+    code: z.custom<ErrorCode>(isErrorCode),
+    message: z.string(),
+    remedy: z.string().optional(),
+    retry: z.boolean(),
+  }),
+]);
+export type LauncherReply = z.infer<typeof LauncherReply>;
