@@ -1,4 +1,4 @@
-import type { PhaseStatus, RunEvent, RunStatus, Usage } from '../shared/run-record.ts';
+import { type PhaseStatus, type RunEvent, type RunStatus, type Usage, originWords } from '../shared/run-record.ts';
 import type { GateOutcome, GateResult, PhaseVerdict } from '../shared/verdict.ts';
 import type { Terminal } from './terminal.ts';
 import { count, oneLine } from './text.ts';
@@ -66,8 +66,7 @@ export const tokens = (usage: Usage): string => {
 
 /** Dollars, or what is known instead of them. */
 export function cost(usage: Usage, simulated: boolean, replayed = false): string {
-  if (replayed) return '$0 replayed';
-  if (simulated) return '$0 simulated';
+  if (replayed || simulated) return `$0 ${originWords({ simulated, replayed }).join(', ')}`;
   return usage.costUsd === null ? 'cost unknown' : `$${usage.costUsd.toFixed(4)}`;
 }
 

@@ -201,6 +201,7 @@ export const RunGates = z.strictObject({
   runId: RunId,
   status: RunStatus,
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   phases: z.array(
     z.strictObject({
       phase: Name,
@@ -218,6 +219,7 @@ const BlobLink = z.strictObject({ ref: BlobRef, href: z.string() });
 export const RunArtifacts = z.strictObject({
   runId: RunId,
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   phases: z.array(
     z.strictObject({
       phase: Name,
@@ -234,6 +236,7 @@ export type RunArtifacts = z.infer<typeof RunArtifacts>;
 export const RunEvidence = z.strictObject({
   runId: RunId,
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   rounds: z.array(RoundEvidence),
 });
 export type RunEvidence = z.infer<typeof RunEvidence>;

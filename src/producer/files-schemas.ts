@@ -22,6 +22,7 @@ export const RunFiles = z.strictObject({
   /** Null when nothing has been handed on yet. */
   commit: CommitId.nullable(),
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   /** The phases whose work these files hold, with all that they built on. */
   phases: z.array(z.string()),
   /** The phases whose work does not fit with the rest, and is not in the files. */
@@ -52,6 +53,7 @@ export const RunChange = z.strictObject({
   attempt: z.number().int().nullable(),
   editedBy: z.string().nullable(),
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   subject: z.string(),
   files: z.array(ChangedPath),
 });
@@ -61,6 +63,7 @@ export type RunChange = z.infer<typeof RunChange>;
 export const RunChanges = z.strictObject({
   runId: RunId,
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   changes: z.array(RunChange),
   truncated: z.boolean(),
 });

@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import { replayedMark } from '../shared/run-record.ts';
 import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
 import { type GitPlace, streamGit } from '../shared/git.ts';
@@ -34,11 +35,19 @@ function filesRoute({ repositories, store }: ServerContext): Route {
     query: FilesQuery,
     answers: [json(200, 'All of them', 'RunFiles', RunFiles)],
     handle: async ({ params: { id }, query: { phase }, res }) => {
-      const { simulated } = await store.getRun(id);
+      const { simulated, replayed } = await store.getRun(id);
       await repositories.use(id, phase, async ({ place, work: { work, ...rest } }) => {
         const listed = work === null ? { files: [], truncated: false } : await listFiles(place, work.commit);
         const commit = work?.commit ?? null;
-        const answer: RunFiles = { runId: id, phase: phase ?? null, commit, simulated, ...rest, ...listed };
+        const answer: RunFiles = {
+          runId: id,
+          phase: phase ?? null,
+          commit,
+          simulated,
+          ...replayedMark(replayed),
+          ...rest,
+          ...listed,
+        };
         res.json(answer);
       });
     },
@@ -95,10 +104,15 @@ function changeRoutes({ repositories, store }: ServerContext): Route[] {
       params: RunParams,
       answers: [json(200, 'The commits', 'RunChanges', RunChanges)],
       handle: async ({ params: { id }, res }) => {
-        const { simulated } = await store.getRun(id);
+        const { simulated, replayed } = await store.getRun(id);
         await repositories.useAll(id, async ({ place, tips }) => {
           const commits = tips.map(({ commit }) => commit);
-          const answer: RunChanges = { runId: id, simulated, ...(await listChanges(place, commits)) };
+          const answer: RunChanges = {
+            runId: id,
+            simulated,
+            ...replayedMark(replayed),
+            ...(await listChanges(place, commits)),
+          };
           res.json(answer);
         });
       },

@@ -4,7 +4,7 @@ import { FleetError } from '../shared/errors.ts';
 import { RunId } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import { runKey } from '../shared/run-keys.ts';
-import { BlobRef, type PhaseRecord } from '../shared/run-record.ts';
+import { BlobRef, type PhaseRecord, replayedMark } from '../shared/run-record.ts';
 import { RunArtifacts, RunDetail, RunEvidence, RunGates, RunList, RunListQuery, RunReport } from './api-schemas.ts';
 import { groupWaits } from './group-waits.ts';
 import { type Route, json, route, text } from './route.ts';
@@ -92,6 +92,7 @@ function judgementRoutes({ store, blobs }: ServerContext): Route[] {
           runId: id,
           status: run.status,
           simulated: run.simulated,
+          ...replayedMark(run.replayed),
           phases: phases.map(({ phase, status, rounds }, index) => ({
             phase,
             status,
@@ -128,7 +129,7 @@ function judgementRoutes({ store, blobs }: ServerContext): Route[] {
         const [run, phases] = await Promise.all([store.getRun(id), store.getPhases(id)]);
         const refs = phases.flatMap((record) => record.rounds.map((round) => round.evidence));
         const rounds = await Promise.all(refs.map((ref) => getJson(blobs, ref, RoundEvidence)));
-        res.json({ runId: id, simulated: run.simulated, rounds });
+        res.json({ runId: id, simulated: run.simulated, ...replayedMark(run.replayed), rounds });
       },
     }),
   ];
@@ -152,6 +153,7 @@ function fileRoutes({ store, blobs }: ServerContext): Route[] {
         const artifacts: RunArtifacts = {
           runId: id,
           simulated: run.simulated,
+          ...replayedMark(run.replayed),
           phases: (await store.getPhases(id)).map(({ phase, commit, bundle, handoffs, transcripts }) => ({
             phase,
             commit,

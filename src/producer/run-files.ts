@@ -1,6 +1,7 @@
 import { FleetError } from '../shared/errors.ts';
 import { type GitPlace, git, nulSeparated, tryGit } from '../shared/git.ts';
 import { lastPersonas } from '../shared/last-personas.ts';
+import { replayedMark } from '../shared/run-record.ts';
 import type { ChangedPath, RunChange, RunFile } from './files-schemas.ts';
 
 /** More files than anybody looks at in a list; whoever needs them all clones. */
@@ -61,7 +62,7 @@ export async function isText(place: GitPlace, { oid }: Pick<TreeEntry, 'oid'>): 
 }
 
 const FIELDS = ['%H', '%P', '%aI', '%an'];
-const TRAILERS = ['Phase', 'Persona', 'Round', 'Attempt', 'Edited-By', 'Simulated'];
+const TRAILERS = ['Phase', 'Persona', 'Round', 'Attempt', 'Edited-By', 'Simulated', 'Replayed'];
 const BEGINNING = '\u0001';
 
 /** What was changed in the history of some commits, newest first: a commit for each persona and round. */
@@ -110,6 +111,7 @@ function readChange(parts: readonly string[], from: number): [RunChange, number]
     attempt,
     editedBy,
     simulated,
+    replayed,
     subject,
   ] = parts.slice(from, from + count);
   const files: ChangedPath[] = [];
@@ -131,6 +133,7 @@ function readChange(parts: readonly string[], from: number): [RunChange, number]
     attempt: number(attempt),
     editedBy: word(editedBy),
     simulated: simulated === 'true',
+    ...replayedMark(replayed === 'true'),
     subject: subject ?? '',
     files,
   };

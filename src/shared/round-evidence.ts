@@ -61,6 +61,8 @@ export const RoundEvidence = z.strictObject({
   runId: RunId,
   phase: z.string(),
   round: z.number().int(),
+  /** True when personas and reviewers answered from the recording of an earlier run. */
+  replayed: z.boolean().optional(),
   /** The commit that was measured, and the hash of its files. */
   commit: z.string(),
   tree: z.string(),

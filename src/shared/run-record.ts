@@ -111,9 +111,19 @@ export const isSimulatedRun = ({ provider, cassette }: Answering): boolean =>
 /** Whether the answers of a run come from a recording. */
 export const isReplayedRun = ({ provider }: Pick<RunPlan, 'provider'>): boolean => provider === 'replay';
 
+/** For a record that says it beside `simulated`: nothing where no recording had a part. */
+export const replayedMark = (isReplayed: boolean | undefined): { replayed?: true } =>
+  isReplayed === true ? { replayed: true } : {};
+
+/** Why something was not made by a real model now, a word for each reason. */
+export const originWords = (of: { simulated: boolean; replayed?: boolean | undefined }): string[] => [
+  ...(of.replayed === true ? ['replayed'] : []),
+  ...(of.simulated ? ['simulated'] : []),
+];
+
 /** What stands beside the name of whatever belongs to a run: empty for a real one. */
-export function originMark(run: { simulated: boolean; replayed?: boolean | undefined }): string {
-  const words = [...(run.replayed === true ? ['replayed'] : []), ...(run.simulated ? ['simulated'] : [])];
+export function originMark(run: Parameters<typeof originWords>[0]): string {
+  const words = originWords(run);
   return words.length === 0 ? '' : ` [${words.join(', ')}]`;
 }
 

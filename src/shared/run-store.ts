@@ -17,6 +17,7 @@ import {
   StoredRun,
   addUsage,
   isReplayedRun,
+  replayedMark,
   isSimulatedRun,
 } from './run-record.ts';
 import { type RunStanding, newPhase, noSuchRun, parseEvent, parseQuestion, seqOf } from './run-entries.ts';
@@ -136,7 +137,7 @@ export class RunStore {
       reason: '',
       provider: plan.provider,
       simulated,
-      ...(isReplayedRun(plan) ? { replayed: true } : {}),
+      ...replayedMark(isReplayedRun(plan)),
       createdAt: plan.createdAt,
       startedAt: null,
       finishedAt: null,

@@ -171,6 +171,8 @@ export const PhaseVerdict = z.strictObject({
   ),
   /** True when a simulated model had a part in what was judged. */
   simulated: z.boolean(),
+  /** True when what was judged was made with the answers of a recording. */
+  replayed: z.boolean().optional(),
   /** The contracts of the personas that worked in the phase; absent where nobody is known to have. */
   contracts: z.array(ContractResult).optional(),
   /** Only where bypasses were asked for. */

@@ -17,7 +17,9 @@ import {
   type RunPlan,
   TERMINAL_PHASE,
   inputsOf,
+  isReplayedRun,
   isSimulatedRun,
+  replayedMark,
 } from '../shared/run-record.ts';
 import { moveRun, movePhase } from '../shared/transitions.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
@@ -275,10 +277,11 @@ async function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly st
       : [{ metric: APPROVAL, reason: refusal(role, approval) }]),
   ];
   const simulated = verdict.simulated || isSimulatedRun(gate.plan);
+  const origin = { simulated, ...replayedMark(isReplayedRun(gate.plan)) };
   const judged: PhaseVerdict =
     errors.length === 0
-      ? { ...verdict, simulated }
-      : { ...verdict, simulated, verdict: 'blocked', errors: [...verdict.errors, ...errors] };
+      ? { ...verdict, ...origin }
+      : { ...verdict, ...origin, verdict: 'blocked', errors: [...verdict.errors, ...errors] };
   return { verdict: judged, evidence: { ...evidence, judgedWith } };
 }
 

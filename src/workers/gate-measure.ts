@@ -6,7 +6,15 @@ import { type PhaseMeasurement, measurePhase } from '../gates/measure.ts';
 import { addressFindings } from '../gates/owners/address-findings.ts';
 import { putJson } from '../shared/blob-store.ts';
 import type { PersonaResult } from '../shared/jobs.ts';
-import { type BlobRef, type CommitRef, type PlannedPhase, type RunPlan, writtenName } from '../shared/run-record.ts';
+import {
+  type BlobRef,
+  type CommitRef,
+  type PlannedPhase,
+  type RunPlan,
+  isReplayedRun,
+  replayedMark,
+  writtenName,
+} from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { type Source, openWorkspace } from '../shared/workspace.ts';
@@ -143,6 +151,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       runId: input.plan.runId,
       phase: input.phase.name,
       round: input.round,
+      ...replayedMark(isReplayedRun(input.plan)),
       commit: input.candidate.commit,
       tree: measured.tree,
       sandbox: ctx.sandbox.description,

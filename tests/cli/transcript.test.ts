@@ -149,13 +149,18 @@ describe('a transcript', () => {
       },
     );
     expect(told).toContain('✘ a call failed: overloaded');
-    expect(told).toContain('bigger-model was overloaded: its fallback answered');
+    const fell = 'asked bigger-model, which was overloaded: answered by big-model-1 as fallback';
+    expect(told).toContain(`↷ ${fell}`);
+    expect(told.split('\n').slice(0, 6).join('\n')).toContain(`${fell} from turn 1 on`);
     expect(told).toContain('the answer was cut off');
     expect(told).toContain('replayed from a recording');
     expect(told).toContain('curl example.org  refused: not for this persona\n      shell is not a tool of yours');
     expect(told).toContain('! You were cut off.');
     expect(told).toContain('✘ a call failed: the model refused to go on');
     expect(text([{ said: [], call: { simulated: true } }])).toMatch(/turn 1 · .* · simulated · /);
+    expect(text([{ said: [], call: { replayed: true } }])).toMatch(/turn 1 · .* · replayed · /);
+    const both = text([{ said: [], call: { replayed: true, simulated: true } }]);
+    expect(both).toMatch(/out · replayed,\s+simulated · [^]*turn 1 · .* · replayed, simulated · /);
   });
 
   test('numbers the turns of a conversation that was summed up as the calls do', () => {

@@ -73,6 +73,19 @@ describe.each(REPORT_FORMATS.map((format) => [format] as const))('a report as %s
     expect(render(real, format)).not.toMatch(/SIMULATED|"simulated": true/);
   });
 
+  test('says that it was replayed, beside that it is simulated where a script had answered', () => {
+    const told = (simulated: boolean, replayed: boolean | undefined): [boolean, boolean] => {
+      const text = render(
+        suppliedReport({ ...judge('implementation', goodRecord('implementation')), simulated, replayed }),
+        format,
+      );
+      return [/REPLAYED|"replayed": true/.test(text), /SIMULATED|"simulated": true/.test(text)];
+    };
+    expect(told(false, true)).toEqual([true, false]);
+    expect(told(true, true)).toEqual([true, true]);
+    expect(told(true, undefined)).toEqual([false, true]);
+  });
+
   test('never passes on control characters or markup from measured files', () => {
     const text = render(blocked, format);
     expect(text).not.toContain('\u001b');
@@ -246,6 +259,19 @@ describe('the report of a run', () => {
     expect(text).toMatch(/4 of 5 gates passed/);
     expect(text.split('SIMULATED').length - 1).toBe(2);
     expect(text).not.toContain('\u001b');
+  });
+
+  test.each([
+    ['HTML', renderRunHtml],
+    ['Markdown', renderRunMarkdown],
+  ])('as %s says at top and bottom and beside each phase and round that it was replayed', (_, renderRun) => {
+    const rounds = phase.rounds.map((each) => ({ ...each, verdict: { ...each.verdict, replayed: true } }));
+    const text = renderRun({ ...input, run: { ...run, replayed: true }, phases: [{ ...phase, rounds }] });
+    expect(text.split('REPLAYED: the answers').length - 1).toBe(2);
+    expect(text.split('SIMULATED').length - 1).toBe(2);
+    // The phase and its first round; in the last one nothing was simulated.
+    expect(text.match(/replayed(, simulated)?/g)).toEqual(['replayed, simulated', 'replayed, simulated', 'replayed']);
+    expect(renderRun(input)).not.toMatch(/replayed/i);
   });
 
   test('never turns what a persona wrote into markup, and an unknown price into a number', () => {

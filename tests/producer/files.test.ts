@@ -99,6 +99,8 @@ describe('what was changed in a run', () => {
       ['backend', 0, 1],
       ['design', 0, 2],
     ]);
+    // What a recording answered says so; what a script answered alone does not.
+    expect(changes.map(({ replayed }) => replayed)).toEqual([true, undefined, undefined, undefined]);
     expect(changes[1]).toMatchObject({
       persona: 'coder',
       simulated: true,

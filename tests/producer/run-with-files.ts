@@ -34,7 +34,14 @@ export async function seedRunWithFiles(place: Place): Promise<RunPlan> {
     await write(workspace.dir);
     await workspace.commitAll({
       message: `${phase}: round ${round}`,
-      trailers: { Run: plan.runId, Phase: phase, Persona: 'coder', Round: String(round), Simulated: 'true' },
+      trailers: {
+        Run: plan.runId,
+        Phase: phase,
+        Persona: 'coder',
+        Round: String(round),
+        Simulated: 'true',
+        ...(phase === 'docs' ? { Replayed: 'true' } : {}),
+      },
       author: { name: 'Coder', email: 'coder@maestro.invalid' },
       date: `2026-11-23T10:0${made}:00Z`,
     });
@@ -70,7 +77,7 @@ async function record(
   rounds: readonly CommitRef[],
 ): Promise<void> {
   const last = status === 'passed' ? rounds.at(-1) : undefined;
-  const transcript = await putJson(blobs, TALK);
+  const transcript = await putJson(blobs, status === 'passed' ? TALK : REPLAYED_TALK);
   await store.updatePhase(plan.runId, phase, (before): { next: PhaseRecord; events: [] } => ({
     next: {
       ...before,
@@ -133,4 +140,10 @@ const TALK = {
   lineage: [],
   refusedCalls: [{ tool: 'shell', toolUseId: 'toolu_9', messageId: 'msg_1' }],
   resumed: 'fresh',
+};
+
+/** The same from a recording, in which a model was overloaded and another one answered. */
+const REPLAYED_TALK = {
+  ...TALK,
+  calls: TALK.calls.map((call) => ({ ...call, replayed: true, fallbackFrom: 'claude-opus-5-5' })),
 };

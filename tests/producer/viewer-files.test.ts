@@ -99,7 +99,11 @@ test('a conversation is read turn by turn, and what it holds is never markup', a
   await page.getByText('What it was told').click();
   await page.getByText('Write the service <b>now</b>.').waitFor();
   await page.getByRole('link', { name: 'docs coder, work, round 1' }).click();
-  await page.getByRole('heading', { name: 'docs: coder, work, round 1' }).waitFor();
+  await page.getByRole('heading', { name: 'docs: coder, work, round 1 replayed simulated' }).waitFor();
+  await page
+    .getByText('Asked claude-opus-5-5, which was overloaded: answered by scripted-1 as fallback from turn 1 on.')
+    .waitFor();
+  await turn.getByText('asked claude-opus-5-5, answered by scripted-1 as fallback').waitFor();
   await fits(page, 'transcript');
   expect(faults).toEqual([]);
 });

@@ -11,6 +11,9 @@ export interface CallOfTalk {
   latencyMs: number;
   usage: Usage;
   simulated: boolean;
+  replayed?: boolean;
+  /** The model that was overloaded, when this call went to its fallback. */
+  fallbackFrom?: string;
 }
 
 export type TalkBlock =

@@ -65,7 +65,7 @@ const Title = ({ view }: { view: RunView }): JSX.Element => {
     <div class="title">
       <h1>{run.workflow}</h1>
       <Pill status={run.status} />
-      <OriginMarks run={run} />
+      <OriginMarks of={run} />
       {archived && <span class="pill archived">archived</span>}
       <Controls run={view} />
     </div>
@@ -92,6 +92,8 @@ function Banners({ view }: { view: RunView }): JSX.Element {
         <Banner kind="simulated">
           <strong>Replayed.</strong> The answers come from the recording of an earlier run: no model was asked, and
           nothing was bought. Values from collectors were measured anew.
+          {run.simulated &&
+            ' The recorded answers are simulated: a script gave them, and no real model had a part in them.'}
         </Banner>
       )}
       {run.simulated && run.replayed !== true && (
@@ -112,7 +114,7 @@ function Banners({ view }: { view: RunView }): JSX.Element {
 }
 
 function costText(run: RunView['detail']['run']): string {
-  if (run.replayed === true) return 'none (replayed)';
+  if (run.replayed === true) return run.simulated ? 'none (replayed, simulated)' : 'none (replayed)';
   return run.simulated ? 'none (simulated)' : cost(run.usage);
 }
 

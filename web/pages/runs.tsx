@@ -191,7 +191,7 @@ const rowOf = (run: RunRecord): Row => ({
   key: run.runId,
   cells: [
     <span class="nowrap">
-      <Pill status={run.status} /> <OriginMarks run={run} />
+      <Pill status={run.status} /> <OriginMarks of={run} />
     </span>,
     run.workflow,
     <a href={href('runs', run.runId)}>

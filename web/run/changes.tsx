@@ -3,7 +3,7 @@ import type { RunChange, RunChanges } from '../../src/producer/files-schemas.ts'
 import { count } from '../lib/format.ts';
 import { href } from '../lib/route.ts';
 import { useAsked, useText } from '../lib/use-asked.ts';
-import { Banner, Empty, Loading, SimulatedMark, Text, When } from '../ui/basic.tsx';
+import { Banner, Empty, Loading, OriginMarks, Text, When } from '../ui/basic.tsx';
 import { Diff, LineCounts } from '../ui/diff.tsx';
 import { Table } from '../ui/table.tsx';
 import type { TabProps } from '../lib/live-run.ts';
@@ -65,9 +65,9 @@ const sumOf = ({ files }: RunChange): { added: number; deleted: number } =>
     { added: 0, deleted: 0 },
   );
 
-const Who = ({ change: { persona, editedBy, author, simulated } }: { change: RunChange }): JSX.Element => (
+const Who = ({ change: { persona, editedBy, author, simulated, replayed } }: { change: RunChange }): JSX.Element => (
   <span>
-    {persona ?? (editedBy === null ? author : `${editedBy} (by hand)`)} {simulated && <SimulatedMark />}
+    {persona ?? (editedBy === null ? author : `${editedBy} (by hand)`)} <OriginMarks of={{ simulated, replayed }} />
   </span>
 );
 

@@ -22,7 +22,7 @@ export function Evidence({ run, reference, of }: { run: RunView; reference: Blob
     <div>
       <p class="muted">
         Measured on commit <code>{found.commit.slice(0, 12)}</code>, files <code>{found.tree.slice(0, 12)}</code>,
-        sandbox {found.sandbox}.{' '}
+        sandbox {found.sandbox}.{found.replayed === true && ' Personas and reviewers answered from a recording.'}{' '}
         <a href={path} download={`evidence-${of.replaceAll(/[^a-z0-9]+/g, '-')}.json`}>
           Download as JSON
         </a>

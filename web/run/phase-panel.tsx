@@ -6,7 +6,7 @@ import type { RunView } from '../lib/live-run.ts';
 import { type PhaseNode, reworkOf, shownStatus } from '../lib/model.ts';
 import { href } from '../lib/route.ts';
 import { useAsked } from '../lib/use-asked.ts';
-import { Elapsed, Fact, Pill, SimulatedMark } from '../ui/basic.tsx';
+import { Elapsed, Fact, OriginMarks, Pill } from '../ui/basic.tsx';
 import { Table } from '../ui/table.tsx';
 import { FromHereButton, RetryButton, canBeTakenUp } from './controls.tsx';
 import { isBad, isGood, judgedBy } from './judged.ts';
@@ -30,7 +30,9 @@ export function PhasePanel({ run, node }: { run: RunView; node: PhaseNode }): JS
           {id}
         </h2>
         <Pill status={shownStatus(node)} />
-        {record.simulated && record.startedAt !== null && <SimulatedMark />}
+        {record.startedAt !== null && (
+          <OriginMarks of={{ simulated: record.simulated, replayed: run.detail.run.replayed }} />
+        )}
         <div class="buttons wrap">
           {canRetry && <RetryButton run={run} phase={id} />}
           {canGoFromHere && <FromHereButton run={run} phase={id} />}

@@ -15,7 +15,7 @@ import {
   tally,
 } from '../lib/model.ts';
 import { href } from '../lib/route.ts';
-import { Elapsed, Pill, SimulatedMark, Text } from '../ui/basic.tsx';
+import { Elapsed, Pill, OriginMarks, Text } from '../ui/basic.tsx';
 import { type Row, Table } from '../ui/table.tsx';
 import { tallyText } from './card.tsx';
 import { RetryButton, canBeTakenUp } from './controls.tsx';
@@ -140,7 +140,10 @@ function phaseCells(run: RunView, node: PhaseNode, depth: number): Row['cells'] 
       )}
     </div>,
     <span class="nowrap">
-      <Pill status={shownStatus(node)} /> {record.simulated && record.startedAt !== null && <SimulatedMark />}
+      <Pill status={shownStatus(node)} />{' '}
+      {record.startedAt !== null && (
+        <OriginMarks of={{ simulated: record.simulated, replayed: run.detail.run.replayed }} />
+      )}
     </span>,
     planned.personas.join(', '),
     planned.policy === null ? (

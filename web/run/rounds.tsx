@@ -4,7 +4,7 @@ import type { PhaseVerdict } from '../../src/shared/verdict.ts';
 import { count } from '../lib/format.ts';
 import type { RunView } from '../lib/live-run.ts';
 import { takingAt } from '../lib/model.ts';
-import { Pill, SimulatedMark, Text, When } from '../ui/basic.tsx';
+import { OriginMarks, Pill, SimulatedMark, Text, When } from '../ui/basic.tsx';
 import { Fold } from '../ui/fold.tsx';
 import { Table } from '../ui/table.tsx';
 import { Evidence } from './evidence.tsx';
@@ -27,7 +27,7 @@ export function RoundDetail(props: {
   const of = `${phase}, round ${round + 1}`;
   const summary = (
     <>
-      Round {round + 1} <Pill status={verdict.verdict} /> {verdict.simulated && <SimulatedMark />}
+      Round {round + 1} <Pill status={verdict.verdict} /> <OriginMarks of={verdict} />
       <span class="muted">
         policy {verdict.policy}
         {verdict.fallback && ' (fallback)'}, {count(findings, 'finding')}

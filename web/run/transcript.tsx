@@ -6,7 +6,7 @@ import { cost, count, millis, tokensOf } from '../lib/format.ts';
 import { href } from '../lib/route.ts';
 import { type CallOfTalk, type Talk, type TalkBlock, type TalkTurn, resultText, turnsOf } from '../lib/talk.ts';
 import { useAsked } from '../lib/use-asked.ts';
-import { Banner, Empty, Loading, SimulatedMark, Text } from '../ui/basic.tsx';
+import { Banner, Empty, Loading, OriginMarks, Text } from '../ui/basic.tsx';
 import { Code } from '../ui/code.tsx';
 import { HunkLines } from '../ui/diff.tsx';
 import { Fold } from '../ui/fold.tsx';
@@ -71,11 +71,16 @@ function Shown({ run, conversation }: { run: TabProps['run']; conversation: Conv
   const models = [...new Set(calls.flatMap(({ modelAnswered }) => modelAnswered ?? []))].join(', ');
   const hosts = [...new Set(calls.map(({ host }) => host))].join(', ');
   const failed = calls.filter(({ outcome }) => outcome === 'failed');
+  // A conversation falls back once, and stays with the other model.
+  const fell = calls.find(({ fallbackFrom }) => fallbackFrom !== undefined);
   const used = calls.reduce((sum, { usage }) => sum + tokensOf(usage), 0);
   return (
     <>
       <h2>
-        {conversation.phase}: {conversation.label} {calls.some(({ simulated }) => simulated) && <SimulatedMark />}
+        {conversation.phase}: {conversation.label}{' '}
+        <OriginMarks
+          of={{ simulated: calls.some((call) => call.simulated), replayed: calls.some((call) => call.replayed) }}
+        />
       </h2>
       <p class="muted">
         {count(calls.length, 'call')} to {models || 'no model'} at {hosts || 'no host'}, {used.toLocaleString()} tokens.{' '}
@@ -83,6 +88,12 @@ function Shown({ run, conversation }: { run: TabProps['run']; conversation: Conv
           Download as JSON
         </a>
       </p>
+      {fell?.fallbackFrom !== undefined && (
+        <Banner>
+          Asked {fell.fallbackFrom}, which was overloaded: answered by {fell.modelAnswered ?? fell.modelAsked} as
+          fallback from turn {fell.turn} on.
+        </Banner>
+      )}
       {failed.length > 0 && (
         <Banner kind="bad">
           {failed.map(({ error }, index) => (
@@ -115,15 +126,19 @@ function Turns({ talk, folds, id }: { talk: Talk; folds: Map<string, boolean>; i
   );
 }
 
+function answeredBy({ modelAsked, modelAnswered, fallbackFrom }: CallOfTalk): string {
+  if (fallbackFrom !== undefined)
+    return `, asked ${fallbackFrom}, answered by ${modelAnswered ?? modelAsked} as fallback`;
+  return modelAnswered === null || modelAnswered === modelAsked ? '' : `, answered by ${modelAnswered}`;
+}
+
 const TurnHead = ({ number, call }: { number: number; call: CallOfTalk | undefined }): JSX.Element => (
   <div class="turn-head">
     <h3>Turn {number}</h3>
     {call !== undefined && (
       <span class="muted num">
         {millis(call.latencyMs)}, {tokensOf(call.usage).toLocaleString()} tokens, {cost(call.usage)}
-        {call.modelAnswered !== null && call.modelAnswered !== call.modelAsked
-          ? `, answered by ${call.modelAnswered}`
-          : ''}
+        {answeredBy(call)}
       </span>
     )}
   </div>

@@ -44,15 +44,15 @@ export const SimulatedMark = (): JSX.Element => (
   </span>
 );
 
-/** Where the answers of a run came from, when no model gave them now. */
-export const OriginMarks = ({ run }: { run: { simulated: boolean; replayed?: boolean | undefined } }): JSX.Element => (
+/** Where the answers of a run, or what was made with them, came from, when no model gave them now. */
+export const OriginMarks = ({ of }: { of: { simulated: boolean; replayed?: boolean | undefined } }): JSX.Element => (
   <>
-    {run.replayed === true && (
+    {of.replayed === true && (
       <span class="mark" title="Played from the recording of an earlier run">
         replayed
       </span>
     )}{' '}
-    {run.simulated && <SimulatedMark />}
+    {of.simulated && <SimulatedMark />}
   </>
 );
 

@@ -10,7 +10,7 @@ import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Page } from '../transcript/markdown.ts';
 import { headLines, openLines, taskLines, turnLines } from '../transcript/render.ts';
 import { Transcript, readTalk } from '../transcript/talk.ts';
-import { SIMULATED } from './run.ts';
+import { REPLAYED, SIMULATED } from './run.ts';
 import { parseRunId } from './run-id.ts';
 
 export interface LogsFlags {
@@ -44,6 +44,7 @@ export function logsCommand(
       return EXIT.passed;
     }
     const run = await session.store.getRun(runId);
+    if (run.replayed === true) terminal.err(REPLAYED);
     if (run.simulated) terminal.err(SIMULATED);
     const view = new LogView(context, session, flags);
     for (const talk of talks) await view.show(talk);

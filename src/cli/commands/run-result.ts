@@ -12,7 +12,7 @@ import { Handoff } from '../../shared/handoff.ts';
 import type { RunId } from '../../shared/names.ts';
 import { packagePath } from '../../shared/package-root.ts';
 import { RoundEvidence } from '../../shared/round-evidence.ts';
-import { type BlobRef, type PhaseRecord, type RunRecord, originMark } from '../../shared/run-record.ts';
+import { type BlobRef, type PhaseRecord, type RunRecord, originMark, replayedMark } from '../../shared/run-record.ts';
 import type { CommandContext, Session } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
 import { count, oneLine } from '../text.ts';
@@ -131,7 +131,7 @@ export function resultJson(result: Omit<RunResult, 'exported'> & { exported?: Ex
     status: run.status,
     reason: run.reason,
     simulated: run.simulated,
-    ...(run.replayed === true ? { replayed: true } : {}),
+    ...replayedMark(run.replayed),
     provider: run.provider,
     usage: run.usage,
     startedAt: run.startedAt,

@@ -1,4 +1,5 @@
 import { widthOf } from '../../gates/reports/columns.ts';
+import { originWords } from '../../shared/run-record.ts';
 import { count, cutTo, oneLine } from '../text.ts';
 import { elapsed } from '../words.ts';
 import { type Page, excerpt, markdownLines } from './markdown.ts';
@@ -19,12 +20,19 @@ const inputOf = ({ usage }: Call): number => usage.inputTokens + usage.cacheRead
 const seconds = (ms: number): string => (ms < 60_000 ? `${(ms / 1_000).toFixed(1)}s` : elapsed(ms));
 
 function costOf(calls: readonly Call[]): string {
-  if (calls.every((call) => call.simulated)) return 'simulated';
-  if (calls.every((call) => call.replayed === true || call.simulated)) return 'replayed';
+  // Calls that cost nothing, each for its reason.
+  if (calls.every((call) => call.replayed === true || call.simulated)) {
+    const isSimulated = calls.some((call) => call.simulated);
+    return originWords({ simulated: isSimulated, replayed: calls.some((call) => call.replayed) }).join(', ');
+  }
   const costs = calls.map(({ usage }) => usage.costUsd);
   if (costs.includes(null)) return 'cost unknown';
   return `$${costs.reduce<number>((sum, cost) => sum + (cost ?? 0), 0).toFixed(4)}`;
 }
+
+/** A call that went to another model, because the one that was asked is overloaded. */
+const fallbackText = ({ fallbackFrom = '', modelAnswered, modelAsked }: Call): string =>
+  `asked ${oneLine(fallbackFrom)}, which was overloaded: answered by ${oneLine(modelAnswered ?? modelAsked)} as fallback`;
 
 /** Who talked, with which models, for how long, and what it took. */
 export function headLines(title: string, { calls, turns, compactions }: Talk, page: Page): string[] {
@@ -49,6 +57,8 @@ export function headLines(title: string, { calls, turns, compactions }: Talk, pa
       ? [costOf(calls), elapsed(took), `${first?.startedAt.slice(0, 16).replace('T', ' ') ?? ''} UTC`]
       : []),
   ];
+  // A conversation falls back once, and stays with the other model.
+  const fell = calls.find(({ fallbackFrom }) => fallbackFrom !== undefined);
   const summed =
     compactions.length === 0
       ? []
@@ -57,6 +67,7 @@ export function headLines(title: string, { calls, turns, compactions }: Talk, pa
     colors.bold(rule('━', title, page)),
     ...markdownLines(facts.join(' · '), page).map((line) => colors.dim(line)),
     ...summed,
+    ...(fell === undefined ? [] : [colors.yellow(`${fallbackText(fell)} from turn ${fell.turn} on`)]),
   ];
 }
 
@@ -123,8 +134,7 @@ function otherLines(call: Call, { colors }: Page): string[] {
 function warnings({ call }: Turn, { colors }: Page): string[] {
   if (call === undefined) return [];
   const told: string[] = [];
-  if (call.fallbackFrom !== undefined)
-    told.push(`↷ ${oneLine(call.fallbackFrom)} was overloaded: its fallback answered`);
+  if (call.fallbackFrom !== undefined) told.push(`↷ ${fallbackText(call)}`);
   if (call.replayed === true) told.push('⟲ replayed from a recording');
   if (call.stopReason === 'refusal') told.push('✘ the model refused to go on');
   if (call.stopReason === 'max_tokens') told.push('✂ the answer was cut off at its limit of tokens');

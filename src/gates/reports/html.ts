@@ -5,7 +5,8 @@ import { escapeMarkup as esc } from './markup.ts';
 import {
   type PhaseReport,
   type ReportRow,
-  SIMULATED,
+  type Origin,
+  originNotes,
   integrityLine,
   placeOf,
   policyLine,
@@ -50,8 +51,10 @@ export const statusHtml = (status: PhaseStatus | RunStatus): string =>
   `<span class="badge ${new Map(Object.entries(TONES)).get(status) ?? 'soft'}">${status.replaceAll('_', ' ')}</span>`;
 
 /** One page that needs nothing else: no script, no font, no picture, nothing from anywhere. */
-export function htmlPage(title: string, simulated: boolean, body: string): string {
-  const banner = simulated ? `<p class="banner" role="note">${SIMULATED}</p>\n` : '';
+export function htmlPage(title: string, origin: Origin, body: string): string {
+  const banner = originNotes(origin)
+    .map((note) => `<p class="banner" role="note">${note}</p>\n`)
+    .join('');
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -143,5 +146,5 @@ export function htmlReport(report: PhaseReport): string {
     findings.length > 0 ? `<h2>Findings (${findings.length})</h2>${findingsHtml(findings)}` : '',
     measurements.length > 0 ? `<h2>Evidence</h2>${measurementsHtml(measurements)}` : '',
   ];
-  return htmlPage(`${verdictWords[verdict.verdict]}: ${verdict.phase}`, verdict.simulated, parts.join('\n'));
+  return htmlPage(`${verdictWords[verdict.verdict]}: ${verdict.phase}`, verdict, parts.join('\n'));
 }

@@ -2,6 +2,7 @@ import { escapeMarkup } from './markup.ts';
 import {
   type PhaseReport,
   type ReportRow,
+  REPLAYED,
   SIMULATED,
   integrityLine,
   policyLine,
@@ -50,6 +51,7 @@ export function junitReport(report: PhaseReport): string {
     '    <properties>',
     `      <property name="verdict" value="${verdict.verdict}"/>`,
     `      <property name="simulated" value="${verdict.simulated ? escapeMarkup(SIMULATED) : 'false'}"/>`,
+    ...(verdict.replayed === true ? [`      <property name="replayed" value="${escapeMarkup(REPLAYED)}"/>`] : []),
     ...(note === undefined ? [] : [`      <property name="integrity" value="${escapeMarkup(note)}"/>`]),
     '    </properties>',
     ...cases,

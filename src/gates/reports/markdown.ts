@@ -4,7 +4,8 @@ import { escapeMarkdown } from './markup.ts';
 import {
   type PhaseReport,
   type ReportRow,
-  SIMULATED,
+  type Origin,
+  originNotes,
   integrityLine,
   placeOf,
   policyLine,
@@ -51,11 +52,14 @@ export function findingsTable(findings: readonly Finding[]): string[] {
   ];
 }
 
+/** What stands at the head and the foot of a report, when no model gave the answers now. */
+export const bannerOf = (origin: Origin): string[] => originNotes(origin).flatMap((note) => [`> **${note}**`, '']);
+
 /** The report of one phase, for pull requests and wikis. */
 export function markdownReport(report: PhaseReport): string {
   const { verdict, findings, tree } = report;
   const note = integrityLine(report);
-  const banner = verdict.simulated ? [`> **${SIMULATED}**`, ''] : [];
+  const banner = bannerOf(verdict);
   return [
     `# ${verdictWords[verdict.verdict]}: ${escapeMarkdown(verdict.phase)}`,
     '',

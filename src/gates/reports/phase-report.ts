@@ -208,6 +208,18 @@ function baselineWords({ baseline }: PhaseVerdict): string {
 
 export const SIMULATED =
   'SIMULATED: a scripted model or a scripted person had a part in this. It is no evidence of real work.';
+export const REPLAYED =
+  'REPLAYED: the answers come from the recording of an earlier run. No model was asked; what collectors read was measured anew.';
+
+export interface Origin {
+  simulated: boolean;
+  replayed?: boolean | undefined;
+}
+/** What is said at the head and the foot of whatever no model gave the answers for now; nothing for a real run. */
+export const originNotes = ({ simulated, replayed }: Origin): string[] => [
+  ...(replayed === true ? [REPLAYED] : []),
+  ...(simulated ? [SIMULATED] : []),
+];
 
 /** Text from measured files may hold escape sequences and other control characters: they are shown, never obeyed. */
 export const visible = (text: string): string =>

@@ -1,11 +1,17 @@
 import type { Handoff } from '../../shared/handoff.ts';
 import type { RoundEvidence } from '../../shared/round-evidence.ts';
-import type { PhaseRecord, RoundRecord, RunRecord, Usage } from '../../shared/run-record.ts';
+import {
+  type PhaseRecord,
+  type RoundRecord,
+  type RunRecord,
+  type Usage,
+  originWords,
+} from '../../shared/run-record.ts';
 import { type BypassRate, rateLine } from '../bypass/bypass-rate.ts';
 import { findingsHtml, htmlPage, htmlTable, measurementsHtml, statusHtml, verdictBadge, verdictHtml } from './html.ts';
-import { findingsTable, markdownTable, verdictTable } from './markdown.ts';
+import { bannerOf, findingsTable, markdownTable, verdictTable } from './markdown.ts';
 import { escapeMarkdown, escapeMarkup as esc } from './markup.ts';
-import { SIMULATED, policyLine, verdictWords } from './phase-report.ts';
+import { type Origin, policyLine, verdictWords } from './phase-report.ts';
 
 export interface RunReportInput {
   run: RunRecord;
@@ -23,8 +29,19 @@ interface Claim {
   handoff: Handoff;
 }
 
-const isSimulated = ({ run, phases }: RunReportInput): boolean =>
-  run.simulated || phases.some((phase) => phase.simulated || phase.rounds.some((round) => round.verdict.simulated));
+const originOf = ({ run, phases }: RunReportInput): Origin => ({
+  simulated:
+    run.simulated || phases.some((phase) => phase.simulated || phase.rounds.some((round) => round.verdict.simulated)),
+  replayed: run.replayed,
+});
+
+/** The phase's own words: what begins in a replayed run is replayed. */
+const phaseOrigin = ({ run }: RunReportInput, { simulated }: PhaseRecord): string =>
+  originWords({ simulated, replayed: run.replayed }).join(', ');
+const roundOrigin = ({ verdict }: RoundRecord): string =>
+  originWords(verdict)
+    .map((word) => `, ${word}`)
+    .join('');
 
 function usageCells(usage: Usage): string[] {
   const tokens = usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens;
@@ -113,7 +130,7 @@ export function renderRunHtml(input: RunReportInput): string {
       : `<p${input.bypassRate.isAlert ? ' class="banner" role="alert"' : ' class="soft"'}>${esc(rateLine(input.bypassRate))}</p>`,
     ...input.phases.map((phase) => phaseHtml(input, phase)),
   ];
-  return htmlPage(titleOf(input), isSimulated(input), parts.join('\n'));
+  return htmlPage(titleOf(input), originOf(input), parts.join('\n'));
 }
 
 /** The claims of a round, each beside what stands against it; what was found contradicted first. */
@@ -143,13 +160,14 @@ const integrityRows = (evidence: RoundEvidence | undefined): string[][] =>
 const INTEGRITY_HEAD = ['the fleet checked', '', 'what was seen'];
 
 function phaseHtml(input: RunReportInput, phase: PhaseRecord): string {
+  const origin = phaseOrigin(input, phase);
   const claims = claimsOf(input, phase).map(({ persona, handoff }) => [
     esc(persona),
     `${esc(handoff.summary)}${handoff.claims.map((claim) => `<br>“${esc(claim)}”`).join('')}`,
     esc(measuredLine(phase)),
   ]);
   return [
-    `<h2>${esc(phase.phase)} ${statusHtml(phase.status)}${phase.simulated ? ' <span class="soft">simulated</span>' : ''}</h2>`,
+    `<h2>${esc(phase.phase)} ${statusHtml(phase.status)}${origin === '' ? '' : ` <span class="soft">${origin}</span>`}</h2>`,
     phase.reason === '' ? '' : `<p>${esc(phase.reason)}</p>`,
     phase.rounds.length === 0 ? '<p class="soft">No round was judged.</p>' : '',
     ...phase.rounds.map((round, index) => roundHtml(input, round, index === phase.rounds.length - 1)),
@@ -168,7 +186,7 @@ function roundHtml(input: RunReportInput, round: RoundRecord, isLast: boolean): 
 <details><summary>Evidence, files <code>${esc(evidence.tree)}</code></summary>${measurementsHtml(evidence.measurements)}</details>`
     : `<p class="soft">${round.findings} findings; evidence <code>${esc(round.evidence)}</code></p>`;
   return `<details${isLast ? ' open' : ''}><summary>Round ${round.round}: ${verdictBadge(round.verdict.verdict)}
-<span class="soft">${esc(timeOf(round.at))}${round.verdict.simulated ? ', simulated' : ''}, ${esc(policyLine(round.verdict))}</span></summary>
+<span class="soft">${esc(timeOf(round.at))}${roundOrigin(round)}, ${esc(policyLine(round.verdict))}</span></summary>
 ${verdictHtml(round.verdict)}${more}</details>`;
 }
 
@@ -176,7 +194,7 @@ ${verdictHtml(round.verdict)}${more}</details>`;
 export function renderRunMarkdown(input: RunReportInput): string {
   const { run } = input;
   const { head, rows } = overview(input);
-  const banner = isSimulated(input) ? [`> **${SIMULATED}**`, ''] : [];
+  const banner = bannerOf(originOf(input));
   const bypasses = bypassesOf(input);
   return [
     `# ${escapeMarkdown(titleOf(input))}`,
@@ -193,19 +211,20 @@ export function renderRunMarkdown(input: RunReportInput): string {
 }
 
 function phaseMarkdown(input: RunReportInput, phase: PhaseRecord): string[] {
+  const origin = phaseOrigin(input, phase);
   const claims = claimsOf(input, phase).map(({ persona, handoff }) => [
     persona,
     [handoff.summary, ...handoff.claims].join('; '),
     measuredLine(phase),
   ]);
   return [
-    `## ${escapeMarkdown(phase.phase)}: ${escapeMarkdown(phase.status)}${phase.simulated ? ' (simulated)' : ''}`,
+    `## ${escapeMarkdown(phase.phase)}: ${escapeMarkdown(phase.status)}${origin === '' ? '' : ` (${origin})`}`,
     '',
     ...(phase.reason === '' ? [] : [escapeMarkdown(phase.reason), '']),
     ...phase.rounds.flatMap((round) => [
       `### Round ${round.round}: ${verdictWords[round.verdict.verdict]}`,
       '',
-      `${escapeMarkdown(policyLine(round.verdict))}, ${round.at}${round.verdict.simulated ? ', simulated' : ''}`,
+      `${escapeMarkdown(policyLine(round.verdict))}, ${round.at}${roundOrigin(round)}`,
       '',
       ...verdictTable(round.verdict),
       ...markdownTable(INTEGRITY_HEAD, integrityRows(input.evidence?.get(round.evidence))),

@@ -1,3 +1,4 @@
+import { replayedMark } from '../../shared/run-record.ts';
 import type { Finding } from '../../shared/verdict.ts';
 import { type PhaseReport, type ReportRow, integrityLine, rowsOfReport, visible } from './phase-report.ts';
 
@@ -62,6 +63,7 @@ export function sarifReport(report: PhaseReport): string {
           fallback: verdict.fallback,
           verdict: verdict.verdict,
           simulated: verdict.simulated,
+          ...replayedMark(verdict.replayed),
           ...(verdict.baseline === undefined ? {} : { baseline: verdict.baseline }),
           ...(verdict.policyDigest === undefined ? {} : { policyDigest: verdict.policyDigest }),
           ...(tree === undefined ? {} : { tree }),

@@ -4,7 +4,7 @@ import { isAddressed } from '../owners/address-findings.ts';
 import {
   type PhaseReport,
   type ReportRow,
-  SIMULATED,
+  originNotes,
   integrityLine,
   placeOf,
   policyLine,
@@ -50,9 +50,9 @@ export function tableReport(report: PhaseReport, colors: Colors, columns = Numbe
   const { verdict } = report;
   const paint = paints(colors);
   const words = verdictWords[verdict.verdict];
-  const simulated = verdict.simulated ? wrapTo(SIMULATED, columns).map((line) => colors.yellow(line)) : [];
+  const origin = originNotes(verdict).flatMap((note) => wrapTo(note, columns).map((line) => colors.yellow(line)));
   const [first = '', ...more] = wrapTo(`${words}  ${visible(policyLine(verdict))}`, columns);
-  const lines = [`${paint[verdict.verdict](colors.bold(words))}${first.slice(words.length)}`, ...more, ...simulated];
+  const lines = [`${paint[verdict.verdict](colors.bold(words))}${first.slice(words.length)}`, ...more, ...origin];
   const note = wrapTo(visible(integrityLine(report) ?? ''), columns).filter((line) => line !== '');
   lines.push(...note.map((line) => (report.integrity === undefined ? colors.yellow(line) : line)));
   const rows = rowsOfReport(report);
@@ -73,7 +73,7 @@ export function tableReport(report: PhaseReport, colors: Colors, columns = Numbe
     }
   }
   lines.push(...findingLines(report, colors, columns));
-  if (verdict.simulated) lines.push('', ...simulated);
+  if (origin.length > 0) lines.push('', ...origin);
   return `${lines.join('\n')}\n`;
 }
 
