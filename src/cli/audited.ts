@@ -14,18 +14,21 @@ export function operator(): string {
   }
 }
 
-/** Makes a change and writes it into the audit log: before, and how it ended. */
+/**
+ * Makes a change and writes it into the audit log: before, and how it ended. `note` adds what is known only then, such
+ * as the run that an idempotency key stands for. Never secrets or contents.
+ */
 export async function audited<T>(
   { redis, config }: Session,
   action: string,
   target: Record<string, string>,
-  change: () => Promise<T>,
+  change: (note: (more: Record<string, string>) => void) => Promise<T>,
 ): Promise<T> {
   const audit = new AuditLog(redis, config.prefix);
-  const asked = { who: 'cli', tokenId: null, from: operator(), action, target, requestId: '' };
+  const asked = { who: 'cli', tokenId: null, from: operator(), action, target: { ...target }, requestId: '' };
   const id = await audit.asked(asked);
   try {
-    const result = await change();
+    const result = await change((more) => Object.assign(asked.target, more));
     await audit.answered(id, { ...asked, outcome: 'done', status: null });
     return result;
   } catch (err) {

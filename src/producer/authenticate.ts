@@ -2,9 +2,11 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
 import { FleetError } from '../shared/errors.ts';
+import type { FailedAuthentications } from './failed-authentications.ts';
 import { BOOTSTRAP, LOCAL, type Principal, setPrincipal } from './principal.ts';
 import { sendProblem } from './problem.ts';
 import { type RateLimiters, sendTooMany } from './rate-limits.ts';
+import { requestIdOf } from './request-id.ts';
 import { type TokenStore, isFleetToken } from './tokens.ts';
 
 /** Only this machine can reach it. */
@@ -35,6 +37,7 @@ export interface Guard {
   token: string | undefined;
   tokens: TokenStore;
   limiters: RateLimiters;
+  failures: FailedAuthentications;
 }
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
@@ -74,12 +77,12 @@ const isOpen = async ({ host, token, tokens }: Guard): Promise<boolean> =>
 type Identified = { principal: Principal } | { refusal: string; blockedSeconds: number };
 
 async function identify(
-  { tokens, limiters }: Guard,
+  { tokens, limiters, failures }: Guard,
   req: Request,
   given: string,
   isBootstrap: (given: string) => boolean,
 ): Promise<Identified> {
-  const address = req.ip ?? '';
+  const [address, requestId] = [req.ip ?? '', requestIdOf(req)];
   // A token that the fleet made cannot be guessed, so it counts however often others behind its address were wrong.
   const record = isFleetToken(given) ? await tokens.find(given) : undefined;
   if (record?.status === 'active') {
@@ -88,9 +91,13 @@ async function identify(
     return { principal: { kind: 'token', tokenId: id, name, scopes, ratePerMinute } };
   }
   const blockedSeconds = await limiters.secondsBlocked(address);
-  if (blockedSeconds > 0) return { refusal: '', blockedSeconds };
+  if (blockedSeconds > 0) {
+    await failures.note({ address, requestId, reason: 'blocked' });
+    return { refusal: '', blockedSeconds };
+  }
   if (isBootstrap(given)) return { principal: BOOTSTRAP };
   await limiters.noteFailure(address);
+  await failures.note({ address, requestId, reason: record?.status ?? 'unknown', record });
   const refusal =
     record === undefined
       ? 'this token is not known here'

@@ -47,20 +47,27 @@ async function lastFault(store: RunStore, runId: RunId, phase: string): Promise<
   return last;
 }
 
-/** Lets runs with dead letters go on, with all that did not pass. Each is resumed once, and refused by its own reason. */
+/**
+ * Lets runs with dead letters go on, with all that did not pass. Each is resumed once, and refused by its own reason.
+ * `within` is what happens around each of them.
+ */
 export async function redrive(
   target: EnqueueTarget,
   runIds: readonly string[],
+  within: (runId: RunId, resume: () => Promise<Resumed>) => Promise<Resumed> = (_runId, resume) => resume(),
 ): Promise<{ resumed: Resumed[]; refused: { runId: string; reason: string }[] }> {
   const resumed: Resumed[] = [];
   const refused: { runId: string; reason: string }[] = [];
   for (const id of new Set(runIds)) {
     const runId = RunIdSchema.parse(id);
-    try {
+    const resume = async (): Promise<Resumed> => {
       const { status } = await target.store.getRun(runId);
       if (!TERMINAL_RUN.includes(status))
         throw new FleetError('CONFLICT', `run ${runId} is ${status.replace('_', ' ')}: it goes on when it has ended`);
-      resumed.push(await resumeRun(target, runId, { reason: 'redriven from the dead letters' }));
+      return resumeRun(target, runId, { reason: 'redriven from the dead letters' });
+    };
+    try {
+      resumed.push(await within(runId, resume));
     } catch (err) {
       if (!(err instanceof FleetError) || err.retry) throw err;
       refused.push({ runId, reason: err.message });

@@ -2,6 +2,7 @@ import { answerQuestion } from '../../producer/answer-question.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import type { RunId } from '../../shared/names.ts';
 import { openQuestions } from '../../shared/question.ts';
+import { audited } from '../audited.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { parseRunId } from './run-id.ts';
 
@@ -16,9 +17,12 @@ export function answerCommand(
   const runId = parseRunId(id);
   return withSession(context, { startRedis: false }, async (session) => {
     const { by, text } = flags;
-    const question = flags.id ?? (await theOpenOne(session, runId, phase));
     const target = { ...session, prefix: session.config.prefix };
-    const answered = await answerQuestion(target, runId, { id: question, phase, by, text });
+    const answered = await audited(session, 'answer', { id: runId, phase, by }, async (note) => {
+      const question = flags.id ?? (await theOpenOne(session, runId, phase));
+      note({ questionId: question });
+      return answerQuestion(target, runId, { id: question, phase, by, text });
+    });
     if (flags.json === true) terminal.out(JSON.stringify(answered, null, 2));
     else terminal.out(`${phase}: ${answered.persona} is answered by ${by}`);
     return EXIT.passed;

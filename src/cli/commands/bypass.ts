@@ -19,6 +19,7 @@ import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
 import { openBlobStore } from '../../shared/open-blob-store.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
+import { audited } from '../audited.ts';
 import { type PolicyFlags, loadPolicies, runSources } from '../policies.ts';
 import { periodMs } from '../expires.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
@@ -48,6 +49,14 @@ function withLog<T>(context: CommandContext, flags: LogFlags, use: (open: OpenLo
   );
 }
 
+/** A log in a file is its own record; what is changed in the fleet's log also stands in the audit log. */
+const changed = <T>(
+  session: Session | undefined,
+  action: string,
+  target: Record<string, string>,
+  make: () => Promise<T>,
+): Promise<T> => (session === undefined ? make() : audited(session, `bypass.${action}`, target, make));
+
 export interface RequestFlags extends LogFlags, PolicyFlags {
   by: string;
   reason: string;
@@ -76,22 +85,15 @@ export function bypassRequestCommand(
     const target = await findTarget(context, where, flags, session);
     const { policySet, policy, scope, phase, gate } = target;
     const { by, reason } = flags;
-    const role = checkRequest({ policySet, policy, gate, by, reason, until, now: now.toISOString() });
-    const adr = await readAdr(context, flags.adr);
     const id = newBypassId();
-    const stored = { file: flags.adr, sha256: await blobs.put(adr), bytes: adr.byteLength };
-    await log.append({
-      type: 'requested',
-      id,
-      at: now.toISOString(),
-      scope,
-      phase,
-      gate,
-      by,
-      reason,
-      adr: stored,
-      role,
-      until,
+    const of = scope.kind === 'run' ? { id: scope.run } : scope.kind === 'workflow' ? { workflow: scope.workflow } : {};
+    const role = await changed(session, 'request', { ...of, bypass: id, phase, gate, by }, async () => {
+      const at = now.toISOString();
+      const wanted = checkRequest({ policySet, policy, gate, by, reason, until, now: at });
+      const bytes = await readAdr(context, flags.adr);
+      const adr = { file: flags.adr, sha256: await blobs.put(bytes), bytes: bytes.byteLength };
+      await log.append({ type: 'requested', id, at, scope, phase, gate, by, reason, adr, role: wanted, until });
+      return wanted;
     });
     if (flags.json === true) context.terminal.out(JSON.stringify({ id, role, until }, null, 2));
     else context.terminal.out(id);
@@ -173,12 +175,15 @@ export function bypassApproveCommand(
   id: string,
   flags: LogFlags & { by: string; role: string },
 ): Promise<number> {
-  return withLog(context, flags, async ({ log }) => {
+  return withLog(context, flags, async ({ log, session }) => {
     const { by, role } = flags;
-    const at = new Date().toISOString();
-    const bypass = await findBypass(log, id);
-    checkApproval(bypass, { by, role }, at);
-    await log.append({ type: 'approved', id, by, role, at });
+    const bypass = await changed(session, 'approve', { bypass: id, by, role }, async () => {
+      const at = new Date().toISOString();
+      const found = await findBypass(log, id);
+      checkApproval(found, { by, role }, at);
+      await log.append({ type: 'approved', id, by, role, at });
+      return found;
+    });
     context.terminal.out(
       `${bypass.gate} in ${bypass.phase} is bypassed until ${bypass.until}, approved by ${by} (${role})`,
     );
@@ -192,16 +197,17 @@ export function bypassRevokeCommand(
   id: string,
   flags: LogFlags & { by: string; reason: string },
 ): Promise<number> {
-  return withLog(context, flags, async ({ log }) => {
+  return withLog(context, flags, async ({ log, session }) => {
     const { by, reason } = flags;
-    const bypass = await findBypass(log, id);
-    if (bypass.revocation !== null)
-      throw new FleetError('BAD_INPUT', `${id} was revoked by ${bypass.revocation.by} already`);
-    if (by.trim() === '' || reason.trim() === '')
-      throw new FleetError('BAD_INPUT', 'a revocation needs a name and a reason', {
-        remedy: 'Give --by and --reason.',
-      });
-    await log.append({ type: 'revoked', id, by, reason, at: new Date().toISOString() });
+    await changed(session, 'revoke', { bypass: id, by }, async () => {
+      const { revocation } = await findBypass(log, id);
+      if (revocation !== null) throw new FleetError('BAD_INPUT', `${id} was revoked by ${revocation.by} already`);
+      if (by.trim() === '' || reason.trim() === '')
+        throw new FleetError('BAD_INPUT', 'a revocation needs a name and a reason', {
+          remedy: 'Give --by and --reason.',
+        });
+      await log.append({ type: 'revoked', id, by, reason, at: new Date().toISOString() });
+    });
     context.terminal.out(`${id} no longer counts`);
     return EXIT.passed;
   });

@@ -1,6 +1,7 @@
 import { listDead, redrive } from '../../producer/dead-letters.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import { TERMINAL_RUN } from '../../shared/run-record.ts';
+import { audited } from '../audited.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { oneLine } from '../text.ts';
 import { parseRunId } from './run-id.ts';
@@ -42,7 +43,10 @@ async function redriveRuns({ terminal }: CommandContext, session: Session, flags
     throw new FleetError('CONFLICT', `run ${flags.redrive} has no dead letters`, {
       remedy: 'List them with `maestro dead`; `maestro resume RUN` takes up runs that ended in another way.',
     });
-  const { resumed, refused } = await redrive({ ...session, prefix: session.config.prefix }, ids);
+  const target = { ...session, prefix: session.config.prefix };
+  const { resumed, refused } = await redrive(target, ids, (id, resume) =>
+    audited(session, 'dead.redrive', { id }, resume),
+  );
   if (flags.json === true) terminal.out(JSON.stringify({ resumed, refused }, null, 2));
   for (const { runId, phases } of flags.json === true ? [] : resumed)
     terminal.out(`run ${runId} goes on with ${phases.join(', ')}`);

@@ -5,6 +5,7 @@ import { cancelRun, pauseRun } from '../../producer/run-control.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import type { RunId } from '../../shared/names.ts';
 import type { Budget } from '../../shared/workflow-schema.ts';
+import { audited } from '../audited.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { followRun } from './follow.ts';
 import { showResult } from './run.ts';
@@ -26,7 +27,9 @@ export function cancelCommand(
 ): Promise<number> {
   const runId = parseRunId(id);
   return attach(context, async (session) => {
-    const changed = await cancelRun(targetOf(session), runId, flags.reason);
+    const changed = await audited(session, 'cancel', { id: runId }, () =>
+      cancelRun(targetOf(session), runId, flags.reason),
+    );
     const words = (status: string): string =>
       changed ? `run ${runId} is cancelled` : `run ${runId} had ended before: ${status}`;
     return tell(context, session, runId, { changed, flags, words });
@@ -41,7 +44,9 @@ export function pauseCommand(
 ): Promise<number> {
   const runId = parseRunId(id);
   return attach(context, async (session) => {
-    const changed = await pauseRun(targetOf(session), runId, flags.reason);
+    const changed = await audited(session, 'pause', { id: runId }, () =>
+      pauseRun(targetOf(session), runId, flags.reason),
+    );
     const words = (): string =>
       `run ${runId} is paused${changed ? '' : ' already'}: maestro resume ${runId} lets it go on`;
     return tell(context, session, runId, { changed, flags, words });
@@ -73,7 +78,7 @@ export interface TakeUpFlags extends JsonFlag {
 
 /** `maestro resume RUN`: a paused run goes on; of one that ended, all that did not pass is run again. */
 export function resumeCommand(context: CommandContext, id: string, flags: TakeUpFlags): Promise<number> {
-  return takeUp(context, id, flags, {});
+  return takeUp(context, id, flags, { command: 'resume', request: {} });
 }
 
 /** `maestro retry RUN --phase P | --from P`: one phase that did not pass, or everything from a phase onward. */
@@ -86,20 +91,27 @@ export function retryCommand(context: CommandContext, id: string, flags: TakeUpF
     );
   const takeUpOf =
     phase === undefined ? ({ kind: 'from', phase: from ?? '' } as const) : ({ kind: 'phase', phase } as const);
-  return takeUp(context, id, flags, { takeUp: takeUpOf });
+  return takeUp(context, id, flags, { command: 'retry', request: { takeUp: takeUpOf } });
 }
 
-function takeUp(context: CommandContext, id: string, flags: TakeUpFlags, request: ResumeRequest): Promise<number> {
+function takeUp(
+  context: CommandContext,
+  id: string,
+  flags: TakeUpFlags,
+  { command, request }: { command: 'resume' | 'retry'; request: ResumeRequest },
+): Promise<number> {
   const runId = parseRunId(id);
   const { terminal, signal } = context;
   return attach(context, async (session) => {
-    const edited = await editsOf(context, session, runId, flags);
     const budget = budgetOf(flags);
-    const resumed = await resumeRun(targetOf(session), runId, {
-      ...request,
-      reason: flags.reason,
-      ...(edited === undefined ? {} : { edited }),
-      ...(budget === undefined ? {} : { budget }),
+    const resumed = await audited(session, command, targetWords(runId, flags), async () => {
+      const edited = await editsOf(context, session, runId, flags);
+      return resumeRun(targetOf(session), runId, {
+        ...request,
+        reason: flags.reason,
+        ...(edited === undefined ? {} : { edited }),
+        ...(budget === undefined ? {} : { budget }),
+      });
     });
     if (flags.follow !== true) {
       if (flags.json === true) terminal.out(JSON.stringify(resumed, null, 2));
@@ -112,6 +124,14 @@ function takeUp(context: CommandContext, id: string, flags: TakeUpFlags, request
     return showResult(context, session, plan, flags);
   });
 }
+
+/** What is taken up, for the audit log. */
+const targetWords = (runId: RunId, { phase, from, by }: TakeUpFlags): Record<string, string> => ({
+  id: runId,
+  ...(phase === undefined ? {} : { phase }),
+  ...(from === undefined ? {} : { from }),
+  ...(by === undefined ? {} : { by }),
+});
 
 function resumedText({ runId, phases, changed }: Resumed): string {
   if (!changed) return `run ${runId} is under way; there was nothing to do`;

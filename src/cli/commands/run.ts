@@ -13,6 +13,7 @@ import { ProviderName, type RunPlan, isReplayedRun, isSimulatedRun } from '../..
 import { type InputValues, type Workflow } from '../../shared/workflow-schema.ts';
 import { parseYaml } from '../../shared/yaml-file.ts';
 import { InputValues as InputValuesSchema } from '../../shared/workflow-schema.ts';
+import { audited } from '../audited.ts';
 import { type GivenFlags, readGivenFiles } from '../given-files.ts';
 import { type PolicyFlags, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
@@ -143,7 +144,12 @@ export function runCommand(context: CommandContext, name: string, flags: RunFlag
     const { idempotencyKey: key } = flags;
     const given = await readGivenFiles(context.cwd, flags);
     const once = key === undefined ? {} : { once: { key, given } };
-    const runId = await enqueueRun({ ...session, prefix: session.config.prefix }, planned, once);
+    const { workflow } = planned;
+    const runId = await audited(session, 'run', { id: planned.runId, workflow }, async (note) => {
+      const id = await enqueueRun({ ...session, prefix: session.config.prefix }, planned, once);
+      note({ id });
+      return id;
+    });
     const isNew = runId === planned.runId;
     const plan = isNew ? planned : await session.store.getPlan(runId);
     const { startAt } = plan;

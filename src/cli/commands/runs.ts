@@ -15,6 +15,7 @@ import {
 import { openQuestions } from '../../shared/question.ts';
 import { PutBackLog } from '../../shared/put-back.ts';
 import { phaseLines } from '../phase-lines.ts';
+import { audited } from '../audited.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { oneLine } from '../text.ts';
 import { conversationText, paintStatus, waitingText, watchedText } from '../words.ts';
@@ -208,7 +209,9 @@ export function approveCommand(
     const decision = flags.reject === true ? 'rejected' : 'approved';
     const target = { ...session, prefix: session.config.prefix };
     const { role, by, note, round } = flags;
-    const approval = await approvePhase(target, runId, { phase, role, by, decision, note, round, simulated: false });
+    const approval = await audited(session, 'approve', { id: runId, phase, role, by, decision }, () =>
+      approvePhase(target, runId, { phase, role, by, decision, note, round, simulated: false }),
+    );
     if (flags.json === true) terminal.out(JSON.stringify(approval, null, 2));
     else terminal.out(`${phase} ${decision} by ${by} (${role})`);
     return EXIT.passed;

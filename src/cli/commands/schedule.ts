@@ -1,5 +1,6 @@
 import { type Schedule, addSchedule, listSchedules, removeSchedule } from '../../producer/schedule.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
+import { audited } from '../audited.ts';
 import { type CommandContext, withSession } from '../session.ts';
 import { type RunFlags, SIMULATED, planFromFlags } from './run.ts';
 
@@ -21,7 +22,9 @@ export function scheduleAddCommand(
     const plan = await planFromFlags(context, session, workflow, flags);
     const target = { ...session, prefix: session.config.prefix };
     const { cron, tz, name = plan.workflow } = flags;
-    const schedule = await addSchedule(target, { name, cron, tz, plan });
+    const schedule = await audited(session, 'schedule.add', { schedule: name, workflow: plan.workflow }, () =>
+      addSchedule(target, { name, cron, tz, plan }),
+    );
     if (plan.provider === 'scripted') terminal.err(SIMULATED);
     if (flags.json === true) terminal.out(JSON.stringify(schedule, null, 2));
     else {
@@ -49,10 +52,12 @@ export function scheduleListCommand(context: CommandContext, flags: JsonFlag): P
 export function scheduleRemoveCommand(context: CommandContext, name: string, flags: JsonFlag): Promise<number> {
   const { terminal } = context;
   return withSession(context, { startRedis: false }, async (session) => {
-    if (!(await removeSchedule({ ...session, prefix: session.config.prefix }, name)))
+    await audited(session, 'schedule.remove', { schedule: name }, async () => {
+      if (await removeSchedule({ ...session, prefix: session.config.prefix }, name)) return;
       throw new FleetError('NOT_FOUND', `there is no schedule "${name}"`, {
         remedy: 'List them with `maestro schedule list`.',
       });
+    });
     if (flags.json === true) terminal.out(JSON.stringify({ name, removed: true }, null, 2));
     else terminal.out(`schedule ${name} is removed; runs that it started go on`);
     return EXIT.passed;

@@ -9,6 +9,7 @@ import {
 } from '../../producer/webhooks/webhook.ts';
 import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
 import type { Redis } from '../../shared/redis.ts';
+import { audited } from '../audited.ts';
 import { type CommandContext, withSession } from '../session.ts';
 
 interface JsonFlag {
@@ -19,6 +20,8 @@ interface Target {
   redis: Redis;
   prefix: string;
   webhooks: WebhookStore;
+  /** Makes a change that stands in the audit log. */
+  change: <T>(action: string, target: Record<string, string>, make: () => Promise<T>) => Promise<T>;
 }
 
 /** Runs one command over the webhooks, and prints what it comes to: as JSON, or in lines. */
@@ -28,9 +31,11 @@ const overWebhooks = <T>(
   use: (target: Target) => Promise<T>,
   lines: (result: T) => readonly string[],
 ): Promise<number> =>
-  withSession(context, { startRedis: false }, async ({ redis, config }) => {
+  withSession(context, { startRedis: false }, async (session) => {
+    const { redis, config } = session;
     const webhooks = new WebhookStore(redis, config.prefix, config.webhooks);
-    const result = await use({ redis, prefix: config.prefix, webhooks });
+    const change: Target['change'] = (action, target, make) => audited(session, `webhooks.${action}`, target, make);
+    const result = await use({ redis, prefix: config.prefix, webhooks, change });
     if (flags.json === true) context.terminal.out(JSON.stringify(result, null, 2));
     else for (const line of lines(result)) context.terminal.out(line);
     return EXIT.passed;
@@ -61,8 +66,10 @@ export function webhookAddCommand(
   return overWebhooks(
     context,
     flags,
-    async ({ webhooks }) => {
-      const created = await webhooks.add(wanted.data, 'the command line');
+    async ({ webhooks, change }) => {
+      // Of the address only the host: the rest may hold a secret of its receiver.
+      const target = { host: new URL(url).host, events: wanted.data.events.join(' ') };
+      const created = await change('add', target, () => webhooks.add(wanted.data, 'the command line'));
       const { terminal } = context;
       terminal.err('the secret is shown this once; events are sent by `maestro serve` or `maestro up`');
       if (!created.sealed) terminal.err('it is stored as it is: set MAESTRO_WEBHOOK_KEY to have secrets encrypted');
@@ -86,8 +93,8 @@ export const webhookRemoveCommand = (context: CommandContext, id: string, flags:
   overWebhooks(
     context,
     flags,
-    async ({ webhooks }) => {
-      await webhooks.remove(id);
+    async ({ webhooks, change }) => {
+      await change('remove', { id }, () => webhooks.remove(id));
       return { id, removed: true };
     },
     () => [`${id} is removed`],
@@ -98,10 +105,11 @@ export const webhookEnableCommand = (context: CommandContext, id: string, flags:
   overWebhooks(
     context,
     flags,
-    async ({ webhooks }) => {
-      await webhooks.get(id);
-      return webhooks.enable(id);
-    },
+    ({ webhooks, change }) =>
+      change('enable', { id }, async () => {
+        await webhooks.get(id);
+        return webhooks.enable(id);
+      }),
     (webhook) => [line(webhook)],
   );
 
@@ -145,10 +153,11 @@ export function webhookRedeliverCommand(
   return overWebhooks(
     context,
     flags,
-    async ({ webhooks, ...target }) => {
-      await webhooks.get(id);
-      return { redelivered: await redeliver(target, id, request) };
-    },
+    ({ webhooks, change, ...target }) =>
+      change('redeliver', { id, ...(delivery === undefined ? {} : { delivery }) }, async () => {
+        await webhooks.get(id);
+        return { redelivered: await redeliver(target, id, request) };
+      }),
     ({ redelivered }) => redelivered.map((one) => `${one} is sent again`),
   );
 }
