@@ -1,10 +1,15 @@
 import { once } from 'node:events';
 import type { Response } from 'express';
-import { FleetError } from '../shared/errors.ts';
+import { FleetError, errorMessage } from '../shared/errors.ts';
+import type { Logger } from '../shared/logger.ts';
+import { type Principal, principalOf } from './principal.ts';
+import type { TokenRecord } from './tokens.ts';
 
 const HEARTBEAT_MS = 15_000;
 /** How long a reader may take for what was sent to it, before its stream is ended. */
 const SLOW_MS = 60_000;
+/** How often it is looked at whether the tokens of the readers still hold: once for all streams together. */
+const RECHECK_MS = 20_000;
 /** How many streams one process holds. */
 const MOST_STREAMS = 10_000;
 /** What a client is told to wait before it connects again. */
@@ -13,6 +18,7 @@ const RETRY_MS = 1_000;
 export interface StreamLimits {
   heartbeatMs?: number;
   slowMs?: number;
+  recheckMs?: number;
   most?: number;
 }
 
@@ -28,20 +34,48 @@ export interface EventStream {
 export class EventStreams {
   readonly #limits: Required<StreamLimits>;
   readonly #closing: AbortSignal;
-  readonly #open = new Set<Response>();
+  readonly #open = new Map<Response, { principal: Principal; end: () => void }>();
+  readonly #tokens: () => Promise<TokenRecord[]>;
+  readonly #logger: Logger;
   #slow = 0;
 
-  constructor(
-    closing: AbortSignal,
-    { heartbeatMs = HEARTBEAT_MS, slowMs = SLOW_MS, most = MOST_STREAMS }: StreamLimits = {},
-  ) {
-    this.#closing = closing;
-    this.#limits = { heartbeatMs, slowMs, most };
+  constructor(of: {
+    closing: AbortSignal;
+    /** Those that there are now. */
+    tokens: () => Promise<TokenRecord[]>;
+    logger: Logger;
+    limits?: StreamLimits | undefined;
+  }) {
+    const {
+      heartbeatMs = HEARTBEAT_MS,
+      slowMs = SLOW_MS,
+      recheckMs = RECHECK_MS,
+      most = MOST_STREAMS,
+    } = of.limits ?? {};
+    this.#closing = of.closing;
+    this.#tokens = of.tokens;
+    this.#logger = of.logger;
+    this.#limits = { heartbeatMs, slowMs, recheckMs, most };
+    const recheck = setInterval(() => void this.#endUnauthorised(), recheckMs).unref();
+    of.closing.addEventListener('abort', () => clearInterval(recheck), { once: true });
+  }
+
+  /** Ends the streams of tokens that were revoked or have expired, and of readers without one since there are tokens. */
+  async #endUnauthorised(): Promise<void> {
+    if (this.#open.size === 0) return;
+    try {
+      const tokens = await this.#tokens();
+      const active = new Set(tokens.flatMap(({ id, status }) => (status === 'active' ? [id] : [])));
+      for (const { principal, end } of this.#open.values()) if (!holds(principal, active, tokens.length)) end();
+    } catch (err) {
+      // The next look finds them.
+      this.#logger.warn({ reason: errorMessage(err) }, 'tokens of event streams could not be looked at');
+    }
   }
 
   /** Streams that are open, bytes that wait in them for their readers, and how many were ended for being too slow. */
   stats(): { open: number; waitingBytes: number; endedSlow: number } {
-    const waitingBytes = [...this.#open].reduce((sum, res) => sum + res.writableLength, 0);
+    const waitingBytes = [...this.#open.keys()].reduce((sum, res) => sum + res.writableLength, 0);
     return { open: this.#open.size, waitingBytes, endedSlow: this.#slow };
   }
 
@@ -60,7 +94,6 @@ export class EventStreams {
     const gone = new AbortController();
     res.on('close', () => gone.abort());
     const signal = AbortSignal.any([gone.signal, this.#closing]);
-    this.#open.add(res);
     res.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -71,6 +104,15 @@ export class EventStreams {
     const heartbeat = setInterval(() => {
       if (!res.writableNeedDrain) void send(': still here\n\n').catch(() => undefined);
     }, this.#limits.heartbeatMs);
+    const end = (): void => {
+      if (gone.signal.aborted) return;
+      clearInterval(heartbeat);
+      res.write(': this token no longer holds: it was revoked or has expired\n\n');
+      gone.abort();
+      // A reader that takes nothing does not get to hear of it.
+      setTimeout(() => res.destroy(), this.#limits.slowMs).unref();
+    };
+    this.#open.set(res, { principal: principalOf(res.req), end });
     try {
       await write({ signal, send });
     } finally {
@@ -81,7 +123,8 @@ export class EventStreams {
   }
 
   async #send(res: Response, frame: string, signal: AbortSignal): Promise<void> {
-    if (res.write(frame)) return;
+    // Nothing follows the word on why it ends.
+    if (signal.aborted || res.write(frame)) return;
     const slow = setTimeout(() => {
       this.#slow += 1;
       res.destroy();
@@ -92,4 +135,10 @@ export class EventStreams {
       clearTimeout(slow);
     }
   }
+}
+
+function holds({ kind, tokenId = '' }: Principal, active: ReadonlySet<string>, tokens: number): boolean {
+  if (kind === 'token') return active.has(tokenId);
+  // Who needed no token needs one as soon as there is any.
+  return kind !== 'local' || tokens === 0;
 }

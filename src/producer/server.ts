@@ -24,6 +24,7 @@ import { type Guard, assertGuarded, assertStrong } from './authenticate.ts';
 import { openQueues } from './bull-board.ts';
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
 import { EventStreams, type StreamLimits } from './event-streams.ts';
+import { FailedAuthentications } from './failed-authentications.ts';
 import { FleetFeed } from './fleet-feed.ts';
 import { problemOf } from './problem.ts';
 import { DEFAULT_LIMITS, type RateLimits, RateLimiters } from './rate-limits.ts';
@@ -110,8 +111,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const repositories = new RunRepositories({ store, blobs: options.blobs, scratch });
     const feed = new FleetFeed({ redis, prefix: options.prefix, store });
     signals.listenToFleet(() => feed.grown());
-    const streams = new EventStreams(closing.signal, options.streams);
-    const { audit } = access;
+    const { audit, guard } = access;
+    const streams = new EventStreams({
+      closing: closing.signal,
+      tokens: () => guard.tokens.list(),
+      logger: options.logger,
+      limits: options.streams,
+    });
     const sending = await startWebhooks({ ...options, redis, feed, signals, options: options.webhooks ?? PUBLIC_ONLY });
     ends.splice(1, 0, () => sending.close());
     const webhooks = sending.store;
@@ -165,12 +171,12 @@ const MALFORMED: Partial<Record<string, number>> = {
 };
 
 /** Who may ask, how often, and what is written down of it. */
-function openAccess(redis: Redis, { host, token, prefix, limits }: ServerOptions): { guard: Guard; audit: AuditLog } {
+function openAccess(redis: Redis, options: ServerOptions): { guard: Guard; audit: AuditLog } {
+  const { host, token, prefix, limits, logger } = options;
   const limiters = new RateLimiters(redis, prefix, { ...DEFAULT_LIMITS, ...limits });
-  return {
-    guard: { host, token, tokens: new TokenStore(redis, prefix), limiters },
-    audit: new AuditLog(redis, prefix),
-  };
+  const audit = new AuditLog(redis, prefix);
+  const failures = new FailedAuthentications({ redis, prefix, audit, logger });
+  return { guard: { host, token, tokens: new TokenStore(redis, prefix), limiters, failures }, audit };
 }
 
 const SystemError = z.object({ code: z.string() });

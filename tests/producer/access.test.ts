@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Problem } from '../../src/producer/api-schemas.ts';
 import { AuditEntry, AuditLog } from '../../src/producer/audit.ts';
+import { MaestroClient } from '../../src/producer/client.ts';
 import { movePhase } from '../../src/shared/transitions.ts';
 import { apiFixture, bearer } from './api-support.ts';
 import { planOf } from './seed-run.ts';
@@ -69,6 +70,49 @@ describe('tokens', () => {
       401,
       expect.stringMatching(/Basic/),
     ]);
+  });
+});
+
+describe('event streams', () => {
+  it('end when their token is revoked or expires, and nobody comes back with it', async () => {
+    const { url } = await serve({ streams: { recheckMs: 100, heartbeatMs: 100 } });
+    const plan = planOf(['design']);
+    await store.createRun(plan);
+    const paths = [`/api/runs/${plan.runId}/events`, '/api/events'];
+    const listen = async (token: string) => {
+      const answers = await Promise.all(paths.map((path) => ask(`${url}${path}`, token)));
+      expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+      const heard = answers.map(() => '');
+      const ended = Promise.all(
+        answers.map(async ({ body }, index) => {
+          for await (const chunk of body ?? new ReadableStream<Uint8Array>())
+            heard[index] += Buffer.from(chunk).toString();
+        }),
+      );
+      ended.catch(() => undefined);
+      return { heard, ended };
+    };
+    const expiresAt = new Date(Date.now() + 1_500).toISOString();
+    const soon = await tokens.create({ name: 'ends-soon', scopes: ['read'], expiresAt, createdBy: 'tests' });
+    const taken = await tokenFor('taken-away', ['read']);
+    const [expiring, revoked, kept] = [
+      await listen(soon.token),
+      await listen(taken),
+      await listen(await tokenFor('stays', ['read'])),
+    ];
+    await tokens.revoke('taken-away');
+    for (const { heard, ended } of [revoked, expiring]) {
+      await ended;
+      for (const text of heard) expect(text).toMatch(/: this token no longer holds[^\n]*\n\n$/);
+    }
+    for (const token of [taken, soon.token])
+      await expect(
+        new MaestroClient({ baseUrl: url, token }).events(plan.runId, { fromSeq: 1 }).next(),
+      ).rejects.toMatchObject({ code: 'UNAUTHORIZED' });
+    // Those of others go on: they are still told of what happens.
+    await movePhase(store, plan.runId, 'design', 'running');
+    for (const index of [0, 1]) await expect.poll(() => kept.heard[index]).toContain('phase.status');
+    expect(kept.heard.join('')).not.toContain('no longer holds');
   });
 });
 
@@ -159,6 +203,61 @@ describe('the audit log', () => {
     const first = await read(`limit=1&run=${plan.runId}`);
     expect((await read(`limit=5&run=${plan.runId}&cursor=${first.next}`)).entries).toEqual(entries.slice(1));
     expect((await read('who=nobody-of-that-name')).entries).toEqual([]);
+  });
+
+  it('tells of tokens that were refused, once for an address and minute, and never of the tokens', async () => {
+    const lines: string[] = [];
+    const sink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        lines.push(chunk.toString());
+        done();
+      },
+    });
+    const admin = await tokenFor('watcher', ['admin']);
+    const lost = await tokenFor('lost-token', ['read']);
+    await tokens.revoke('lost-token');
+    const options = { logger: pino({ level: 'warn' }, sink), limits: { failedPerAddress: 3 }, trustedProxies: 1 };
+    const [one, other] = [await serve(options), await serve(options)];
+    const address = '192.0.2.31';
+    const guess = (url: string, token: string): Promise<Response> =>
+      ask(`${url}/api/runs`, token, { headers: { 'x-forwarded-for': address, 'x-request-id': 'guess-1' } });
+    const statuses: number[] = [];
+    for (const token of [lost, 'wrong-guess-number-2', 'wrong-guess-number-3', 'wrong-guess-number-4'])
+      for (const { url } of [one, other]) statuses.push((await guess(url, token)).status);
+    expect(statuses).toEqual([401, 401, 401, 429, 429, 429, 429, 429]);
+    // A header that says nothing of a token is a question, not a guess.
+    expect((await ask(`${one.url}/api/runs`)).status).toBe(401);
+    const { entries } = Page.parse(await (await ask(`${one.url}/api/audit?limit=50&who=anonymous`, admin)).json());
+    const ofAddress = entries.filter(({ from }) => from === address);
+    // Two when a minute ended meanwhile.
+    expect(ofAddress.length).toBeLessThan(3);
+    expect(ofAddress.at(-1)).toMatchObject({
+      action: 'authenticate',
+      target: { reason: 'revoked', token: 'lost-token' },
+      outcome: 'refused',
+      status: 401,
+      requestId: 'guess-1',
+    });
+    const log = lines.join('');
+    const refused = lines.filter((line) => line.includes('a token was refused'));
+    expect(refused.length).toBeGreaterThanOrEqual(3);
+    expect(refused[0]).toContain(
+      `"address":"${address}","requestId":"guess-1","reason":"revoked","token":"lost-token"`,
+    );
+    const kept = JSON.stringify(await redis.xrange(`${prefix}:maestro:audit`, '-', '+'));
+    for (const secret of ['wrong-guess', lost.slice(3)]) expect(log + kept).not.toContain(secret);
+  });
+
+  it('holds few refused tokens, however many addresses they came from', async () => {
+    const { url } = await serve({ trustedProxies: 1 });
+    const admin = await tokenFor('counter', ['admin']);
+    for (let last = 0; last < 60; last += 1)
+      await ask(`${url}/api/runs`, 'a-wrong-token', { headers: { 'x-forwarded-for': `198.51.100.${last}` } });
+    const { entries } = Page.parse(await (await ask(`${url}/api/audit?limit=200&who=anonymous`, admin)).json());
+    const many = entries.filter(({ from }) => from.startsWith('198.51.100.'));
+    expect(many.length).toBeGreaterThan(0);
+    // Twenty in each of the two minutes that this may have touched.
+    expect(many.length).toBeLessThanOrEqual(40);
   });
 
   it('tells of a change whose server died before it answered', async () => {
