@@ -1,8 +1,8 @@
 import type { Request, Response } from 'express';
 import { createGunzip } from 'node:zlib';
 import { FleetError } from '../shared/errors.ts';
-import { streamGit, tryGit } from '../shared/git.ts';
-import type { RunRepository } from './run-repositories.ts';
+import { type GitPlace, tryGit } from '../shared/git.ts';
+import type { RunRepositories, RunRepository } from './run-repositories.ts';
 
 /** Branches alone are shown: what else the repository keeps is of no use to whoever clones. */
 const HIDE = ['-c', 'uploadpack.hideRefs=refs/fetched', '-c', 'uploadpack.hideRefs=refs/sources'];
@@ -28,7 +28,12 @@ export async function advertiseRefs({ place }: RunRepository, req: Request, res:
 }
 
 /** Answers what a client asks next: it sends what it has, and gets a pack of the rest. */
-export async function uploadPack({ place }: RunRepository, req: Request, res: Response): Promise<void> {
+export async function uploadPack(
+  repositories: RunRepositories,
+  place: GitPlace,
+  req: Request,
+  res: Response,
+): Promise<void> {
   const isPacked = req.get('content-encoding') === 'gzip';
   const stdin = isPacked ? req.pipe(createGunzip()) : req;
   let asked = 0;
@@ -38,5 +43,5 @@ export async function uploadPack({ place }: RunRepository, req: Request, res: Re
   });
   noCache(res).type('application/x-git-upload-pack-result');
   const args = [...HIDE, 'upload-pack', '--stateless-rpc', '--strict', place.gitDir];
-  await streamGit(place, args, res, { stdin, env: protocolOf(req) });
+  await repositories.stream(place, args, res, { stdin, env: protocolOf(req) });
 }

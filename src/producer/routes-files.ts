@@ -2,14 +2,14 @@ import type { Response } from 'express';
 import { replayedMark } from '../shared/run-record.ts';
 import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
-import { type GitPlace, streamGit } from '../shared/git.ts';
+import type { GitPlace } from '../shared/git.ts';
 import { RunId } from '../shared/names.ts';
 import { CommitId, DiffQuery, FileQuery, FilesQuery, RunChanges, RunFiles } from './files-schemas.ts';
 import { advertiseRefs, uploadPack } from './git-http.ts';
 import { sendProblem } from './problem.ts';
 import { type Route, json, route, text } from './route.ts';
 import { assertCommit, diffOf, findFile, isText, listChanges, listFiles } from './run-files.ts';
-import { commitOf } from './run-repositories.ts';
+import { type RunRepositories, commitOf } from './run-repositories.ts';
 import type { ServerContext } from './server-context.ts';
 
 const RunParams = z.object({ id: RunId });
@@ -67,20 +67,24 @@ function fileRoute({ repositories }: ServerContext): Route {
     handle: async ({ params: { id, path }, query: { phase, commit }, res }) => {
       if (commit === undefined) {
         await repositories.use(id, phase, (repository) =>
-          sendFile(repository.place, commitOf(repository, id, phase), path, res),
+          sendFile(repositories, { place: repository.place, commit: commitOf(repository, id, phase), path }, res),
         );
         return;
       }
       await repositories.useAll(id, async ({ place }) => {
         await assertCommit(place, commit);
-        await sendFile(place, commit, path, res);
+        await sendFile(repositories, { place, commit, path }, res);
       });
     },
   });
 }
 
 /** Whatever a file holds, a browser shows it as text or stores it; it runs none of it. */
-async function sendFile(place: GitPlace, commit: string, path: string, res: Response): Promise<void> {
+async function sendFile(
+  repositories: RunRepositories,
+  { place, commit, path }: { place: GitPlace; commit: string; path: string },
+  res: Response,
+): Promise<void> {
   const file = await findFile(place, commit, path);
   const isPlain = await isText(place, file);
   if (!isPlain) res.attachment(path.split('/').at(-1));
@@ -90,7 +94,7 @@ async function sendFile(place: GitPlace, commit: string, path: string, res: Resp
     'Content-Security-Policy': "default-src 'none'; sandbox",
     'X-Maestro-Commit': commit,
   });
-  await streamGit(place, ['cat-file', 'blob', file.oid], res);
+  await repositories.stream(place, ['cat-file', 'blob', file.oid], res);
 }
 
 function changeRoutes({ repositories, store }: ServerContext): Route[] {
@@ -153,7 +157,7 @@ function zipRoute({ repositories, store }: ServerContext): Route {
         const commit = commitOf(repository, id, phase);
         const name = [workflow, id, ...(phase === undefined ? [] : [phase])].join('-');
         res.attachment(`${name}.zip`).type('application/zip').set('X-Maestro-Commit', commit);
-        await streamGit(repository.place, ['archive', '--format=zip', `--prefix=${name}/`, commit], res);
+        await repositories.stream(repository.place, ['archive', '--format=zip', `--prefix=${name}/`, commit], res);
       });
     },
   });
@@ -216,7 +220,7 @@ function cloneRoutes({ repositories }: ServerContext): Route[] {
       body: { type: 'application/x-git-upload-pack-request', stream: true },
       answers: [text(200, 'A pack', 'application/x-git-upload-pack-result')],
       handle: ({ params: { id }, req, res }) =>
-        repositories.useAll(id, (repository) => uploadPack(repository, req, res)),
+        repositories.useAll(id, ({ place }) => uploadPack(repositories, place, req, res)),
     }),
   ];
 }

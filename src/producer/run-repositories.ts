@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { BlobStore } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { fetchBundle } from '../shared/git-bundle.ts';
-import { type GitPlace, OWN_ATTRIBUTES, git, tryGit } from '../shared/git.ts';
+import { type GitPlace, OWN_ATTRIBUTES, git, streamGit } from '../shared/git.ts';
 import type { RunId } from '../shared/names.ts';
 import type { CommitRef } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
@@ -13,6 +13,7 @@ import { type HandedOn, mergeHandedOn } from './export-run.ts';
 
 /** Repositories kept at once; the one that was not asked for the longest goes first. */
 const MOST_KEPT = 30;
+const MOST_STREAMS = 32;
 
 interface Kept {
   place: GitPlace;
@@ -20,6 +21,10 @@ interface Kept {
   turn: Promise<unknown>;
   /** The merged work, by what it was merged from. */
   merged: { key: string; work: HandedOn } | undefined;
+  /** Commits that are known to be in it. */
+  readonly known: Set<string>;
+  /** What its branches were last set to. */
+  branches: string;
   users: number;
 }
 
@@ -38,6 +43,7 @@ export class RunRepositories {
   /** In the order of their last use. */
   readonly #kept = new Map<RunId, Kept>();
   #begun = 0;
+  #streams = 0;
 
   constructor(of: { store: RunStore; blobs: BlobStore; scratch: string }) {
     this.#store = of.store;
@@ -59,12 +65,26 @@ export class RunRepositories {
     look: (repository: RunRepository & { tips: readonly CommitRef[] }) => Promise<T>,
   ): Promise<T> {
     return this.#hold(runId, async (kept) => {
-      const { work, tips } = await this.#inTurn(kept, async () => ({
-        work: await this.#bring(kept, runId, undefined),
-        tips: await this.#bringAll(kept, runId),
-      }));
+      const { work, tips } = await this.#inTurn(kept, async () => {
+        const merged = await this.#bring(kept, runId, undefined);
+        return { work: merged, tips: await this.#bringAll(kept, runId, merged.work) };
+      });
       return look({ place: kept.place, work, tips });
     });
+  }
+
+  /** Sends what git prints. Only so many at once: whoever comes too many is told so, and does not wait behind slow readers. */
+  async stream(...of: Parameters<typeof streamGit>): Promise<void> {
+    if (this.#streams >= MOST_STREAMS)
+      throw new FleetError('RATE_LIMITED', `${MOST_STREAMS} downloads are under way already`, {
+        remedy: 'Try again when some of them have ended.',
+      });
+    this.#streams += 1;
+    try {
+      await streamGit(...of);
+    } finally {
+      this.#streams -= 1;
+    }
   }
 
   async #hold<T>(runId: RunId, use: (kept: Kept) => Promise<T>): Promise<T> {
@@ -87,7 +107,7 @@ export class RunRepositories {
     this.#begun += 1;
     const folder = join(this.#scratch, `${runId}-${this.#begun}`);
     const place: GitPlace = { gitDir: join(folder, 'git'), workTree: folder };
-    return { place, turn: this.#init(place), merged: undefined, users: 0 };
+    return { place, turn: this.#init(place), merged: undefined, known: new Set(), branches: '', users: 0 };
   }
 
   async #init(place: GitPlace): Promise<void> {
@@ -107,9 +127,7 @@ export class RunRepositories {
 
   async #bring(kept: Kept, runId: RunId, phase: string | undefined): Promise<HandedOn> {
     const work = await this.#merged(kept, runId, phase);
-    if (work.work === null) return work;
-    await this.#fetch(kept.place, work.work);
-    if (phase === undefined) await git(kept.place, ['update-ref', 'refs/heads/main', work.work.commit]);
+    if (work.work !== null) await this.#fetch(kept, [work.work]);
     return work;
   }
 
@@ -131,25 +149,30 @@ export class RunRepositories {
     return kept.merged.work;
   }
 
-  async #bringAll({ place }: Kept, runId: RunId): Promise<CommitRef[]> {
+  async #bringAll(kept: Kept, runId: RunId, main: CommitRef | null): Promise<CommitRef[]> {
     const records = await this.#store.getPhases(runId);
     const tips = records.flatMap((record) => [
       ...record.rounds.flatMap(({ candidate }) => candidate ?? []),
       ...[workOf(record) ?? []].flat(),
     ]);
-    // What comes last builds on what came before, and brings it along.
-    for (const tip of tips.toReversed()) await this.#fetch(place, tip);
-    const branches = records.flatMap((record) => {
-      const work = workOf(record);
-      return work === null ? [] : [`update refs/heads/phase/${record.phase} ${work.commit}\n`];
-    });
-    await git(place, ['update-ref', '--stdin'], { stdin: branches.join('') });
+    await this.#fetch(kept, tips);
+    const named = records.map((record): [string, CommitRef | null] => [`phase/${record.phase}`, workOf(record)]);
+    const branches = [['main', main] as const, ...named].flatMap(([name, work]) =>
+      work === null ? [] : [`update refs/heads/${name} ${work.commit}\n`],
+    );
+    const text = branches.join('');
+    if (text !== kept.branches) await git(kept.place, ['update-ref', '--stdin'], { stdin: text });
+    kept.branches = text;
     return tips;
   }
 
-  async #fetch(place: GitPlace, work: CommitRef): Promise<void> {
-    const isThere = await tryGit(place, ['cat-file', '-e', `${work.commit}^{commit}`]);
-    if (isThere.exitCode !== 0) await fetchBundle(place, work, this.#blobs, `refs/fetched/${work.commit}`);
+  /** Fetches what is not there yet. What comes last builds on what came before, and brings it along. */
+  async #fetch(kept: Kept, works: readonly CommitRef[]): Promise<void> {
+    for (let missing = await missingOf(kept, works), last = missing.pop(); last !== undefined; last = missing.pop()) {
+      await fetchBundle(kept.place, last, this.#blobs, `refs/fetched/${last.commit}`);
+      kept.known.add(last.commit);
+      missing = await missingOf(kept, missing);
+    }
   }
 
   async #forgetOldest(): Promise<void> {
@@ -160,6 +183,17 @@ export class RunRepositories {
       await rm(place.workTree, { recursive: true, force: true });
     }
   }
+}
+
+/** Those that a repository does not hold; one program tells, and what is known is not asked again. */
+async function missingOf({ place, known }: Kept, works: readonly CommitRef[]): Promise<CommitRef[]> {
+  const asked = works.filter(({ commit }) => !known.has(commit));
+  if (asked.length === 0) return [];
+  const stdin = asked.map(({ commit }) => `${commit}\n`).join('');
+  const answers = (await git(place, ['cat-file', '--batch-check'], { stdin })).split('\n');
+  const missing = asked.filter((_work, index) => answers[index]?.endsWith(' missing') !== false);
+  for (const work of asked) if (!missing.includes(work)) known.add(work.commit);
+  return missing;
 }
 
 /** The commit of what was asked for. Throws `NOT_FOUND` when nothing has been handed on. */

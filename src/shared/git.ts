@@ -24,6 +24,7 @@ export interface GitOptions {
 export const FLEET_IDENTITY = { name: 'Maestro Fleet', email: 'fleet@maestro.invalid' };
 
 const TIMEOUT_MS = 120_000;
+const IDLE_MS = 60_000;
 const OUTPUT_BYTES = 64 * 1024 ** 2;
 
 /** Neither the user's configuration nor anything in a work tree may change what git does here, or make it run a program. */
@@ -126,15 +127,16 @@ export async function streamGit(
   place: GitPlace,
   args: readonly string[],
   to: Writable,
-  options: { stdin?: Readable; env?: GitOptions['env'] } = {},
+  options: { stdin?: Readable; env?: GitOptions['env']; idleMs?: number } = {},
 ): Promise<void> {
   const child = spawn('git', [...SETTING_ARGS, ...args], {
     cwd: place.workTree,
     env: environment(place, options.env),
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: TIMEOUT_MS,
-    killSignal: 'SIGKILL',
   });
+  // However long it takes, something must flow: a reader who does not read, or who asks nothing, holds up nobody.
+  const idle = setTimeout(() => child.kill('SIGKILL'), options.idleMs ?? IDLE_MS);
+  child.stdout.on('data', () => idle.refresh());
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString('utf8')).slice(0, 2_000)));
   child.stdin.on('error', () => child.stdin.destroy());
@@ -150,6 +152,8 @@ export async function streamGit(
   } catch (err) {
     child.kill('SIGKILL');
     throw new FleetError('GIT_FAILED', `git ${args[0] ?? ''} was broken off`, { cause: err, retry: true });
+  } finally {
+    clearTimeout(idle);
   }
   const exitCode = await ended;
   if (exitCode === 0) {

@@ -195,7 +195,11 @@ phases:
       ['end', ['part--check', 'part--also']],
     ]);
     expect(plan.parts).toEqual({ 'part--': { name: 'Ada & co', deep: true } });
-    expect(plan.phases[1]).toMatchObject({ attempts: 7, description: 'Makes <value>Ada & co</value>.', prefix: 'part--' });
+    expect(plan.phases[1]).toMatchObject({
+      attempts: 7,
+      description: 'Makes <value>Ada & co</value>.',
+      prefix: 'part--',
+    });
     expect(plan.phases[2]?.conditions).toEqual([
       { text: 'inputs.who != ""', prefix: '' },
       { text: 'inputs.deep', prefix: 'part--' },

@@ -2,10 +2,13 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { RunChanges, RunFiles } from '../../src/producer/files-schemas.ts';
+import { RunRepositories } from '../../src/producer/run-repositories.ts';
 import { startServer } from '../../src/producer/server.ts';
+import { FleetError } from '../../src/shared/errors.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
@@ -174,4 +177,23 @@ test('a run that is not there, or has made nothing, is said to be so', async () 
   expect((await ask(`/api/runs/${empty.runId}/files/a.md`)).status).toBe(404);
   for (const path of ['files', 'changes', 'files.zip', 'files.bundle', 'repo.git/info/refs?service=git-upload-pack'])
     expect([path, (await ask(`/api/runs/${planOf(['x']).runId}/${path}`)).status]).toEqual([path, 404]);
+});
+
+test('downloads that nobody reads are ended, and do not pile up', async () => {
+  const place = { gitDir: join(folder, 'none', 'git'), workTree: folder };
+  const repositories = new RunRepositories({ store, blobs, scratch: folder });
+  const slow = Array.from({ length: 33 }, () => new PassThrough());
+  const waits = slow.map((to) =>
+    repositories.stream(place, ['hash-object', '--stdin'], to, { stdin: new PassThrough(), idleMs: 500 }).then(
+      () => 'ended',
+      (err: unknown) => (err instanceof FleetError ? err.code : String(err)),
+    ),
+  );
+  const ended = await Promise.all(waits);
+  expect(ended.filter((code) => code === 'RATE_LIMITED')).toHaveLength(1);
+  expect(ended.filter((code) => code === 'GIT_FAILED')).toHaveLength(32);
+  // Afterwards there is room again.
+  const again = new PassThrough();
+  await repositories.stream(place, ['version'], again);
+  expect(String(again.read())).toContain('git version');
 });
