@@ -27,12 +27,17 @@ export const auditRequest =
       target: details.get(req) ?? {},
       requestId: requestIdOf(req),
     });
-    const id = mayDo(principal, of.scope) ? await audit.asked(change()) : undefined;
+    const asking = mayDo(principal, of.scope) ? audit.asked(change()) : Promise.resolve(undefined);
+    // Whoever asked may be gone before it is written down.
     res.once('close', () => {
-      audit.answered(id, { ...change(), ...outcomeOf(res) }).catch((err: unknown) => {
-        logger.error({ requestId: requestIdOf(req), reason: errorMessage(err) }, 'outcome missing in audit log');
-      });
+      const answered = { ...change(), ...outcomeOf(res) };
+      asking
+        .then((id) => audit.answered(id, answered))
+        .catch((err: unknown) => {
+          logger.error({ requestId: requestIdOf(req), reason: errorMessage(err) }, 'outcome missing in audit log');
+        });
     });
+    await asking;
     next();
   };
 

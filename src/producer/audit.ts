@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isBefore } from '../shared/fleet-log.ts';
 import type { Redis } from '../shared/redis.ts';
 
 /** One change that was asked for over HTTP or with the command line. Never a body, never a secret. */
@@ -29,23 +30,30 @@ const Stored = AuditEntry.omit({ id: true, at: true });
 
 /** About this many changes are kept; the oldest leave. */
 const KEPT = 100_000;
+/** And about this many attempts that were refused. */
+const KEPT_REFUSED = 10_000;
 const PAGE = 500;
 const MOST_SCANNED = 20_000;
 
 /**
  * An append-only log of changes, in a Redis stream. A change is written down before it is made, and once more with its
  * outcome: what cannot be written down is not done, and a server that dies in between leaves an entry that says so.
+ * What was refused moves to a stream of its own: however often somebody tries, no change that was made leaves for it.
  */
 export class AuditLog {
   readonly #redis: Redis;
   readonly #log: string;
+  readonly #refused: string;
+  readonly #kept: number;
   /** Changes without an outcome yet, by when they were asked for. */
   readonly #open: string;
   readonly #writing = new Set<Promise<void>>();
 
-  constructor(redis: Redis, prefix: string) {
+  constructor(redis: Redis, prefix: string, kept = KEPT) {
     this.#redis = redis;
     this.#log = `${prefix}:maestro:audit`;
+    this.#refused = `${prefix}:maestro:audit:refused`;
+    this.#kept = kept;
     this.#open = `${prefix}:maestro:audit:open`;
   }
 
@@ -53,7 +61,7 @@ export class AuditLog {
   async asked(change: Asked): Promise<string> {
     const id = await this.#add({ ...change, outcome: 'unknown', status: null });
     await this.#redis.zadd(this.#open, Date.now(), id);
-    await this.#redis.zremrangebyrank(this.#open, 0, -KEPT - 1);
+    await this.#redis.zremrangebyrank(this.#open, 0, -this.#kept - 1);
     return id;
   }
 
@@ -65,7 +73,13 @@ export class AuditLog {
   }
 
   async #settle(id: string | undefined, change: Answered): Promise<void> {
-    await this.#add(change);
+    if (id === undefined || change.outcome === 'refused') {
+      await this.#add({ ...change, outcome: 'refused' }, this.#refused, Math.min(this.#kept, KEPT_REFUSED));
+      if (id !== undefined) await this.#redis.xdel(this.#log, id);
+    } else {
+      const own = await this.#add(change);
+      if (change.outcome === 'unknown') await this.#redis.zadd(this.#open, Date.now(), own);
+    }
     if (id !== undefined) await this.#redis.zrem(this.#open, id);
   }
 
@@ -74,12 +88,12 @@ export class AuditLog {
     await Promise.allSettled(this.#writing);
   }
 
-  async #add(change: Answered): Promise<string> {
-    const id = await this.#redis.xadd(this.#log, 'MAXLEN', '~', KEPT, '*', 'e', JSON.stringify(Stored.parse(change)));
+  async #add(change: Answered, log = this.#log, kept = this.#kept): Promise<string> {
+    const id = await this.#redis.xadd(log, 'MAXLEN', '~', kept, '*', 'e', JSON.stringify(Stored.parse(change)));
     return id ?? '';
   }
 
-  /** Newest first, older than `before`. `next` is null at the end. */
+  /** Newest first, older than `before`. `next` is null at the end. Entries of one id are not parted. */
   async read(of: {
     limit: number;
     before?: string | undefined;
@@ -89,8 +103,8 @@ export class AuditLog {
     const entries: AuditEntry[] = [];
     let end = of.before === undefined ? '+' : `(${of.before}`;
     for (let scanned = 0; scanned < MOST_SCANNED;) {
-      const page = await this.#redis.xrevrange(this.#log, end, '-', 'COUNT', PAGE);
-      for (const [id, fields] of page) {
+      const { page, isLast } = await this.#page(end);
+      for (const [at, [id, fields]] of page.entries()) {
         end = `(${id}`;
         scanned += 1;
         const entry = entryOf(id, fields[1] ?? '');
@@ -99,11 +113,24 @@ export class AuditLog {
         // What has an outcome stands once more in the log, with it.
         if (entry.outcome === 'unknown' && (await this.#redis.zscore(this.#open, id)) === null) continue;
         entries.push(entry);
-        if (entries.length === of.limit) return { entries, next: id };
+        if (entries.length >= of.limit && page[at + 1]?.[0] !== id) return { entries, next: id };
       }
-      if (page.length < PAGE) return { entries, next: null };
+      if (isLast) return { entries, next: null };
     }
     return { entries, next: end.slice(1) };
+  }
+
+  /** The next entries of both streams, as far as both are known. */
+  async #page(end: string): Promise<{ page: [id: string, fields: string[]][]; isLast: boolean }> {
+    const pages = await Promise.all(
+      [this.#log, this.#refused].map((log) => this.#redis.xrevrange(log, end, '-', 'COUNT', PAGE)),
+    );
+    const floors = pages.flatMap((page) => (page.length < PAGE ? [] : (page.at(-1)?.[0] ?? [])));
+    const page = pages
+      .flat()
+      .filter(([id]) => floors.every((floor) => !isBefore(id, floor)))
+      .toSorted(([a], [b]) => (a === b ? 0 : isBefore(a, b) ? 1 : -1));
+    return { page, isLast: floors.length === 0 };
   }
 }
 

@@ -268,6 +268,37 @@ describe('the audit log', () => {
     const { entries } = await audit.read({ limit: 10, who: 'gone' });
     expect(entries.map(({ outcome }) => outcome)).toEqual(['done', 'unknown']);
   });
+
+  it('tells of a change whose caller left before the answer', async () => {
+    const audit = new AuditLog(redis, prefix);
+    const change = { who: 'left', tokenId: null, from: 'tests', action: 'cancelRun', target: {}, requestId: '' };
+    await audit.answered(await audit.asked(change), { ...change, outcome: 'unknown', status: null });
+    const { entries } = await audit.read({ limit: 10, who: 'left' });
+    expect(entries.map(({ outcome }) => outcome)).toEqual(['unknown']);
+  });
+
+  it('keeps what was done however often others were refused, and tells of both in their order', async () => {
+    const audit = new AuditLog(redis, `${prefix}:few`, 100);
+    const change = { who: 'done', tokenId: null, from: 'tests', action: 'cancelRun', target: {}, requestId: '' };
+    const refused = { ...change, who: 'pest', outcome: 'refused', status: 403 } as const;
+    const refuse = async (): Promise<void> => {
+      await audit.answered(undefined, refused);
+      await audit.answered(await audit.asked(change), { ...refused, status: 404 });
+    };
+    await refuse();
+    await audit.answered(await audit.asked(change), { ...change, outcome: 'done', status: 202 });
+    for (let count = 0; count < 300; count += 1) await refuse();
+    expect((await audit.read({ limit: 5, who: 'done' })).entries).toMatchObject([{ outcome: 'done' }]);
+    await audit.answered(await audit.asked(change), { ...change, outcome: 'done', status: 202 });
+    const page = await audit.read({ limit: 1 });
+    const rest = await audit.read({ limit: 1_000, before: page.next ?? '' });
+    expect([...page.entries, ...rest.entries].map(({ who }) => who)).toEqual([
+      'done',
+      ...Array.from({ length: rest.entries.length - 1 }, () => 'pest'),
+      'done',
+    ]);
+    expect(rest.entries.length).toBeGreaterThan(100);
+  });
 });
 
 describe('requests', () => {
