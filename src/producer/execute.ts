@@ -5,12 +5,14 @@ import { FleetError } from '../shared/errors.ts';
 import type { RunId } from '../shared/names.ts';
 import type { ProviderName } from '../shared/run-record.ts';
 import type { ExecuteRequest } from './api-schemas.ts';
+import { boundedBudget } from './bounded-budget.ts';
 import type { RunSources } from './definitions-builder.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
-import type { InputValues } from '../shared/workflow-schema.ts';
+import type { Budget, InputValues } from '../shared/workflow-schema.ts';
 import { enqueueRun } from './enqueue.ts';
 import { commitHandedIn } from './handed-in-files.ts';
 import { prepareRun } from './prepare-run.ts';
+import { type Principal, mayDo } from './principal.ts';
 import { startTime } from './start-time.ts';
 import { Uploads } from './uploads.ts';
 import type { LoadedWorkflow } from './workflow-file.ts';
@@ -29,7 +31,7 @@ export interface ExecuteContext extends EnqueueTarget {
 /** Plans and enqueues a run of a workflow. With a key, asking again gives the run that the first time made. */
 export async function executeWorkflow(
   context: ExecuteContext,
-  { name, by }: { name: string; by: string },
+  { name, by }: { name: string; by: Principal },
   request: Request,
   key: string | undefined,
 ): Promise<RunId> {
@@ -44,20 +46,31 @@ export async function executeWorkflow(
     records: await givenFile(uploads, request.records),
     advisories: await givenFile(uploads, request.advisories),
   };
-  const files = await commitHandedIn(blobs, uploads, request.files, by);
+  const files = await commitHandedIn(blobs, uploads, request.files, by.name);
   const plan = await prepareRun(blobs, context.sources, loaded, {
     inputs: await inputValues(uploads, request.inputs),
     provider,
     scripted: provider === 'scripted' ? (request.scripted ?? { scenario: 'main', approvals: true }) : null,
-    ...(request.budget === undefined ? {} : { budget: request.budget }),
+    ...budgetOf(loaded, request, by),
     ...(request.priority === undefined ? {} : { priority: request.priority }),
     given,
     ...(files === undefined ? {} : { files }),
     ...(request.startAt === undefined ? {} : { startAt: startTime({ at: request.startAt }) }),
   });
   // A commit of the same files is another one each time, so that the files are compared and not the commit.
-  const once = key === undefined ? {} : { once: { key, given: { ...given, files: request.files } } };
+  const once =
+    key === undefined
+      ? {}
+      : { once: { key, caller: `${by.kind}:${by.name}`, given: { ...given, files: request.files } } };
   return enqueueRun({ redis, prefix, store }, plan, once);
+}
+
+/** Only who may do everything may have a run spend more than its workflow says. */
+function budgetOf({ workflow }: LoadedWorkflow, { budget }: Request, by: Principal): { budget?: Budget } {
+  if (budget === undefined) return {};
+  if (mayDo(by, 'admin')) return { budget };
+  const { perDay: _, ...ofRun } = workflow.budget ?? {};
+  return { budget: boundedBudget(ofRun, budget) };
 }
 
 function assertVersion({ workflow, digest }: LoadedWorkflow, wanted: string | undefined): void {

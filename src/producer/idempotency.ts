@@ -10,6 +10,8 @@ const KEY_SECONDS = 24 * 3600;
 /** A request that is made once, however often it is sent. */
 export interface Once {
   key: string;
+  /** Whose key it is: the same one of somebody else is another. The command line's, when not given. */
+  caller?: string;
   /** What was handed in beside the inputs, as it was asked for. */
   given?: unknown;
 }
@@ -34,9 +36,9 @@ const requestOf = ({ inputs, provider, scripted, budget, startFrom, priority }: 
 export async function claimKey(
   { redis, prefix }: Pick<EnqueueTarget, 'redis' | 'prefix'>,
   plan: RunPlan,
-  { key, given = {} }: Once,
+  { key, caller = '', given = {} }: Once,
 ): Promise<RunId> {
-  const slot = `${prefix}:maestro:idempotency:${plan.workflow}:${sha(key)}`;
+  const slot = `${prefix}:maestro:idempotency:${plan.workflow}:${sha(JSON.stringify([caller, key]))}`;
   const request = sha(JSON.stringify(sortKeys(requestOf(plan, given))));
   const before = await redis.set(slot, `${request} ${plan.runId}`, 'EX', KEY_SECONDS, 'NX', 'GET');
   if (before === null) return plan.runId;

@@ -13,6 +13,7 @@ import { ExecuteRequest } from './api-schemas.ts';
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
 import { executeWorkflow } from './execute.ts';
 import { cancelRun } from './run-control.ts';
+import type { Principal } from './principal.ts';
 import { RunSignals } from './run-signals.ts';
 import { watchWith } from './watch.ts';
 import { WorkflowCache } from './workflow-cache.ts';
@@ -31,6 +32,9 @@ export interface ProducerOptions {
   /** Where workflow files are looked for that are no shipped ones. */
   cwd?: string;
 }
+
+/** Whoever has Redis at hand may do everything. */
+const PRODUCER: Principal = { kind: 'local', name: 'producer', scopes: ['admin'] };
 
 type Request = z.input<typeof ExecuteRequest>;
 
@@ -87,7 +91,7 @@ export class MaestroProducer {
       provider: this.#provider,
     };
     return {
-      runId: await executeWorkflow(context, { name: workflow, by: 'producer' }, parsed.data, options.idempotencyKey),
+      runId: await executeWorkflow(context, { name: workflow, by: PRODUCER }, parsed.data, options.idempotencyKey),
     };
   }
 

@@ -1,8 +1,9 @@
 import { FleetError } from '../shared/errors.ts';
 import type { PhaseStart } from '../shared/jobs.ts';
 import type { RunId, RunTake } from '../shared/names.ts';
-import { type CommitRef, type PlannedPhase, type RunRecord, TERMINAL_RUN } from '../shared/run-record.ts';
+import { type CommitRef, type PlannedPhase, type RunPlan, type RunRecord, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { Budget } from '../shared/workflow-schema.ts';
+import { boundedBudget } from './bounded-budget.ts';
 import { doneWork, measuredWork } from './earlier-work.ts';
 import { addTake, giveUp } from './enqueue.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
@@ -16,6 +17,8 @@ export interface ResumeRequest {
   edited?: { phase: string; commit: CommitRef };
   /** What the run may spend from now on, in all. */
   budget?: Budget;
+  /** Whether the budget may be above what the run may spend as it is; yes, when not given. */
+  mayRaiseBudget?: boolean;
   reason?: string;
 }
 
@@ -47,9 +50,11 @@ export async function resumeRun(target: EnqueueTarget, runId: RunId, request: Re
           remedy: `Wait until it has ended, or end it with \`maestro cancel ${runId}\`.`,
         },
       );
-    return goOn(target, run, request.budget);
+    const newBudget = request.budget === undefined ? undefined : budgetOf(request, await store.getPlan(runId));
+    return goOn(target, run, newBudget);
   }
   const plan = await store.getPlan(runId);
+  const newBudget = budgetOf(request, plan);
   const known = { plan, records: await store.getPhases(runId), approvals: await store.getApprovals(runId) };
   const takeUp = request.takeUp ?? { kind: 'rest' };
   const names = phasesAgain(known, takeUp);
@@ -72,7 +77,7 @@ export async function resumeRun(target: EnqueueTarget, runId: RunId, request: Re
         status: 'queued',
         reason: '',
         finishedAt: null,
-        ...(request.budget === undefined ? {} : { budget: request.budget }),
+        ...newBudget(stored),
       }),
       phases: restarts.map(({ record }) => record),
       reason: request.reason ?? '',
@@ -92,15 +97,23 @@ export async function resumeRun(target: EnqueueTarget, runId: RunId, request: Re
   return { runId, generation: run.generation + 1, phases: names, changed: true };
 }
 
+type NewBudget = (run: Pick<RunRecord, 'budget'>) => Pick<RunRecord, 'budget'>;
+
+/** What a run may spend from now on, beside what it may as it stands. */
+function budgetOf({ budget, mayRaiseBudget = true }: ResumeRequest, plan: RunPlan): NewBudget {
+  if (budget === undefined) return () => ({});
+  return (run) => ({ budget: mayRaiseBudget ? budget : boundedBudget(run.budget ?? plan.budget, budget) });
+}
+
 /** Lets a paused run go on, with what it may spend from now on. */
 async function goOn(
   target: EnqueueTarget,
   { runId, generation, status }: RunRecord,
-  budget: Budget | undefined,
+  newBudget: NewBudget | undefined,
 ): Promise<Resumed> {
-  if (budget !== undefined) {
+  if (newBudget !== undefined) {
     const isSet = await target.store.updateRun(runId, (run) =>
-      run.status === 'paused' ? { next: { ...run, budget }, events: [] } : null,
+      run.status === 'paused' ? { next: { ...run, ...newBudget(run) }, events: [] } : null,
     );
     if (!isSet)
       throw new FleetError(

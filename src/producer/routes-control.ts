@@ -17,7 +17,7 @@ import {
 } from './api-schemas.ts';
 import { answerQuestion } from './answer-question.ts';
 import { approvePhase } from './enqueue.ts';
-import { type Principal, mayApprove } from './principal.ts';
+import { type Principal, mayApprove, mayDo } from './principal.ts';
 import { type ResumeRequest as TakeUpRequest, resumeRun } from './resume.ts';
 import { type Route, json, route } from './route.ts';
 import { cancelRun, pauseRun } from './run-control.ts';
@@ -126,8 +126,9 @@ function stopRoutes({ store, redis, prefix }: ServerContext): Route[] {
 }
 
 function takeUpRoutes({ store, redis, prefix }: ServerContext): Route[] {
-  const takeUp = async (logger: Logger, runId: RunId, request: TakeUpRequest) => {
-    const resumed = await resumeRun({ redis, prefix, store }, runId, request);
+  const takeUp = async (who: Principal, logger: Logger, runId: RunId, request: TakeUpRequest) => {
+    const mayRaiseBudget = mayDo(who, 'admin');
+    const resumed = await resumeRun({ redis, prefix, store }, runId, { ...request, mayRaiseBudget });
     logger.info({ ...resumed }, 'resume asked for');
     return resumed;
   };
@@ -141,8 +142,10 @@ function takeUpRoutes({ store, redis, prefix }: ServerContext): Route[] {
       params: RunParams,
       body: { name: 'ResumeRequest', schema: ResumeRequest },
       answers: [json(202, 'What is run again', 'ResumeResponse', ResumeResponse)],
-      handle: async ({ params: { id }, body: { reason, budget }, logger, res }) => {
-        res.status(202).json(await takeUp(logger, id, { reason, ...(budget === undefined ? {} : { budget }) }));
+      handle: async ({ params: { id }, body: { reason, budget }, principal, logger, res }) => {
+        res
+          .status(202)
+          .json(await takeUp(principal, logger, id, { reason, ...(budget === undefined ? {} : { budget }) }));
       },
     }),
     route({
@@ -154,12 +157,14 @@ function takeUpRoutes({ store, redis, prefix }: ServerContext): Route[] {
       params: RunParams,
       body: { name: 'RetryRequest', schema: RetryRequest },
       answers: [json(202, 'What is run again', 'ResumeResponse', ResumeResponse)],
-      handle: async ({ params: { id }, body: { phase, from, reason, budget }, logger, res }) => {
+      handle: async ({ params: { id }, body: { phase, from, reason, budget }, principal, logger, res }) => {
         const again =
           phase === undefined ? ({ kind: 'from', phase: from ?? '' } as const) : ({ kind: 'phase', phase } as const);
         res
           .status(202)
-          .json(await takeUp(logger, id, { takeUp: again, reason, ...(budget === undefined ? {} : { budget }) }));
+          .json(
+            await takeUp(principal, logger, id, { takeUp: again, reason, ...(budget === undefined ? {} : { budget }) }),
+          );
       },
     }),
   ];

@@ -46,7 +46,7 @@ function executeRoute(context: ServerContext): Route {
       const key = req.get('idempotency-key');
       if (key !== undefined && (key === '' || key.length > MOST_KEY_CHARACTERS))
         throw new FleetError('BAD_INPUT', `Idempotency-Key must have 1 to ${MOST_KEY_CHARACTERS} characters`);
-      const runId = await executeWorkflow(context, { name, by: principal.name }, body, key);
+      const runId = await executeWorkflow(context, { name, by: principal }, body, key);
       note({ id: runId });
       const { status } = await context.store.getRun(runId);
       const answer: ExecuteResponse = { runId, status, links: runLinks(runId) };
