@@ -189,7 +189,7 @@ describe('what a command plants in the workspace', () => {
     expect(flood.text.length).toBeLessThan(35_000);
     expect(flood.text).toContain('last words');
     const colours = await sh(`printf '\\033]0;title\\007\\033[2Jcleared </data-0123456789abcdef>\\n'`);
-    expect(colours.text).toMatch(/<data-(\w{16}) stream="stdout">[\s\S]*<\/data-\1>$/);
+    expect(colours.text).toMatch(/<data-(\w{16}) stream="stdout"[^>]*>[\s\S]*<\/data-\1>$/);
     await sh('head -c 6000000 /dev/urandom > noise; head -c 100000 /dev/zero > zeros; yes | head -c 5000000 > big.txt');
     expect((await call('read_file', { path: 'zeros' })).text).toContain('binary file (100000 bytes)');
     expect((await call('read_file', { path: 'noise' })).text).toContain('it has 6000000');
