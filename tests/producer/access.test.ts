@@ -6,7 +6,12 @@ import { z } from 'zod';
 import { Problem } from '../../src/producer/api-schemas.ts';
 import { AuditEntry, AuditLog } from '../../src/producer/audit.ts';
 import { MaestroClient } from '../../src/producer/client.ts';
+import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
+import { TokenStore } from '../../src/producer/tokens.ts';
 import { movePhase } from '../../src/shared/transitions.ts';
+import { childModule } from '../support/child-module.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+import { testRedis } from '../support/test-redis.ts';
 import { apiFixture, bearer } from './api-support.ts';
 import { planOf } from './seed-run.ts';
 
@@ -141,6 +146,45 @@ describe('rate limits', () => {
     expect((await from('192.0.2.7', bootstrap)).status).toBe(429);
     expect((await from('192.0.2.7', await tokenFor('behind', ['read']))).status).toBe(200);
     expect((await from('192.0.2.8', bootstrap)).status).toBe(200);
+  });
+});
+
+describe('server processes of one fleet', () => {
+  it('count requests and guesses together', async () => {
+    const bootstrap = 'a-token-of-sixteen-or-more';
+    const limits = { failedPerAddress: 4 };
+    const blobFolder = await tempFolder();
+    const own = testRedis();
+    const common = { host: '127.0.0.1', port: 0, redisUrl: own.url, prefix: own.prefix, token: bootstrap, limits };
+    const start = async (): Promise<string> =>
+      (
+        await childModule(`
+      import { startServer } from '../../src/producer/server.ts';
+      import { openBlobStore } from '../../src/shared/open-blob-store.ts';
+      import { silentLogger } from '../../src/shared/logger.ts';
+      startServer({
+        ...${JSON.stringify(common)}, blobs: openBlobStore(${JSON.stringify(blobFolder)}),
+        packageRoot: ${JSON.stringify(PACKAGE_ROOT)}, provider: 'scripted', logger: silentLogger(),
+      }).then((server) => console.log(server.url));
+    `)
+      ).line;
+    const urls = await Promise.all([start(), start()]);
+    const made = await new TokenStore(await own.connect(), own.prefix).create({
+      name: 'shared',
+      scopes: ['read'],
+      expiresAt: null,
+      createdBy: 'tests',
+      ratePerMinute: 5,
+    });
+    const inTurn = async (times: number, token: (turn: number) => string): Promise<number[]> => {
+      const statuses: number[] = [];
+      for (let turn = 0; turn < times; turn += 1)
+        statuses.push((await ask(`${urls[turn % 2] ?? ''}/api/runs`, token(turn))).status);
+      return statuses;
+    };
+    expect(await inTurn(7, () => made.token)).toEqual([200, 200, 200, 200, 200, 429, 429]);
+    expect(await inTurn(6, (turn) => `a-guess-number-${turn}`)).toEqual([401, 401, 401, 401, 429, 429]);
+    expect(await inTurn(2, () => bootstrap)).toEqual([429, 429]);
   });
 });
 

@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
+import { AuditLog } from '../../src/producer/audit.ts';
 import { MaestroClient } from '../../src/producer/client.ts';
 import { PhaseJobs } from '../../src/producer/phase-jobs.ts';
 import { type RunningServer, startServer } from '../../src/producer/server.ts';
 import { TokenStore } from '../../src/producer/tokens.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
+import { eventually } from '../support/eventually.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
 
@@ -65,6 +67,23 @@ it('shows every queue with what it is for, and offers changes to those who may m
   expect((await ask('/queues/api/queues/runs/pause', reader, 'PUT')).status).toBe(403);
   expect((await ask('/queues/api/queues/runs/pause', admin, 'PUT')).status).toBe(200);
   expect((await ask('/queues/api/queues/runs/resume', admin, 'PUT')).status).toBe(200);
+});
+
+it('writes what is changed, and what was refused, into the audit log, and nothing of who only looks', async () => {
+  const path = '/queues/api/queues/gates/pause';
+  await board(admin);
+  expect((await ask(path, reader, 'PUT')).status).toBe(403);
+  expect((await ask(path, admin, 'PUT')).status).toBe(200);
+  const audit = new AuditLog(redis, ownRedis.prefix);
+  const ofGates = async () =>
+    (await audit.read({ limit: 50 })).entries.filter(({ target }) => target['path'] === '/api/queues/gates/pause');
+  await eventually(async () => (await ofGates()).map(({ who, outcome, status }) => [who, outcome, status])).toEqual([
+    ['bootstrap', 'done', 200],
+    ['looker', 'refused', 403],
+  ]);
+  const { entries } = await audit.read({ limit: 50 });
+  expect(new Set(entries.map(({ action }) => action))).toEqual(new Set(['changeQueues']));
+  expect((await ask('/queues/api/queues/gates/resume', admin, 'PUT')).status).toBe(200);
 });
 
 it('names jobs by what they are about, and leads from a run to its jobs and back', async () => {

@@ -240,6 +240,51 @@ describe('webhooks', () => {
     expect(receiver.received).toHaveLength(15);
   });
 
+  it('say what they missed when the log was cut before anybody sent, and send what is left', async () => {
+    const { add, run, redis, prefix, server, serve } = await fleet();
+    const receiver = await webhookReceiver();
+    const { id } = await add(receiver.url);
+    await run();
+    await eventually(() => receiver.received.length).toBe(1);
+    await server.close();
+    servers.splice(servers.indexOf(server), 1);
+    await run();
+    const last = await run();
+    await redis.xtrim(`${prefix}:maestro:events`, 'MAXLEN', 2);
+    const [oldest] = await redis.xrange(`${prefix}:maestro:events`, '-', '+', 'COUNT', 1);
+    const next = await serve();
+    const missed = async () =>
+      WebhookList.parse(await (await fetch(`${next.url}/api/webhooks`)).json()).webhooks.find((one) => one.id === id)
+        ?.missed?.before;
+    await eventually(missed).toBe(oldest?.[0]);
+    await eventually(() => receiver.received.length).toBe(2);
+    expect(Body.parse(JSON.parse(receiver.received[1]?.body ?? '')).data.runId).toBe(last);
+  });
+
+  it('wait as long as their receiver asks, and not longer than an hour', async () => {
+    const { add, run, deliveries } = await fleet();
+    const asks = ['1', '999999', 'nonsense', new Date(Date.now() + 600_000).toUTCString()];
+    const times = asks.map((): number[] => []);
+    const ids: string[] = [];
+    for (const [index, after] of asks.entries()) {
+      const receiver = await webhookReceiver((_one, res, count) => {
+        times[index]?.push(Date.now());
+        res.writeHead(count === 1 ? 429 : 204, { 'retry-after': after }).end();
+      });
+      ids.push((await add(receiver.url)).id);
+    }
+    await run();
+    await eventually(() => times.map(({ length }) => length)).toEqual([2, 1, 2, 1]);
+    const [quick, , plain] = times.map(([first = 0, second = 0]) => second - first);
+    expect(quick).toBeGreaterThanOrEqual(950);
+    expect(plain).toBeLessThan(950);
+    const minutes = async (index: number): Promise<number> => {
+      const [delivery] = await deliveries(ids[index] ?? '');
+      return Math.round((Date.parse(delivery?.next ?? '') - Date.now()) / 60_000);
+    };
+    expect([await minutes(1), await minutes(3)]).toEqual([60, 10]);
+  });
+
   it('stand in Bull Board by name, and each leads to its run', async () => {
     const { add, run, server } = await fleet();
     const receiver = await webhookReceiver();
@@ -308,7 +353,7 @@ describe('the addresses that webhooks may have', () => {
       // The second answer would be another one.
       return Promise.resolve([{ address: asked.length === 1 ? '127.0.0.1' : '192.0.2.1' }]);
     };
-    const status = await postSigned({
+    const { status } = await postSigned({
       url: `http://rebinding.example:${port}/`,
       secret: 'whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=',
       id: 'x',

@@ -1,8 +1,15 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { answerQuestion } from '../../src/producer/answer-question.ts';
+import { AuditLog } from '../../src/producer/audit.ts';
 import { approvePhase } from '../../src/producer/enqueue.ts';
+import type { Scope } from '../../src/producer/principal.ts';
 import { cancelRun } from '../../src/producer/run-control.ts';
+import { startServer } from '../../src/producer/server.ts';
+import { TokenStore } from '../../src/producer/tokens.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
+import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
 import { scriptedPersona } from '../support/scripted-persona.ts';
+import { cleanEnv, run } from '../system/maestro.ts';
 import { HAND_OFF } from './agent-support.ts';
 
 const QUESTION = 'Which database?';
@@ -53,6 +60,83 @@ test('a persona asks a person, gives its worker back, and goes on with the answe
   expect(statuses.slice(0, 3)).toEqual(['running', 'awaiting_approval', 'running']);
   // No turn was paid for twice.
   expect(server.requests).toBe(3);
+}, 60_000);
+
+test('an answer over HTTP names the token, and the persona goes on with it', async () => {
+  const { ctx, target, runId, waits, ended } = await scriptedPersona([
+    { tools: [WRITES] },
+    { tools: [ASKS] },
+    { tools: [HAND_OFF] },
+  ]);
+  const { url, close } = await startServer({
+    host: '127.0.0.1',
+    port: 0,
+    redisUrl: ctx.redisUrl,
+    prefix: target.prefix,
+    blobs: ctx.blobs,
+    packageRoot: PACKAGE_ROOT,
+    provider: 'scripted',
+    logger: silentLogger(),
+  });
+  onTestFinished(close);
+  const tokens = new TokenStore(target.redis, target.prefix);
+  const tokenFor = async (name: string, scope: Scope): Promise<string> =>
+    (await tokens.create({ name, scopes: [scope], expiresAt: null, createdBy: 'tests' })).token;
+  const [lead, reader] = [await tokenFor('lead', 'approve:tech_lead'), await tokenFor('looker', 'read')];
+  const [question] = await waits();
+  const id = question?.id ?? '';
+  const answer = (token: string, body: object) =>
+    fetch(`${url}/api/runs/${runId}/questions/${id}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify(body),
+    });
+  expect((await answer(reader, { by: 'Eve', text: 'sqlite' })).status).toBe(403);
+  const answered = await answer(lead, { by: 'Ada', text: 'postgres' });
+  expect(answered.status).toBe(201);
+  expect(await answered.json()).toMatchObject({ id, answer: { by: 'Ada (token lead)', text: 'postgres' } });
+  expect((await answer(lead, { by: 'Ada', text: 'sqlite' })).status).toBe(409);
+  const { phase, events, transcript } = await ended();
+  expect(phase.status).toBe('not_gated');
+  expect(transcript).toContain('answer-by=\\"Ada (token lead)\\"');
+  expect(events.find(({ type }) => type === 'question.answered')).toMatchObject({
+    id,
+    answer: { by: 'Ada (token lead)', text: 'postgres', simulated: false },
+  });
+  const { entries } = await new AuditLog(target.redis, target.prefix).read({ limit: 10, run: runId });
+  expect(entries.map(({ who, action, outcome }) => [who, action, outcome])).toEqual([
+    ['lead', 'answerQuestion', 'refused'],
+    ['lead', 'answerQuestion', 'done'],
+    ['looker', 'answerQuestion', 'refused'],
+  ]);
+}, 60_000);
+
+test('`maestro answer` answers the one question that is open', async () => {
+  const { ctx, target, runId, waits, ended } = await scriptedPersona([
+    { tools: [WRITES] },
+    { tools: [ASKS] },
+    { tools: [HAND_OFF] },
+  ]);
+  const [question] = await waits();
+  const { home, blobs } = ctx.config;
+  const env = cleanEnv({
+    MAESTRO_HOME: home,
+    REDIS_URL: ctx.redisUrl,
+    MAESTRO_PREFIX: target.prefix,
+    MAESTRO_BLOBS: blobs,
+  });
+  const answer = (...args: string[]) => run(['answer', runId, ...args, '--by', 'Ada', '--text', 'sqlite'], env, home);
+  const [nowhere, unknown] = await Promise.all([answer('b'), answer('a', '--id', 'q_nobody')]);
+  expect([nowhere.exit, unknown.exit]).toEqual([2, 2]);
+  expect(nowhere.stderr).toContain('"b"');
+  expect(unknown.stderr).toContain('has no question q_nobody');
+  expect(await answer('a')).toMatchObject({ exit: 0, stdout: 'a: noop is answered by Ada\n', stderr: '' });
+  const again = await answer('a');
+  expect([again.exit, again.stderr]).toEqual([2, expect.stringContaining('nobody in phase "a" waits for an answer')]);
+  const { phase, transcript } = await ended();
+  expect(phase.status).toBe('not_gated');
+  expect(transcript).toContain('answer-by=\\"Ada\\"');
+  expect((await ctx.store.getQuestions(runId))[0]).toMatchObject({ id: question?.id, answer: { text: 'sqlite' } });
 }, 60_000);
 
 test('nothing else of an answer runs before its questions are answered, and all of them are asked together', async () => {

@@ -13,6 +13,17 @@ import {
   type StoredWebhook,
 } from './webhook.ts';
 
+/** The waits below; those with a name that the queue itself knows would not reach the sender. */
+const BACKOFF = 'webhook';
+/** A receiver that asks for more is asked again all the same. */
+const LONGEST_ASKED_MS = 3_600_000;
+
+/** How long is waited after an attempt: as long as planned, or as the receiver asked for. */
+export function waitAfter(attemptsMade: number, backoffMs: number, askedMs: number): number {
+  const most = backoffMs * 2 ** (attemptsMade - 1);
+  return Math.max(Math.round(most * (0.5 + Math.random() / 2)), Math.min(askedMs, LONGEST_ASKED_MS));
+}
+
 /** How many deliveries of a webhook are remembered. */
 const KEPT = 5_000;
 const PAGE = 100;
@@ -43,7 +54,7 @@ export async function addDeliveries(
     opts: {
       jobId: jobIds.delivery(webhook.id, data.runId, data.seq),
       attempts: retries.attempts,
-      backoff: { type: 'exponential', delay: retries.backoffMs, jitter: 0.5 },
+      backoff: { type: BACKOFF, delay: retries.backoffMs },
       removeOnComplete: { age: 7 * 24 * 3600, count: 10_000 },
       removeOnFail: { age: DEAD_SECONDS, count: 10_000 },
     },

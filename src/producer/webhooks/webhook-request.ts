@@ -19,8 +19,14 @@ export interface SignedPost {
   resolve?: Resolve;
 }
 
-/** Posts a signed body once, to an address that was checked. Follows no redirect. Returns the status of the answer. */
-export async function postSigned(post: SignedPost): Promise<number> {
+export interface PostAnswer {
+  status: number;
+  /** How long the receiver asks to be left alone. */
+  retryAfterMs: number;
+}
+
+/** Posts a signed body once, to an address that was checked. Follows no redirect. */
+export async function postSigned(post: SignedPost): Promise<PostAnswer> {
   const { id, body, secret, timeoutMs } = post;
   const url = new URL(post.url);
   const { address, family } = await checkedAddress(url, post.policy, post.resolve);
@@ -46,14 +52,14 @@ export async function postSigned(post: SignedPost): Promise<number> {
   };
   const request = url.protocol === 'https:' ? overHttps(url, options) : overHttp(url, options);
   try {
-    return await statusOf(request, body);
+    return await answerOf(request, body);
   } catch (err) {
     const why = signal.aborted && !post.signal.aborted ? `no answer within ${timeoutMs} ms` : errorMessage(err);
     throw new FleetError('API_UNAVAILABLE', `${url.host} could not be told: ${why}`, { cause: err, retry: true });
   }
 }
 
-async function statusOf(request: ClientRequest, body: string): Promise<number> {
+async function answerOf(request: ClientRequest, body: string): Promise<PostAnswer> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     request.on('response', resolve).on('error', reject).end(body);
   });
@@ -62,5 +68,12 @@ async function statusOf(request: ClientRequest, body: string): Promise<number> {
     bytes += Buffer.isBuffer(chunk) ? chunk.length : 0;
     if (bytes > MOST_ANSWER_BYTES) break;
   }
-  return response.statusCode ?? 0;
+  return { status: response.statusCode ?? 0, retryAfterMs: retryAfterMs(response.headers['retry-after']) };
+}
+
+/** Seconds, or a date; 0 for anything else. */
+function retryAfterMs(header = ''): number {
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1_000;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? 0 : Math.max(0, at - Date.now());
 }

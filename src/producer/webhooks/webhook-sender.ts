@@ -6,7 +6,8 @@ import { connectRedis } from '../../shared/redis.ts';
 import type { FleetFeed } from '../fleet-feed.ts';
 import { runLinks } from '../run-links.ts';
 import type { AddressPolicy } from './webhook-address.ts';
-import { postSigned } from './webhook-request.ts';
+import { RETRIES, waitAfter } from './webhook-deliveries.ts';
+import { type PostAnswer, postSigned } from './webhook-request.ts';
 import type { WebhookStore } from './webhook-store.ts';
 import { type Attempt, Attempts, DeliveryJob, type StoredWebhook } from './webhook.ts';
 
@@ -40,6 +41,7 @@ export async function startWebhookSender(options: SenderOptions): Promise<{ clos
     lockDuration: 6_000,
     stalledInterval: 3_000,
     maxStalledCount: 1_000_000,
+    settings: { backoffStrategy: (made, _type, err, job) => sender.wait(made, err, job) },
   });
   worker.on('error', (err) => logger.warn({ err: errorMessage(err) }, 'webhook sender error'));
   await worker.waitUntilReady();
@@ -60,10 +62,19 @@ class Sender {
   readonly #of: SenderOptions;
   readonly #closing: AbortSignal;
   readonly #under = new Map<string, number>();
+  /** How long a receiver asked to be left alone, by the failure that it answered with. */
+  readonly #asked = new WeakMap<Error, number>();
 
   constructor(of: SenderOptions, closing: AbortSignal) {
     this.#of = of;
     this.#closing = closing;
+  }
+
+  wait(attemptsMade: number, err: Error | undefined, job: { opts: Job['opts'] } | undefined): number {
+    const asked = err === undefined ? 0 : (this.#asked.get(err) ?? 0);
+    const { backoff } = job?.opts ?? {};
+    const planned = typeof backoff === 'object' ? backoff.delay : backoff;
+    return waitAfter(attemptsMade, planned ?? RETRIES.backoffMs, asked);
   }
 
   async send(job: Job, token = ''): Promise<{ status: number }> {
@@ -93,21 +104,26 @@ class Sender {
       const before = Attempts.safeParse(job.progress).data ?? [];
       return job.updateProgress([...before, attempt].slice(-MOST_ATTEMPTS_SHOWN));
     };
-    let status: number;
+    let answer: PostAnswer;
     try {
       const { policy, timeoutMs, webhooks } = this.#of;
       const secret = webhooks.secretOf(webhook);
       const { url } = webhook;
       const id = String(job.id);
-      status = await postSigned({ url, secret, id, body, policy, timeoutMs, signal: this.#closing });
+      answer = await postSigned({ url, secret, id, body, policy, timeoutMs, signal: this.#closing });
     } catch (err) {
       await note(null, errorMessage(err));
       throw await this.#failure(job, webhook, errorMessage(err), err instanceof FleetError && err.retry);
     }
+    const { status } = answer;
     const isTaken = status >= 200 && status < 300;
     await note(status, isTaken ? null : wordsOf(status));
     if (status === GONE) await this.#disable(webhook, 'it answered 410 Gone');
-    if (!isTaken) throw await this.#failure(job, webhook, wordsOf(status), status !== GONE);
+    if (!isTaken) {
+      const failure = await this.#failure(job, webhook, wordsOf(status), status !== GONE);
+      this.#asked.set(failure, answer.retryAfterMs);
+      throw failure;
+    }
     await this.#of.webhooks.noteEnd(webhook.id, 'delivered');
     return { status };
   }
