@@ -288,7 +288,9 @@ describe('the audit log', () => {
     expect(refused[0]).toContain(
       `"address":"${address}","requestId":"guess-1","reason":"revoked","token":"lost-token"`,
     );
-    const kept = JSON.stringify(await redis.xrange(`${prefix}:maestro:audit`, '-', '+'));
+    const streams = ['audit', 'audit:refused'].map((name) => redis.xrange(`${prefix}:maestro:${name}`, '-', '+'));
+    const kept = JSON.stringify(await Promise.all(streams));
+    expect(kept).toContain('lost-token');
     for (const secret of ['wrong-guess', lost.slice(3)]) expect(log + kept).not.toContain(secret);
   });
 

@@ -68,7 +68,7 @@ test('an answer over HTTP names the token, and the persona goes on with it', asy
     { tools: [ASKS] },
     { tools: [HAND_OFF] },
   ]);
-  const { url, close } = await startServer({
+  const server = await startServer({
     host: '127.0.0.1',
     port: 0,
     redisUrl: ctx.redisUrl,
@@ -78,7 +78,7 @@ test('an answer over HTTP names the token, and the persona goes on with it', asy
     provider: 'scripted',
     logger: silentLogger(),
   });
-  onTestFinished(close);
+  onTestFinished(() => server.close());
   const tokens = new TokenStore(target.redis, target.prefix);
   const tokenFor = async (name: string, scope: Scope): Promise<string> =>
     (await tokens.create({ name, scopes: [scope], expiresAt: null, createdBy: 'tests' })).token;
@@ -86,7 +86,7 @@ test('an answer over HTTP names the token, and the persona goes on with it', asy
   const [question] = await waits();
   const id = question?.id ?? '';
   const answer = (token: string, body: object) =>
-    fetch(`${url}/api/runs/${runId}/questions/${id}`, {
+    fetch(`${server.url}/api/runs/${runId}/questions/${id}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}` },
       body: JSON.stringify(body),
