@@ -8,6 +8,7 @@ import { packagePath } from '../../src/shared/package-root.ts';
 import type { RunPlan } from '../../src/shared/run-record.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { looksReal } from './real-looking.ts';
 import { noopContext, noopPlan } from './noop-handlers.ts';
 import { tempFolder } from './temp-folder.ts';
 import type { TestRedis } from './test-redis.ts';
@@ -22,18 +23,22 @@ export async function personaRun(
     plan?: Parameters<typeof noopPlan>[1];
     models?: object;
     latencyMs?: number;
+    /** It is a run of the provider `anthropic`, whose endpoint the stand-in is then. */
+    isPaid?: boolean;
   },
 ) {
   const jobs = [{ phase: 'a', persona: 'noop', kind: of.kind ?? 'work', turns: of.turns }];
   const scripts = [Script.parse({ workflow: 'noop', jobs })];
   const server = await startScriptedProvider({ scripts, latencyMs: of.latencyMs ?? 0 });
   onTestFinished(() => server.close());
+  const endpoint = of.isPaid === true ? await looksReal(server.url) : server.url;
+  const anthropic = { apiKey: 'a-key-for-tests', authToken: undefined, baseUrl: endpoint };
   const redis = await at.connect();
   const home = await tempFolder();
   const plain = noopContext({ redis, redisUrl: at.url, prefix: at.prefix, home });
   const ctx = {
     ...plain,
-    config: { ...plain.config, scriptedUrl: server.url },
+    config: { ...plain.config, ...(of.isPaid === true ? { anthropic } : { scriptedUrl: endpoint }) },
     models: { ...plain.models, ...of.models },
   };
   const persona = {
@@ -50,9 +55,10 @@ export async function personaRun(
     policies: await readPolicies(packagePath('policies')),
     models: {},
   });
-  const plan: RunPlan = { ...noopPlan({ a: [] }, { attempts: 2, rework: 0, ...of.plan }), definitions };
+  const paid = of.isPaid === true ? { provider: 'anthropic' as const, scripted: null } : {};
+  const plan: RunPlan = { ...noopPlan({ a: [] }, { attempts: 2, rework: 0, ...of.plan }), ...paid, definitions };
   await enqueueRun({ redis, prefix: at.prefix, store: ctx.store }, plan);
-  return { ctx, plan, server, home };
+  return { ctx, plan, server, home, endpoint };
 }
 
 /** The job of that persona in round 0. */

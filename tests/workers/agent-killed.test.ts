@@ -3,10 +3,13 @@ import { existsSync } from 'node:fs';
 import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { runCosts } from '../../src/producer/cost-report.ts';
+import { parseModelConfig } from '../../src/shared/model-config.ts';
 import { cloneBundle } from '../../src/shared/workspace.ts';
 import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { openSandbox } from '../../src/shared/sandbox/open-sandbox.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
+import { PRICES, bill, countsOf } from '../support/bill.ts';
 import { childModule } from '../support/child-module.ts';
 import { personaData, personaFence, personaRun } from '../support/persona-runs.ts';
 import { processes } from '../system/maestro.ts';
@@ -45,7 +48,7 @@ export async function work(o) {
   } });
   const plain = noopContext({ redis: watched, redisUrl: o.redis, prefix: o.prefix, home: o.home });
   const sandbox = o.sandbox === 'none' ? plain.sandbox : await openSandbox({ mode: o.sandbox, cache: o.home, logger: silentLogger() });
-  const ctx = { ...plain, sandbox, config: { ...plain.config, scriptedUrl: o.url } };
+  const ctx = { ...plain, sandbox, config: { ...plain.config, ...o.config }, models: o.models };
   let calls = 0;
   await doPersonaJob(ctx, {
     data: o.data, fence: o.fence, signal: new AbortController().signal, attempt: { number: 1, isLast: false },
@@ -58,6 +61,9 @@ export async function work(o) {
 
 const write = (path: string) => ({ tools: [{ tool: 'write_file', input: { path, content: path } }] });
 const HAND_OFF = { tools: [{ tool: 'hand_off', input: { summary: 'both' } }] };
+const MODELS = `apiVersion: maestro/v1
+aliases: {}
+${PRICES}`;
 const TOOLS = ['write_file', 'read_file', 'list_files', 'shell'];
 
 interface Case {
@@ -67,18 +73,24 @@ interface Case {
   sandbox?: 'none' | 'auto' | 'off';
   underWay?: (run: Awaited<ReturnType<typeof personaRun>>) => Promise<unknown>;
   whenKilled?: () => Promise<unknown>;
+  isPaid?: boolean;
 }
 
 /** Kills a worker in the middle of a job, and lets another one do the job. */
-async function killed({ turns, stopAt, sandbox = 'none', underWay, whenKilled }: Case) {
+async function killed({ turns, stopAt, sandbox = 'none', underWay, whenKilled, isPaid = false }: Case) {
   const at = testRedis();
-  const run = await personaRun(at, { turns, tools: TOOLS });
+  const priced = isPaid
+    ? { plan: { model: 'claude-sonnet-5-5' }, models: parseModelConfig(MODELS, 'models.yaml') }
+    : {};
+  const run = await personaRun(at, { turns, tools: TOOLS, isPaid, ...priced });
   const { ctx, plan, server, home } = run;
   const redis = await at.connect();
   const doomed = personaFence(at.prefix, plan, 'doomed');
   await redis.set(doomed.lockKey, doomed.token);
   const data = personaData(plan);
-  const options = { redis: at.url, prefix: at.prefix, home, url: server.url, data, fence: doomed, stopAt, sandbox };
+  const { scriptedUrl, anthropic } = ctx.config;
+  const who = { config: { scriptedUrl, anthropic }, models: ctx.models };
+  const options = { redis: at.url, prefix: at.prefix, home, ...who, data, fence: doomed, stopAt, sandbox };
   const program = `${WORKER}\nprocess.stdout.write(' ');\nvoid work(${JSON.stringify(options)});`;
   const started = childModule(underWay === undefined ? program : `${program}\nprocess.stdout.write('started\\n');`);
   const { child, line } = await started;
@@ -141,7 +153,7 @@ test.each([
   },
 );
 
-test('a worker that is killed in the middle of a stream costs that call, and goes on from the turn before', async () => {
+test('a worker that is killed in the middle of a stream costs that call, goes on from the turn before, and the bill adds up', async () => {
   const hanging = {
     ...write('b.txt'),
     headers: { 'anthropic-ratelimit-requests-limit': '1000', 'anthropic-ratelimit-requests-remaining': '900' },
@@ -149,15 +161,30 @@ test('a worker that is killed in the middle of a stream costs that call, and goe
   };
   const after = await killed({
     turns: [write('a.txt'), hanging, HAND_OFF],
+    isPaid: true,
     // The fleet has learnt from the headers of the answer: its stream is under way.
-    underWay: async ({ ctx, plan, server }) => {
+    underWay: async ({ ctx, plan, server, endpoint }) => {
       await expect.poll(() => server.requests, { timeout: 20_000 }).toBe(2);
-      const host = new URL(server.url).host;
+      const host = new URL(endpoint).host;
       const key = `${ctx.config.prefix}:maestro:model:${plan.phases[0]?.model}@${host}`;
       await expect.poll(async () => JSON.stringify(await ctx.redis.hgetall(key))).toContain('1000');
     },
   });
   expect(after.requests).toEqual({ before: 2, all: 4 });
+  const { ctx, plan, server } = after;
+  const costs = await runCosts({ ...ctx, prefix: ctx.config.prefix }, plan.runId);
+  const [heard, lost] = [server.ledger.filter((one) => one.isComplete), server.ledger.filter((one) => !one.isComplete)];
+  expect([heard.length, lost.length]).toEqual([3, 1]);
+  // What was heard is known to the millionth; what the dead worker was being told is no less than it was charged.
+  const answered = costs.calls.filter(({ outcome }) => outcome === 'answered');
+  expect(answered.map(({ requestId }) => requestId)).toEqual(heard.map(({ requestId }) => requestId));
+  expect(answered.map(countsOf)).toEqual(heard.map(countsOf));
+  expect(costs.totals).toMatchObject({ micros: bill(heard), calls: 3, unknownCalls: 1 });
+  const unknown = Math.round((costs.totals.unknownUsd ?? Number.NaN) * 1e6);
+  expect(unknown).toBeGreaterThanOrEqual(bill(lost));
+  expect(bill(lost)).toBeGreaterThan(0);
+  const taken = costs.budgets.map(({ usd }) => Math.round((usd.spent + usd.reserved) * 1e6));
+  expect(taken).toEqual(costs.budgets.map(() => bill(heard) + unknown));
   expect(after.turns).toEqual(TOLD);
   expect([await after.file('a.txt'), await after.file('b.txt')]).toEqual(['a.txt', 'b.txt']);
 });

@@ -27,8 +27,12 @@ const scriptOf = (turns: readonly unknown[]): Script =>
   Script.parse({ workflow: 'demo', jobs: [{ phase: 'backend', persona: 'backend_developer', turns }] });
 
 /** The stand-in on a free port, playing these turns; stopped when the test has ended. */
-export async function playing(turns: readonly unknown[], latencyMs = 0): Promise<ScriptedProvider> {
-  const server = await startScriptedProvider({ scripts: [scriptOf(turns)], latencyMs });
+export async function playing(
+  turns: readonly unknown[],
+  latencyMs = 0,
+  more: Pick<Parameters<typeof startScriptedProvider>[0], 'limits'> = {},
+): Promise<ScriptedProvider> {
+  const server = await startScriptedProvider({ scripts: [scriptOf(turns)], latencyMs, ...more });
   onTestFinished(() => server.close());
   return server;
 }

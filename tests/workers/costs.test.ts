@@ -1,21 +1,19 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { runCosts } from '../../src/producer/cost-report.ts';
 import { resumeRun } from '../../src/producer/resume.ts';
-import { type LedgerCall, costsBy } from '../../src/shared/call-ledger.ts';
+import { costsBy } from '../../src/shared/call-ledger.ts';
 import { parseModelConfig } from '../../src/shared/model-config.ts';
 import { readSpendDays } from '../../src/shared/spend-days.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
-import { type Charge, type Interference, startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { type Interference, startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { PRICES, bill, countsOf } from '../support/bill.ts';
 import { looksReal } from '../support/real-looking.ts';
 import { type SuppliedFleet, startSuppliedFleet } from '../support/supplied-fleet.ts';
 import { testRedis } from '../support/test-redis.ts';
 
 const MODELS = `apiVersion: maestro/v1
 aliases: { claude-sonnet: claude-sonnet-5-5, claude-haiku: claude-haiku-5-5 }
-prices:
-  claude-sonnet-5-5: { asOf: 2026-11-01, input: 3, output: 15, cacheWrite: 3.75, cacheRead: 0.3 }
-  claude-haiku-5-5: { asOf: 2026-11-01, input: 0.8, output: 4, cacheWrite: 1, cacheRead: 0.08 }
-`;
+${PRICES}`;
 const write = (path: string, content = path) => ({ tools: [{ tool: 'write_file', input: { path, content } }] });
 const done = { tools: [{ tool: 'hand_off', input: { summary: 'done' } }] };
 const LONG = 'a long line of text that fills the cache\n'.repeat(300);
@@ -60,25 +58,6 @@ const costsOf = (fleet: SuppliedFleet, models: string) => (runId: Parameters<typ
     },
     runId,
   );
-
-/** The bill for some requests, in the provider's own arithmetic: tokens times price, in millionths. */
-const bill = (charges: readonly Charge[]): number =>
-  charges.reduce(
-    (sum, one) =>
-      sum +
-      Math.round(
-        (one.inputTokens * 300 + one.outputTokens * 1_500 + one.cacheWriteTokens * 375 + one.cacheReadTokens * 30) /
-          100,
-      ),
-    0,
-  );
-
-const countsOf = (one: LedgerCall | Charge) => [
-  one.inputTokens,
-  one.cacheWriteTokens,
-  one.cacheReadTokens,
-  one.outputTokens,
-];
 
 describe('the costs of a run', () => {
   test('add up to what the provider counted, call by call, whatever went wrong on the way', async () => {

@@ -263,11 +263,21 @@ const isSystemRole = (body: unknown): boolean =>
     .safeParse(body)
     .data?.messages.some(({ role }) => role === 'system') ?? false;
 
+/** What is wrong in the shape that comes closest, where something may have one of several. */
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union') return issue;
+  const [deepest] = issue.errors
+    .flatMap(([first]) => (first === undefined ? [] : [innermost(first)]))
+    .toSorted((a, b) => b.path.length - a.path.length);
+  return deepest === undefined ? issue : { ...deepest, path: [...issue.path, ...deepest.path] };
+}
+
 /** Checks a request body as the real API does. Throws an `ApiProblem` that names the field. */
 export function checkRequest<T extends z.infer<typeof CountRequest>>(schema: z.ZodType<T>, body: unknown): T {
   const parsed = schema.safeParse(body);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0];
+    const [first] = parsed.error.issues;
+    const issue = first === undefined ? undefined : innermost(first);
     const extra = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
     const path = [...(issue?.path ?? []), ...(extra === undefined ? [] : [extra])].map(String).join('.');
     if (path.endsWith('.role') && /^messages\.\d+\.role$/.test(path) && isSystemRole(body))
