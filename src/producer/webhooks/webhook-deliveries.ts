@@ -121,8 +121,17 @@ export async function redeliver(target: Target, webhookId: string, request: Rede
   }
   const dead = await listDeliveries(target, webhookId, { status: 'dead', limit: KEPT });
   return withQueue(target, QUEUES.webhooks, async (queue) => {
-    for (const { id } of dead) await again(queue, webhookId, id);
-    return dead.map(({ id }) => id);
+    const sent: string[] = [];
+    for (const { id } of dead) {
+      try {
+        await again(queue, webhookId, id);
+        sent.push(id);
+      } catch (err) {
+        // Somebody else who asks for the same was faster, or it is gone.
+        if (!(err instanceof FleetError)) throw err;
+      }
+    }
+    return sent;
   });
 }
 
@@ -132,5 +141,11 @@ async function again(queue: Queue, webhookId: string, id: string): Promise<void>
   const status = statusOf(job);
   if (status === 'pending')
     throw new FleetError('CONFLICT', `delivery ${id} is still being sent`, { remedy: 'Wait until it has ended.' });
-  await job.retry(status === 'delivered' ? 'completed' : 'failed', { resetAttemptsMade: true });
+  try {
+    await job.retry(status === 'delivered' ? 'completed' : 'failed', { resetAttemptsMade: true });
+  } catch (err) {
+    const now = await queue.getJob(id);
+    if (now !== undefined && statusOf(now) === status) throw err;
+    throw new FleetError('CONFLICT', `delivery ${id} is being sent already`, { cause: err });
+  }
 }

@@ -3,6 +3,7 @@ import { FleetError, errorMessage } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { QUEUES } from '../../shared/names.ts';
 import { connectRedis } from '../../shared/redis.ts';
+import { Recent } from '../../shared/recent.ts';
 import type { FleetFeed } from '../fleet-feed.ts';
 import { runLinks } from '../run-links.ts';
 import type { AddressPolicy } from './webhook-address.ts';
@@ -17,6 +18,8 @@ const MOST_AT_ONCE = 5;
 const MOST_ATTEMPTS_SHOWN = 30;
 const GONE = 410;
 const CLOSE_MS = 3_000;
+/** So long a delivery waits that this process cannot sign, for another one that can. */
+const UNSIGNED_MS = 5_000;
 
 interface SenderOptions {
   redisUrl: string;
@@ -61,9 +64,14 @@ export async function startWebhookSender(options: SenderOptions): Promise<{ clos
 class Sender {
   readonly #of: SenderOptions;
   readonly #closing: AbortSignal;
-  readonly #under = new Map<string, number>();
   /** How long a receiver asked to be left alone, by the failure that it answered with. */
   readonly #asked = new WeakMap<Error, number>();
+  /** When the deliveries under way began, by webhook. */
+  readonly #under = new Map<string, Set<{ since: number }>>();
+  /** How long the last delivery to a webhook took. */
+  readonly #took = new Recent<number>(1_000);
+  /** Webhooks whose secret cannot be opened here, which is said once. */
+  readonly #unsigned = new Recent<true>(1_000);
 
   constructor(of: SenderOptions, closing: AbortSignal) {
     this.#of = of;
@@ -83,20 +91,41 @@ class Sender {
     if (webhook === undefined) throw new UnrecoverableError('the webhook was removed');
     if (webhook.disabled !== null)
       throw new UnrecoverableError(`the webhook is disabled since ${webhook.disabled.at}: ${webhook.disabled.reason}`);
-    const under = this.#under.get(webhook.id) ?? 0;
-    if (under >= MOST_AT_ONCE) {
-      await job.moveToDelayed(Date.now() + 100 + Math.random() * 400, token);
-      throw new DelayedError();
+    const secret = this.#secretOf(webhook);
+    if (secret === undefined) return putOff(job, token, UNSIGNED_MS * (1 + Math.random()));
+    const under = this.#under.get(webhook.id) ?? new Set();
+    if (under.size >= MOST_AT_ONCE) {
+      const longest = Math.max(...[...under].map(({ since }) => Date.now() - since));
+      return putOff(job, token, waitMs(Math.max(longest, this.#took.get(webhook.id) ?? 0), Math.random()));
     }
-    this.#under.set(webhook.id, under + 1);
+    const mine = { since: Date.now() };
+    this.#under.set(webhook.id, under.add(mine));
     try {
-      return await this.#attempt(job, data, webhook);
+      return await this.#attempt(job, data, { webhook, secret });
     } finally {
-      this.#under.set(webhook.id, (this.#under.get(webhook.id) ?? 1) - 1);
+      this.#took.set(webhook.id, Date.now() - mine.since);
+      under.delete(mine);
+      if (under.size === 0) this.#under.delete(webhook.id);
     }
   }
 
-  async #attempt(job: Job, data: DeliveryJob, webhook: StoredWebhook): Promise<{ status: number }> {
+  /** Undefined when this process has not the key: that is no fault of the delivery, nor of who is to receive it. */
+  #secretOf(webhook: StoredWebhook): string | undefined {
+    try {
+      return this.#of.webhooks.secretOf(webhook);
+    } catch (err) {
+      if (this.#unsigned.get(webhook.id) !== true)
+        this.#of.logger.error({ webhookId: webhook.id, reason: errorMessage(err) }, 'webhook cannot be signed here');
+      this.#unsigned.set(webhook.id, true);
+      return undefined;
+    }
+  }
+
+  async #attempt(
+    job: Job,
+    data: DeliveryJob,
+    { webhook, secret }: { webhook: StoredWebhook; secret: string },
+  ): Promise<{ status: number }> {
     const body = await this.#body(data);
     const started = Date.now();
     const note = (status: number | null, error: string | null): Promise<void> => {
@@ -106,8 +135,7 @@ class Sender {
     };
     let answer: PostAnswer;
     try {
-      const { policy, timeoutMs, webhooks } = this.#of;
-      const secret = webhooks.secretOf(webhook);
+      const { policy, timeoutMs } = this.#of;
       const { url } = webhook;
       const id = String(job.id);
       answer = await postSigned({ url, secret, id, body, policy, timeoutMs, signal: this.#closing });
@@ -154,6 +182,16 @@ class Sender {
     this.#of.logger.error({ webhookId: id, host: new URL(url).host, reason }, 'webhook disabled');
   }
 }
+
+/** Takes no attempt from it. */
+async function putOff(job: Job, token: string, ms: number): Promise<never> {
+  await job.moveToDelayed(Date.now() + Math.round(ms), token);
+  throw new DelayedError();
+}
+
+/** How long a delivery waits for one of the places of its webhook: soon where they are quick, 2 to 20 s where they hang. */
+export const waitMs = (tookMs: number, chance: number): number =>
+  Math.max(100 + chance * 400, Math.min(tookMs, 10_000) * (0.2 + 1.8 * chance));
 
 const wordsOf = (status: number): string =>
   status >= 300 && status < 400 ? `it answered ${status}, and redirects are not followed` : `it answered ${status}`;

@@ -104,7 +104,10 @@ export class WebhookStore {
 
   /** Nothing is sent to it until somebody enables it. */
   async disable(id: string, reason: string): Promise<void> {
-    await this.#change(id, (webhook) => ({ ...webhook, disabled: { at: new Date().toISOString(), reason } }));
+    await this.#change(id, (webhook) => ({
+      ...webhook,
+      disabled: webhook.disabled ?? { at: new Date().toISOString(), reason },
+    }));
   }
 
   async noteMissed(id: string, after: string, before: string): Promise<void> {
@@ -117,7 +120,7 @@ export class WebhookStore {
       await this.#redis.hdel(`${this.#key}:dead`, id);
       return false;
     }
-    return (await this.#redis.hincrby(`${this.#key}:dead`, id, 1)) === DEAD_IN_A_ROW;
+    return (await this.#redis.hincrby(`${this.#key}:dead`, id, 1)) >= DEAD_IN_A_ROW;
   }
 
   async #change(id: string, change: (webhook: StoredWebhook) => StoredWebhook): Promise<void> {
