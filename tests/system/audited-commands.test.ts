@@ -92,4 +92,4 @@ test('every command that changes something stands in the audit log, also when it
     'webhooks.remove done',
   ]);
   expect(JSON.stringify(all)).not.toContain('a-private');
-}, 120_000);
+}, 240_000);
