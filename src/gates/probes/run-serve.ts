@@ -28,10 +28,12 @@ const home = await mkdtemp(join(tmpdir(), 'service-'));
 const app = join(home, 'app');
 const data = sharedData ?? join(home, 'data');
 await mkdir(data, { recursive: true });
+// What stands in these two is not measured: what is served has to come from the build that is run here.
+const made = ['dist', 'coverage'].map((name) => join(project, name));
 await cp(project, app, {
   recursive: true,
   verbatimSymlinks: true,
-  filter: (source) => !['node_modules', '.git'].includes(basename(source)),
+  filter: (source) => !['node_modules', '.git'].includes(basename(source)) && !made.includes(source),
 });
 if (existsSync(join(project, 'node_modules'))) await symlink(join(project, 'node_modules'), join(app, 'node_modules'));
 

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { measure, project } from './code-support.ts';
 
@@ -295,8 +297,39 @@ describe('code that is used and not measured', () => {
       },
       /package\.json names app\/real\.js/,
     ],
+    ...[
+      "export const load = () => import(/* later */ '../../app/real.js');\n",
+      "export const worker = new URL('../../app/real.js?x', import.meta.url);\n",
+      "import { createRequire } from 'node:module';\nexport const a = createRequire(import.meta.url)('../../app/real.cjs');\n",
+      'export const where = require.resolve("../../app/real");\n',
+      "export const load = () => import('../../\\u0061pp/real.js');\n",
+    ].map((code): [string, Record<string, string>, RegExp] => [
+      code.trim(),
+      { 'app/real.js': used, 'app/real.cjs': used, 'src/shared/a.js': code },
+      /src\/shared\/a\.js uses app\/real\.c?js/,
+    ]),
+    ...[
+      { scripts: { start: 'npm run serve', serve: 'npm run -s really', really: 'node app/real.js' } },
+      { scripts: { start: 'node --import=./app/real.js src/shared/a.js' } },
+      { bin: { x: './app/real.js' } },
+      { bin: 'app/real.js' },
+      { exports: { '.': { import: './app/real.js' } } },
+      { imports: { '#x/*': './app/*.js' } },
+    ].map((manifest): [string, Record<string, string>, RegExp] => [
+      JSON.stringify(manifest),
+      { 'app/real.js': used, 'package.json': JSON.stringify({ name: 'x', type: 'module', ...manifest }) },
+      /package\.json names app\/real\.js/,
+    ]),
   ])('makes nothing evaluable: %s', async (_name, changes, reason) => {
     expect((await measure('size', await project(changes))).read('lines_of_code')).toMatch(reason);
+  });
+
+  test('a program in bin is measured with the code', async () => {
+    const root = await project({ 'bin/x.js': '#!/usr/bin/env node\nexport const used = 1;\n' });
+    const before = (await measure('size', root)).read('lines_of_code');
+    const named = { name: 'x', type: 'module', bin: './bin/x.js', exports: './dist/index.js' };
+    await writeFile(join(root, 'package.json'), JSON.stringify(named));
+    expect((await measure('size', root)).read('lines_of_code')).toBe(Number(before) + 1);
   });
 
   test('scripts and data beside src are left alone', async () => {

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { serviceCollector } from '../../../src/gates/collectors/running/service.ts';
+import { packagePath } from '../../../src/shared/package-root.ts';
 import type { Sandbox } from '../../../src/shared/sandbox/sandbox.ts';
 import { Project, collect, measure as measureWith, readingOf, realSandbox } from './documents-support.ts';
 
@@ -174,6 +176,19 @@ describe('the service collector', () => {
     );
     project.edit('package.json', '"start": "node src/', '"build": "node build.js", "start": "node dist/');
     expect(await measure(project, CONTRACT)).toEqual({ value: 1, examined: 5 });
+  });
+
+  it('serves nothing from a dist that the build did not make', async () => {
+    const committed = (build: string) =>
+      new Project()
+        .write('dist/backend/server.js', readFileSync(packagePath('tests/fixtures/docs-links', SERVER), 'utf8'))
+        .edit('package.json', '"start": "node src/', `${build}"start": "node dist/`);
+    expect(await measure(committed(''), CONTRACT)).toMatch(
+      /dist\/backend\/server\.js {2}node:internal\/modules\/cjs\/loader/,
+    );
+    expect(await measure(committed('"build": "node --version", '), CONTRACT)).toMatch(
+      /dist\/backend\/server\.js {2}node:internal\/modules\/cjs\/loader/,
+    );
   });
 
   it('gives a hostile service no way to the report of its judge', async () => {

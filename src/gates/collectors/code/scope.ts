@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { z } from 'zod';
 import { errorMessage } from '../../../shared/errors.ts';
 import { PYTHON_MANIFESTS, isCode, listProject, readProjectText } from './project-files.ts';
@@ -11,6 +12,11 @@ const Manifest = z.object({
   devDependencies: Names,
   peerDependencies: Names,
   optionalDependencies: Names,
+  /** Programs that the package installs: one, or some by name. */
+  bin: z
+    .union([z.string().transform((path) => [path]), z.record(z.string(), z.string()).transform(Object.values<string>)])
+    .default([])
+    .catch([]),
 });
 export type Manifest = z.infer<typeof Manifest>;
 
@@ -58,8 +64,6 @@ const sourceFoldersOf = (files: readonly string[]): string[] => {
 /** Finds what a phase is measured by, or says why this is no project that can be measured. */
 export async function readScope(root: string, phase: string): Promise<ScopeReading> {
   const { files, irregular } = await listProject(root);
-  const allSources = sourceFoldersOf(files);
-  const isProjectCode = below([...allSources, 'tests/', 'test/']);
   const hasPython = PYTHON_MANIFESTS.some((name) => files.includes(name));
   if (!files.includes('package.json'))
     return {
@@ -73,6 +77,10 @@ export async function readScope(root: string, phase: string): Promise<ScopeReadi
   } catch (err) {
     return { notEvaluable: `package.json cannot be read: ${errorMessage(err).split('\n')[0]}` };
   }
+  // A program in `bin/` is code of the package like any other.
+  const programs = manifest.bin.map((path) => posix.normalize(path)).filter((path) => /^bin\/./.test(path));
+  const allSources = [...sourceFoldersOf(files), ...programs];
+  const isProjectCode = below([...allSources, 'tests/', 'test/']);
   const link = irregular.find(isProjectCode);
   if (link !== undefined)
     return { notEvaluable: `${link} is a link or a special file: put a regular file in its place` };
