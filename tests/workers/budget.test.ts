@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { parseLedger } from '../../src/shared/call-ledger.ts';
 import type { Price } from '../../src/shared/model-config.ts';
+import { runKey } from '../../src/shared/run-keys.ts';
 import { NO_USAGE } from '../../src/shared/run-record.ts';
 import type { CallRecord } from '../../src/workers/models/call-record.ts';
 import { RunAccount } from '../../src/workers/models/budget.ts';
@@ -125,6 +127,21 @@ describe('the account of a run', () => {
     await run.settle('job.t1', used(50));
     await run.settle('job.t1', used(50));
     expect(await run.totals()).toMatchObject({ tokens: 450, reservedTokens: 0, calls: 2 });
+  });
+
+  test('counts what a worker of an older version left set aside as spent', async () => {
+    const run = await account({ tokens: 1_000 });
+    const key = runKey(redis.prefix, `run-${runs}`, 'account');
+    const client = await redis.connect();
+    await client.hset(key, { 'open:job.t1': '400 2000', reservedTokens: '400', reservedMicros: '2000' });
+    await run.reserve('job.t1', { inputTokens: 300, outputTokens: 100 }, REAL);
+    await run.settle('job.t1', used(50));
+    const totals = { tokens: 450, reservedTokens: 0, usd: 0.002, reservedUsd: 0, calls: 2, unknownCalls: 1 };
+    expect(await run.totals()).toMatchObject(totals);
+    const ledger = await client.lrange(runKey(redis.prefix, `run-${runs}`, 'calls'), 0, -1);
+    expect(parseLedger(ledger)).toMatchObject([{ outcome: 'unknown', inputTokens: 400, micros: 2_000 }, {}]);
+    await client.hset(key, { 'open:job.t1': '400 2000' });
+    await expect(run.settle('job.t1', used(50))).resolves.toBeUndefined();
   });
 });
 

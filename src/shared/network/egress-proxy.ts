@@ -75,7 +75,7 @@ export async function openEgressProxy(
     refusals: () => gate.refusals,
     async close() {
       clearInterval(audits);
-      gate.closeAll();
+      gate.close();
       await new Promise((resolve) => {
         server.close(resolve);
         server.closeAllConnections();
@@ -94,10 +94,17 @@ class Gate {
   readonly #open = new Set<Socket>();
   #closedBytes = 0;
   #connections = 0;
+  #isClosed = false;
 
   constructor(egress: Egress, limits: EgressLimits) {
     this.#egress = egress;
     this.#limits = limits;
+  }
+
+  /** Closes everything for good. */
+  close(): void {
+    this.#isClosed = true;
+    this.closeAll();
   }
 
   closeAll(): void {
@@ -135,7 +142,10 @@ class Gate {
     try {
       const { host, port } = splitHostPort(target) ?? {};
       if (host === undefined || port === undefined) throw new Refusal(`CONNECT ${shown(target)} names no host:port`);
-      const upstream = connect({ host: await allowedAddress(this.#egress, host, port), port });
+      const address = await allowedAddress(this.#egress, host, port);
+      // Names take a while: whoever asked may be gone, and then nothing would close what is opened here.
+      if (this.#isClosed || client.destroyed) return void client.destroy();
+      const upstream = connect({ host: address, port });
       this.#bound(upstream);
       // The two ends of a tunnel live and die together.
       upstream.once('close', () => client.destroy());
@@ -160,6 +170,7 @@ class Gate {
       const bare = hostname.replaceAll(/^\[|\]$/g, '');
       const at = Number(port === '' ? 80 : port);
       const address = await allowedAddress(this.#egress, bare, at);
+      if (this.#isClosed || answer.destroyed) return void answer.destroy();
       const kept = Object.entries(incoming.headers).filter(
         ([name]) => ![...OF_THE_CONNECTION, 'content-length', 'expect'].includes(name),
       );

@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { FleetError } from '../errors.ts';
-import { SOCKET_NAME, openEgressProxy } from '../network/egress-proxy.ts';
+import { type EgressProxy, SOCKET_NAME, openEgressProxy } from '../network/egress-proxy.ts';
 import { runProcess } from '../process.ts';
 import { checkCommand } from './check-command.ts';
 import { watchDisk } from './disk-watch.ts';
@@ -81,11 +81,12 @@ export class BubblewrapSandbox implements Sandbox {
     const limits = { ...DEFAULT_LIMITS, ...command.limits };
     checkCommand(command);
     if (this.#shape !== 'user') await grantAccess(command.mounts, this.#uid);
-    const disk = watchDisk(command.mounts, limits, command.signal);
     const uid = this.#shape === 'user' ? {} : { uid: this.#uid };
-    const proxy = command.egress === undefined ? undefined : await openEgressProxy(command.egress, uid);
+    const disk = watchDisk(command.mounts, limits, command.signal);
+    let proxy: EgressProxy | undefined;
     let filter: FileHandle | undefined;
     try {
+      if (command.egress !== undefined) proxy = await openEgressProxy(command.egress, uid);
       if (this.#tools.filter !== undefined) filter = await open(this.#tools.filter);
       const bridged = proxy === undefined ? command : throughBridge(command, proxy.folder);
       const result = await runProcess({

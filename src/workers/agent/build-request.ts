@@ -37,8 +37,9 @@ export function buildRequest(conversation: {
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value), 'utf8');
 
 /**
- * The most a request can use. What the provider counted in the call before is known; only what is new since then is
- * estimated, at two bytes a token, which no ordinary text or code exceeds.
+ * The most a request is taken to use. What the provider counted in the call before is known; only what is new since then
+ * is estimated, at two bytes a token. Ordinary text and code stay well below that; it is no bound of every tokenizer for
+ * every text (random letters, rare scripts), and what the provider counts replaces it after the call.
  */
 export function worstCaseOf(request: Anthropic.MessageStreamParams, last: CallRecord | undefined): WorstCase {
   const outputTokens = request.max_tokens;

@@ -135,7 +135,7 @@ export async function compact<F>(of: Conversation<F>, turn: number): Promise<voi
         ];
   const first: Message = { role: 'user', content: [...task, ...noted] };
   const fixed = bytesOf([options.system, definitions, first]);
-  // Two bytes a token is more than any ordinary text needs, and some room is left for the turns to come.
+  // Two bytes a token is more than ordinary text needs, and some room is left for the turns to come.
   const most = 2 * Math.max(0, window * 0.8 - options.maxTokensPerTurn) - fixed;
   const next = [first, ...shorten(messages.slice(keptFrom), most)];
 

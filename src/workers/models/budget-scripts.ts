@@ -67,7 +67,21 @@ end
  */
 export const RESERVE = new RedisScript(`${COMMON}
 local before = redis.call('HGET', KEYS[1], 'open:' .. ARGV[1])
-if before then
+local oldTokens, oldMicros = string.match(before or '', '^(%d+) (%d+)$')
+if oldTokens then
+  -- Left by a version that kept the account of the run alone, and of a reservation these two numbers.
+  local call = cjson.decode(ARGV[2]).call
+  call.inputTokens, call.outputTokens, call.micros = tonumber(oldTokens), 0, tonumber(oldMicros)
+  redis.call('HDEL', KEYS[1], 'open:' .. ARGV[1])
+  for name, n in pairs({Tokens = call.inputTokens, Micros = call.micros}) do
+    add(KEYS[1], 'reserved' .. name, 0 - n)
+    add(KEYS[1], 'spent' .. name, n)
+  end
+  add(KEYS[1], 'unknownCalls', 1)
+  add(KEYS[1], 'calls', 1)
+  count(KEYS[1], 'phase:' .. call.phase .. ':', call)
+  redis.call('RPUSH', KEYS[2], cjson.encode(call))
+elseif before then
   local open = cjson.decode(before)
   if open.day ~= ARGV[3] then return {'again', open.day} end
   close(ARGV[1], open, open.call, KEYS[5], KEYS[6])
@@ -106,7 +120,7 @@ return {'ok', ''}
  */
 export const SETTLE = new RedisScript(`${COMMON}
 local before = redis.call('HGET', KEYS[1], 'open:' .. ARGV[1])
-local open = before and cjson.decode(before)
+local open = before and string.sub(before, 1, 1) == '{' and cjson.decode(before)
 if not open or open.nonce ~= ARGV[2] then return 0 end
 close(ARGV[1], open, cjson.decode(ARGV[3]), KEYS[5], KEYS[6])
 redis.call('RPUSH', KEYS[2], ARGV[3])

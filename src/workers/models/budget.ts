@@ -37,7 +37,7 @@ export interface AccountTotals {
   unknownCalls: number;
 }
 
-/** The most a call can use. */
+/** The most a call is taken to use. */
 export interface WorstCase {
   inputTokens: number;
   outputTokens: number;
@@ -118,8 +118,9 @@ export function worstMicros(
 
 /**
  * The account of a run, and with it the accounts of the day, shared by all workers through Redis. The worst case of a
- * call is reserved before the call and settled after it, in one step for all three accounts, so no limit is ever passed,
- * not even by workers that call at the same moment. Every settled call stands in the run's ledger.
+ * call is reserved before the call and settled after it, in one step for all three accounts, so workers that call at the
+ * same moment do not pass a limit together. It is kept as far as the worst case is one: new text is estimated (see
+ * `worstCaseOf`), and a call that used more is counted in full, so that the next one is refused. Every settled call stands in the run's ledger.
  */
 export class RunAccount {
   readonly #redis: Redis;

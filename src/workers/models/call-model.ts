@@ -102,9 +102,11 @@ export async function callModel(
     const failure = failureOf(err, call, idle.expired);
     const partial = stream.currentMessage;
     const record = recordOf(partial, failure);
-    // Refused before an answer began costs nothing; an answer that broke off may have cost anything up to its worst.
-    const hasBegun = partial !== undefined || observation.status === 200 || observation.status === null;
-    if (hasBegun && !isUnreachable(err)) await account?.settleUnknown(call.reservation, record);
+    // Refused before an answer began costs nothing; an answer that broke off may have cost anything up to its worst,
+    // whatever broke it: only where no answer had begun does an address that cannot be reached mean that none was asked.
+    const hasBegun = partial !== undefined || observation.status === 200;
+    if (hasBegun || (observation.status === null && !isUnreachable(err)))
+      await account?.settleUnknown(call.reservation, record);
     else await account?.settle(call.reservation, { ...record, usage: NO_USAGE });
     onRecord(record);
     throw failure;

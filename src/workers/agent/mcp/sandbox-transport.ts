@@ -87,12 +87,14 @@ export class SandboxTransport implements Transport {
 
   #hear(text: string): void {
     this.#bytes += Buffer.byteLength(text);
-    this.#line += text;
+    // Only what is new is looked through: a long line that comes in small pieces stays cheap.
+    const lines = text.split('\n');
+    lines[0] = this.#line + (lines[0] ?? '');
+    this.#line = lines[0];
     if (this.#bytes > MAX_BYTES || this.#line.length > MAX_LINE) {
       this.#end(`it said more than is listened to (${MAX_BYTES} bytes, ${MAX_LINE} in a line)`);
       return;
     }
-    const lines = this.#line.split('\n');
     this.#line = lines.pop() ?? '';
     for (const line of lines) {
       if (this.#stop.signal.aborted) return;
