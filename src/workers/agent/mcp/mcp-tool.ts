@@ -2,6 +2,7 @@ import type { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { CallToolResultSchema, type ContentBlock, type Tool } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { errorMessage } from '../../../shared/errors.ts';
+import { withoutTags } from '../../../shared/marked-text.ts';
 import { capText, dataBlock } from '../data-block.ts';
 import { type AgentTool, type ToolEffects, refused } from '../tool.ts';
 
@@ -24,15 +25,14 @@ interface OfTool {
 /** One tool of an MCP server, as a persona has it. What the server says is data, and what goes wrong is an answer. */
 export function mcpTool({ client, server, tool, timeoutMs, effects, gone }: OfTool): AgentTool {
   const name = `mcp__${server}__${tool.name}`;
-  const schema = InputSchema.safeParse(tool.inputSchema);
-  const isUsable = schema.success && JSON.stringify(schema.data).length <= MAX_SCHEMA_CHARS;
-  const words = (tool.description ?? '').slice(0, MAX_DESCRIPTION_CHARS);
+  const schema = InputSchema.safeParse(shownSchema(tool.inputSchema));
+  const words = withoutTags((tool.description ?? '').slice(0, MAX_DESCRIPTION_CHARS));
   return {
     name,
     description: `A tool of the MCP server ${server}. ${words === '' ? 'It says nothing of itself.' : `It says of itself: ${words}`}`,
     effects,
     schema: AnyInput,
-    inputSchema: isUsable ? schema.data : { type: 'object' },
+    inputSchema: schema.success ? schema.data : { type: 'object' },
     async run(input, { signal }) {
       const result = await client
         .request(
@@ -56,6 +56,18 @@ export function mcpTool({ client, server, tool, timeoutMs, effects, gone }: OfTo
       return { text: block, isError: answer.isError === true };
     },
   };
+}
+
+/** A schema with its texts as a person sees them; nothing when a name in it is not what it seems, or it is too large. */
+function shownSchema(schema: unknown): unknown {
+  const text = JSON.stringify(schema);
+  if (text.length > MAX_SCHEMA_CHARS) return undefined;
+  let isPlain = true;
+  const shown: unknown = JSON.parse(text, (key, value: unknown) => {
+    if (withoutTags(key) !== key) isPlain = false;
+    return typeof value === 'string' ? withoutTags(value) : value;
+  });
+  return isPlain ? shown : undefined;
 }
 
 function textOf(content: readonly ContentBlock[], structured: unknown): string {

@@ -116,8 +116,10 @@ function inSandbox(
 function overHttp({ networkAllow, persona }: McpOptions, name: string, address: string): Transport {
   const url = new URL(address);
   const { host, port } = placeOf(url);
-  const place = HostPort.parse(joinHostPort(host, port));
-  const egress = egressOf([place], networkAllow, `the MCP server "${name}" of the persona "${persona.name}"`);
+  const place = HostPort.safeParse(joinHostPort(host, port));
+  if (!place.success)
+    throw unavailable(persona.name, name, `${JSON.stringify(host)} in its url is no name of a host`, false);
+  const egress = egressOf([place.data], networkAllow, `the MCP server "${name}" of the persona "${persona.name}"`);
   if (egress === undefined) throw new FleetError('INTERNAL', `${address} leads nowhere`);
   const reconnect = {
     maxRetries: 2,
