@@ -43,5 +43,11 @@ export async function uploadPack(
   });
   noCache(res).type('application/x-git-upload-pack-result');
   const args = [...HIDE, 'upload-pack', '--stateless-rpc', '--strict', place.gitDir];
-  await repositories.stream(place, args, res, { stdin, env: protocolOf(req) });
+  try {
+    await repositories.stream(place, args, res, { stdin, env: protocolOf(req) });
+  } catch (err) {
+    // Git ends so when it does not understand what it is asked, before it has said anything.
+    if (!(err instanceof FleetError) || err.details['exitCode'] !== 128 || res.headersSent) throw err;
+    throw new FleetError('BAD_INPUT', `git does not understand the request: ${err.message}`, { cause: err });
+  }
 }

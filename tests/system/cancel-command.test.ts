@@ -24,6 +24,7 @@ jobs:
 const WORKFLOW = `apiVersion: maestro/v1
 name: sleepy
 inputs:
+  prd_document: { type: string, default: none }
   design_document: { type: string, default: none }
   api_specification: { type: string, default: none }
   database_schema: { type: string, default: none }
