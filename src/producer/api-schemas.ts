@@ -272,9 +272,17 @@ export const RunReport = z.strictObject({
 });
 export type RunReport = z.infer<typeof RunReport>;
 
+/** Who decides. Which token vouches for it is added by the server, and cannot be claimed. */
+const By = z
+  .string()
+  .trim()
+  .min(1)
+  .max(200)
+  .regex(/^(?!.*\(token\s)/is, 'leave out "(token ": the server adds which token vouches for it');
+
 export const ApprovalRequest = z.strictObject({
   role: Name,
-  by: z.string().trim().min(1).max(200),
+  by: By,
   decision: z.enum(['approved', 'rejected']).default('approved'),
   note: z.string().max(10_000).default(''),
   /** The round that was looked at, counted from 0; refused when the phase is at another one by now. */
@@ -283,7 +291,7 @@ export const ApprovalRequest = z.strictObject({
 export type ApprovalRequest = z.input<typeof ApprovalRequest>;
 
 export const AnswerRequest = z.strictObject({
-  by: z.string().trim().min(1).max(200),
+  by: By,
   text: z.string().trim().min(1).max(20_000),
 });
 export type AnswerRequest = z.input<typeof AnswerRequest>;

@@ -39,11 +39,14 @@ export const healthRoutes = ({ redis, blobs }: ServerContext): Route[] => [
     summary: 'Redis and the blob store answer',
     scope: 'open',
     answers: [json(200, 'They do', 'Readiness', Readiness), json(503, 'One of them does not', 'Readiness', Readiness)],
-    handle: async ({ res }) => {
+    handle: async ({ logger, res }) => {
       const [redisCheck, blobCheck] = await Promise.all([check(() => redis.ping()), check(() => blobs.has(NO_BLOB))]);
       const isReady = redisCheck.ok && blobCheck.ok;
       res.status(isReady ? 200 : 503);
-      res.json({ status: isReady ? 'ready' : 'unavailable', checks: { redis: redisCheck, blobs: blobCheck } });
+      if (!isReady) logger.warn({ redis: redisCheck.why, blobs: blobCheck.why }, 'not ready');
+      // Nobody had to say who they are, so that why is in the log alone: it may hold addresses.
+      const checks = { redis: plain(redisCheck), blobs: plain(blobCheck) };
+      res.json({ status: isReady ? 'ready' : 'unavailable', checks });
     },
   }),
 ];
@@ -135,16 +138,25 @@ const OpenApiDocument = z.looseObject({ openapi: z.string(), paths: z.looseObjec
 
 const READY_TIMEOUT_MS = 2_000;
 
-async function check(ask: () => Promise<unknown>): Promise<{ ok: boolean; message: string }> {
+interface Check {
+  ok: boolean;
+  why: string;
+}
+const plain = ({ ok }: Check): { ok: boolean; message: string } => ({
+  ok,
+  message: ok ? 'answers' : 'does not answer',
+});
+
+async function check(ask: () => Promise<unknown>): Promise<Check> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(`no answer within ${READY_TIMEOUT_MS} ms`), READY_TIMEOUT_MS);
   });
   try {
     const problem = await Promise.race([ask().then(() => undefined), late]);
-    return problem === undefined ? { ok: true, message: 'answers' } : { ok: false, message: problem };
+    return problem === undefined ? { ok: true, why: 'answers' } : { ok: false, why: problem };
   } catch (err) {
-    return { ok: false, message: errorMessage(err) };
+    return { ok: false, why: errorMessage(err) };
   } finally {
     clearTimeout(timer);
   }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BlobStore } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
+import { Recent } from '../shared/recent.ts';
 import type { Redis } from '../shared/redis.ts';
 import { BlobRef } from '../shared/run-record.ts';
 import { nearestHint } from '../shared/yaml-file.ts';
@@ -18,6 +19,7 @@ const StoredWorkflow = z.strictObject({
 type StoredWorkflow = z.infer<typeof StoredWorkflow>;
 
 const MOST_WORKFLOWS = 1_000;
+const REMEMBERED = 50;
 
 /** Workflows by name: those that ship, and those that were uploaded, of which every version is kept by its digest. */
 export class WorkflowStore {
@@ -27,6 +29,8 @@ export class WorkflowStore {
   readonly #packageRoot: string;
   readonly #sources: RunSources;
   readonly #cache: WorkflowCache;
+  /** Uploaded ones by their digest. */
+  readonly #parsed = new Recent<LoadedWorkflow>(REMEMBERED);
 
   constructor(of: { redis: Redis; prefix: string; blobs: BlobStore; packageRoot: string; sources: RunSources }) {
     this.#redis = of.redis;
@@ -78,8 +82,13 @@ export class WorkflowStore {
         remedy: `Upload it to POST /api/workflows, or use one of: ${names.toSorted().join(', ')}.`,
       });
     }
+    const known = this.#parsed.get(stored.digest);
+    if (known !== undefined) return known;
     const text = Buffer.from(await this.#blobs.get(stored.blob)).toString('utf8');
-    return loadWorkflowText({ file: `${name}.yaml`, text }, this.#packageRoot);
+    const loaded = await loadWorkflowText({ file: `${name}.yaml`, text }, this.#packageRoot);
+    // What it names besides, files that ship, may have changed.
+    if (Object.keys(loaded.subs).length === 0) this.#parsed.set(stored.digest, loaded);
+    return loaded;
   }
 
   async #find(name: string, digest?: string): Promise<StoredWorkflow | undefined> {

@@ -98,3 +98,12 @@ it('lets a token decide in its own roles alone', async () => {
   expect(await decide('admin', 'stakeholder')).toBe(404);
   expect(await decide('reader', 'tech_lead')).toBe(403);
 });
+
+it('lets nobody claim that a token vouches for them', async () => {
+  const path = `${url}/api/runs/${id}/approvals/design`;
+  for (const by of ['Ada (token lead)', 'Ada (Token  lead)', 'Ada\n(token lead)']) {
+    const body = JSON.stringify({ role: 'tech_lead', by });
+    const { status } = await fetch(path, { method: 'POST', headers: bearer(held.get('lead') ?? ''), body });
+    expect([by, status]).toEqual([by, 400]);
+  }
+});

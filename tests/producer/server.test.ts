@@ -329,7 +329,7 @@ describe('the service itself', () => {
     const response = await fetch(`${server.url}/readyz`);
     expect([response.status, await response.json()]).toMatchObject([
       503,
-      { checks: { blobs: { ok: false, message: 'disk gone' } } },
+      { checks: { redis: { ok: true, message: 'answers' }, blobs: { ok: false, message: 'does not answer' } } },
     ]);
   });
 

@@ -222,3 +222,16 @@ it('the list is filtered by what runs are, keeps that in its address, and says w
   await shootAll(page, 'filtered');
   await page.close();
 });
+
+it('a run that could not be fetched when its page was opened is asked for again', async () => {
+  const plan = noopPlan(DIAMOND);
+  await store.createRun(plan);
+  const page = await asAdmin('/');
+  let isDown = true;
+  await page.route(`**/api/runs/${plan.runId}`, (route) => (isDown ? route.abort() : route.continue()));
+  await page.goto(new URL(`/#/runs/${plan.runId}`, page.url()).href);
+  await page.getByText('The service does not answer').first().waitFor();
+  isDown = false;
+  await expect.poll(() => page.locator('.card').count(), { timeout: 20_000 }).toBe(4);
+  await page.close();
+});

@@ -1,79 +1,16 @@
-import { Writable } from 'node:stream';
-import { pino } from 'pino';
 import { Webhook as Verifier } from 'standardwebhooks';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type RunningServer, type ServerOptions, startServer } from '../../src/producer/server.ts';
 import { checkedAddress, isPublic } from '../../src/producer/webhooks/webhook-address.ts';
 import { postSigned } from '../../src/producer/webhooks/webhook-request.ts';
-import { waitMs } from '../../src/producer/webhooks/webhook-sender.ts';
 import { openSecret, sealSecret } from '../../src/producer/webhooks/webhook-secret.ts';
-import { DeliveryList, WebhookCreated, WebhookList } from '../../src/producer/webhooks/webhook.ts';
-import { silentLogger } from '../../src/shared/logger.ts';
+import { DeliveryList, WebhookList } from '../../src/producer/webhooks/webhook.ts';
 import { QUEUES } from '../../src/shared/names.ts';
-import { openBlobStore } from '../../src/shared/open-blob-store.ts';
-import { RunStore } from '../../src/shared/run-store.ts';
 import { childModule } from '../support/child-module.ts';
 import { tempFolder } from '../support/temp-folder.ts';
-import { testRedis } from '../support/test-redis.ts';
 import { webhookReceiver } from '../support/webhook-receiver.ts';
-import { fixtureRoot } from './fixture.ts';
-import { finishRun, planOf } from './seed-run.ts';
 import { eventually } from '../support/eventually.ts';
-
-const packageRoot = await fixtureRoot();
-const servers: RunningServer[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.close();
-});
-
-const QUICK = { allowPrivate: true, allowHosts: [], retries: { attempts: 3, backoffMs: 20 }, timeoutMs: 2_000 };
-
-/** A fleet of its own, as nobody else's runs are to be told of. */
-async function fleet(webhooks: NonNullable<ServerOptions['webhooks']> = QUICK) {
-  const own = testRedis();
-  const { url: redisUrl, prefix } = own;
-  const redis = await own.connect();
-  const store = new RunStore(redis, prefix);
-  const serve = async (more: Partial<ServerOptions> = {}): Promise<RunningServer> => {
-    const server = await startServer({
-      host: '127.0.0.1',
-      port: 0,
-      redisUrl,
-      prefix,
-      blobs: openBlobStore(await tempFolder()),
-      packageRoot,
-      provider: 'scripted',
-      logger: silentLogger(),
-      webhooks,
-      ...more,
-    });
-    servers.push(server);
-    return server;
-  };
-  const server = await serve();
-  const call = async (path: string, body?: unknown, method = body === undefined ? 'GET' : 'POST') => {
-    const response = await fetch(`${servers.at(-1)?.url ?? server.url}/api/webhooks${path}`, {
-      method,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    return { status: response.status, document: z.unknown().parse(await response.json()) };
-  };
-  const add = async (url: string, more: Record<string, unknown> = {}) =>
-    WebhookCreated.parse((await call('', { url, events: ['run.finished'], ...more })).document);
-  const run = async (workflow = 'diamond'): Promise<string> => {
-    const plan = planOf(['design'], { workflow });
-    await store.createRun(plan);
-    await finishRun(store, plan.runId, ['design']);
-    return plan.runId;
-  };
-  const deliveries = async (id: string) => DeliveryList.parse((await call(`/${id}/deliveries`)).document).deliveries;
-  const standing = async (id: string) => {
-    const { webhooks: all } = WebhookList.parse((await call('')).document);
-    return all.find((one) => one.id === id);
-  };
-  return { redis, redisUrl, prefix, store, serve, server, call, add, run, deliveries, standing };
-}
+import { QUICK, fleet, packageRoot, servers } from './webhook-fleet.ts';
 
 const Body = z.object({
   type: z.string(),
@@ -165,48 +102,6 @@ describe('webhooks', () => {
     await eventually(async () => (await deliveries(id)).every(({ status }) => status === 'delivered')).toBe(true);
     expect((await call(`/${id}/redeliver`, { delivery: 'wh_nobody.x.1' })).status).toBe(404);
     expect((await call(`/${id}/redeliver`, {})).status).toBe(400);
-  });
-
-  it('are sent again once when two ask for all that are dead at once', async () => {
-    const { add, run, deliveries, call } = await fleet({ ...QUICK, retries: { attempts: 1, backoffMs: 1 } });
-    let isBroken = true;
-    const receiver = await webhookReceiver((_one, res) => res.writeHead(isBroken ? 503 : 200).end());
-    const { id } = await add(receiver.url);
-    for (let count = 0; count < 4; count += 1) await run();
-    await eventually(async () => (await deliveries(id)).filter(({ status }) => status === 'dead').length).toBe(4);
-    isBroken = false;
-    const both = await Promise.all([1, 2, 3].map(() => call(`/${id}/redeliver`, { dead: true })));
-    expect(both.map(({ status }) => status)).toEqual([202, 202, 202]);
-    await eventually(async () => (await deliveries(id)).every(({ status }) => status === 'delivered')).toBe(true);
-  });
-
-  it('wait for a server that has the key, which counts against nobody', async () => {
-    const key = 'k'.repeat(32);
-    const { add, run, deliveries, standing, serve } = await fleet({ ...QUICK, key });
-    const receiver = await webhookReceiver();
-    const { id } = await add(receiver.url);
-    for (const server of servers.splice(0)) await server.close();
-    const lines: string[] = [];
-    const sink = new Writable({
-      write: (chunk: Buffer, _encoding, done) => {
-        lines.push(chunk.toString());
-        done();
-      },
-    });
-    await serve({ webhooks: QUICK, logger: pino({ level: 'error' }, sink) });
-    for (let count = 0; count < 6; count += 1) await run();
-    await eventually(() => lines.join('')).toMatch(/no key is set here.*webhook cannot be signed here/);
-    for (const server of servers.splice(0)) await server.close();
-    await serve();
-    await eventually(async () => (await deliveries(id)).map(({ status }) => status)).toEqual(
-      Array.from({ length: 6 }, () => 'delivered'),
-    );
-    expect((await standing(id))?.disabled).toBe(null);
-  }, 40_000);
-
-  it('are asked for a place the less often the longer they take', () => {
-    expect([waitMs(3, 0), waitMs(3, 1)]).toEqual([100, 500]);
-    expect([waitMs(10_000, 0), waitMs(10_000, 1), waitMs(60_000, 1)]).toEqual([2_000, 20_000, 20_000]);
   });
 
   it('are disabled at once by 410, and forgotten when they are removed', async () => {

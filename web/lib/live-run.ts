@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { RunDetail } from '../../src/producer/api-schemas.ts';
 import { EVENT_TYPES } from '../run/tell.ts';
-import { ask, messageOf, eventOf } from './api.ts';
+import { Refusal, ask, messageOf, eventOf } from './api.ts';
 import { type Node, type Tree, treeOf } from './model.ts';
 import { RunLog } from './run-log.ts';
 
@@ -95,6 +95,10 @@ export function useRun(id: string): LiveRun {
   return { view, fault, isLive };
 }
 
+/** A run that is not there does not come by asking; a service that is away, or only starting, comes back. */
+const isFinal = (err: unknown): boolean =>
+  err instanceof Refusal && err.status >= 400 && err.status < 500 && err.status !== 429;
+
 interface Listener {
   onDetail: (detail: RunDetail) => void;
   onFault: (fault: string | undefined) => void;
@@ -109,6 +113,7 @@ function follow(id: string, { onDetail, onFault, onLive }: Listener): Feed & { s
   let isStopped = false;
   let isBehind = false;
   let hasEnded = false;
+  let isRefused = false;
   let last = '0';
   // A large run takes long to fetch and to draw; then it is fetched less often.
   let tookMs = 0;
@@ -120,12 +125,13 @@ function follow(id: string, { onDetail, onFault, onLive }: Listener): Feed & { s
       hasEnded = detail.run.finishedAt !== null;
       onDetail(detail);
       onFault(undefined);
+      if (source === undefined || (!hasEnded && source.readyState === EventSource.CLOSED)) listen();
       if (hasEnded) onLive(true);
-      else if (source?.readyState === EventSource.CLOSED) listen();
       requestAnimationFrame(() => (tookMs = performance.now() - began));
       return true;
     } catch (err) {
       if (!isStopped) onFault(messageOf(err));
+      isRefused = isFinal(err);
       return false;
     }
   };
@@ -155,9 +161,9 @@ function follow(id: string, { onDetail, onFault, onLive }: Listener): Feed & { s
       });
   };
   const reopen = window.setInterval(() => {
-    if (!hasEnded && source?.readyState === EventSource.CLOSED) void refresh();
+    if (source === undefined ? !isRefused : !hasEnded && source.readyState === EventSource.CLOSED) void refresh();
   }, REOPEN_MS);
-  void refresh().then((isThere) => isThere && listen());
+  void refresh();
   return {
     log,
     refresh: async () => {

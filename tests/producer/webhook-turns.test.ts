@@ -1,0 +1,51 @@
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { waitMs } from '../../src/producer/webhooks/webhook-sender.ts';
+import { eventually } from '../support/eventually.ts';
+import { webhookReceiver } from '../support/webhook-receiver.ts';
+import { QUICK, fleet, servers } from './webhook-fleet.ts';
+
+describe('deliveries', () => {
+  it('are sent again once when two ask for all that are dead at once', async () => {
+    const { add, run, deliveries, call } = await fleet({ ...QUICK, retries: { attempts: 1, backoffMs: 1 } });
+    let isBroken = true;
+    const receiver = await webhookReceiver((_one, res) => res.writeHead(isBroken ? 503 : 200).end());
+    const { id } = await add(receiver.url);
+    for (let count = 0; count < 4; count += 1) await run();
+    await eventually(async () => (await deliveries(id)).filter(({ status }) => status === 'dead').length).toBe(4);
+    isBroken = false;
+    const both = await Promise.all([1, 2, 3].map(() => call(`/${id}/redeliver`, { dead: true })));
+    expect(both.map(({ status }) => status)).toEqual([202, 202, 202]);
+    await eventually(async () => (await deliveries(id)).every(({ status }) => status === 'delivered')).toBe(true);
+  });
+
+  it('wait for a server that has the key, which counts against nobody', async () => {
+    const key = 'k'.repeat(32);
+    const { add, run, deliveries, standing, serve } = await fleet({ ...QUICK, key });
+    const receiver = await webhookReceiver();
+    const { id } = await add(receiver.url);
+    for (const server of servers.splice(0)) await server.close();
+    const lines: string[] = [];
+    const sink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        lines.push(chunk.toString());
+        done();
+      },
+    });
+    await serve({ webhooks: QUICK, logger: pino({ level: 'error' }, sink) });
+    for (let count = 0; count < 6; count += 1) await run();
+    await eventually(() => lines.join('')).toMatch(/no key is set here.*webhook cannot be signed here/);
+    for (const server of servers.splice(0)) await server.close();
+    await serve();
+    await eventually(async () => (await deliveries(id)).map(({ status }) => status)).toEqual(
+      Array.from({ length: 6 }, () => 'delivered'),
+    );
+    expect((await standing(id))?.disabled).toBe(null);
+  }, 40_000);
+
+  it('are asked for a place the less often the longer they take', () => {
+    expect([waitMs(3, 0), waitMs(3, 1)]).toEqual([100, 500]);
+    expect([waitMs(10_000, 0), waitMs(10_000, 1), waitMs(60_000, 1)]).toEqual([2_000, 20_000, 20_000]);
+  });
+});
