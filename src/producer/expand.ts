@@ -1,8 +1,11 @@
+import { FleetError } from '../shared/errors.ts';
 import type { Phase, Workflow } from '../shared/workflow-schema.ts';
 import { type Dag, walkDag } from './dag.ts';
 
 /** Parts the name of a phase from the name of a phase of its sub-workflow. */
 const SEPARATOR = '--';
+/** Of a run, instances aside: sub-workflows in sub-workflows multiply, and every phase is a record and several jobs. */
+const MOST_PHASES = 1_000;
 
 /** A phase of a workflow or of a sub-workflow, under the name it has in a run. */
 export interface ExpandedPhase {
@@ -62,6 +65,12 @@ export function expandWorkflow(workflow: Workflow, subs: Readonly<Record<string,
       const conditions = [...outer.conditions, ...(phase.if === undefined ? [] : [{ text: phase.if, prefix }])];
       const sub = phase.workflow === undefined || !Object.hasOwn(subs, name) ? undefined : subs[name];
       if (sub === undefined) {
+        if (byName.size >= MOST_PHASES)
+          throw new FleetError(
+            'BAD_INPUT',
+            `workflow "${workflow.name}" has more than ${MOST_PHASES} phases with those of its sub-workflows (at "${name}")`,
+            { remedy: 'Split it into several runs, or use fewer sub-workflows inside each other.' },
+          );
         byName.set(name, { name, written, needs, phase, owner, prefix, conditions });
         ends.set(name, [name]);
         continue;

@@ -175,6 +175,19 @@ phases:
   check: { needs: [make], ${IDLE}, if: inputs.deep }
   also: { needs: [make], ${IDLE}, if: 'phases.make.status == "passed"' }`;
 
+  it('may not multiply the phases of a run without end', async () => {
+    const ten = (of: string) => `phases:\n${Array.from({ length: 11 }, (_, n) => `  p${n}: { ${of} }`).join('\n')}`;
+    const texts = {
+      'w.yaml': ten('workflow: ./a.yaml'),
+      'a.yaml': ten('workflow: ./b.yaml'),
+      'b.yaml': ten(IDLE),
+    };
+    await expect(files(texts)).rejects.toMatchObject({
+      code: 'BAD_INPUT',
+      message: expect.stringContaining('more than 1000 phases'),
+    });
+  });
+
   it('stands in the place of its phase: first phases take its needs, later ones wait for its last', async () => {
     const plan = await planOf(
       {
