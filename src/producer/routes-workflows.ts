@@ -86,8 +86,8 @@ function uploadRoute(context: ServerContext): Route {
     scope: 'run',
     body: { type: 'application/octet-stream', stream: true },
     answers: [json(201, 'What to name it by', 'Upload', Upload)],
-    handle: async ({ note, req, res }) => {
-      const upload = await new Uploads(context).receive(req);
+    handle: async ({ principal, note, req, res }) => {
+      const upload = await new Uploads(context).receive(req, `${principal.kind}:${principal.name}`);
       note({ ref: upload.ref });
       res.status(201).json(upload);
     },

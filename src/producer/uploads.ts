@@ -8,6 +8,11 @@ import { BlobRef } from '../shared/run-record.ts';
 export const MOST_UPLOAD_BYTES = 16 * 1024 * 1024;
 /** How long what was sent can be named in a request; what a run was given stays with the run. */
 const KEPT_SECONDS = 7 * 24 * 3600;
+/** How much one caller may send in a day (UTC). */
+const MOST_A_DAY_BYTES = 1024 ** 3;
+/** How many bodies one process reads at once: each is held in memory. */
+const MOST_AT_ONCE = 8;
+let atOnce = 0;
 
 export const Upload = z.strictObject({
   /** The sha256 of its bytes: what a request names it by. */
@@ -33,9 +38,16 @@ export class Uploads {
     return `${this.#prefix}:maestro:upload:${ref}`;
   }
 
-  /** Keeps the body of a request. */
-  async receive(req: IncomingMessage): Promise<Upload> {
-    const body = await readBody(req);
+  /** Keeps the body of a request, within what its sender may send in a day. */
+  async receive(req: IncomingMessage, sender: string, mostADay = MOST_A_DAY_BYTES): Promise<Upload> {
+    const body = await readInTurn(req);
+    const day = `${this.#prefix}:maestro:uploaded:${new Date().toISOString().slice(0, 10)}:${sender}`;
+    const sent = await this.#redis.incrby(day, body.byteLength);
+    await this.#redis.expire(day, 2 * 24 * 3600);
+    if (sent > mostADay)
+      throw new FleetError('RATE_LIMITED', `more than ${mostADay} bytes were uploaded today (UTC)`, {
+        remedy: 'Go on tomorrow, or name what was uploaded before.',
+      });
     const ref = await this.#blobs.put(body);
     await this.#redis.set(this.#key(ref), String(body.byteLength), 'EX', KEPT_SECONDS);
     return { ref, bytes: body.byteLength, expiresAt: new Date(Date.now() + KEPT_SECONDS * 1000).toISOString() };
@@ -63,6 +75,19 @@ export class Uploads {
 const tooLarge = (): FleetError =>
   new FleetError('TOO_LARGE', `an upload may have at most ${MOST_UPLOAD_BYTES} bytes`, { remedy: 'Send less.' });
 
+async function readInTurn(req: IncomingMessage): Promise<Buffer> {
+  if (atOnce >= MOST_AT_ONCE)
+    throw new FleetError('RATE_LIMITED', `${MOST_AT_ONCE} uploads are being read already`, {
+      remedy: 'Send it again in a moment.',
+    });
+  atOnce += 1;
+  try {
+    return await readBody(req);
+  } finally {
+    atOnce -= 1;
+  }
+}
+
 /** Never holds more than is allowed, whatever the request says of its length. */
 async function readBody(req: IncomingMessage): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? 0) > MOST_UPLOAD_BYTES) throw tooLarge();
@@ -71,8 +96,11 @@ async function readBody(req: IncomingMessage): Promise<Buffer> {
   const stream: AsyncIterable<Uint8Array> = req;
   for await (const chunk of stream) {
     bytes += chunk.byteLength;
-    if (bytes > MOST_UPLOAD_BYTES) throw tooLarge();
-    chunks.push(chunk);
+    // What is a little too large is read to its end and thrown away: to break off would lose the answer that says so.
+    if (bytes > 2 * MOST_UPLOAD_BYTES) throw tooLarge();
+    if (bytes > MOST_UPLOAD_BYTES) chunks.length = 0;
+    else chunks.push(chunk);
   }
+  if (bytes > MOST_UPLOAD_BYTES) throw tooLarge();
   return Buffer.concat(chunks);
 }

@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { request as send } from 'node:http';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Problem } from '../../src/producer/api-schemas.ts';
@@ -10,7 +13,7 @@ import { tempFolder } from '../support/temp-folder.ts';
 import { apiFixture } from './api-support.ts';
 import { DIAMOND } from './fixture.ts';
 
-const { url, blobs, store } = await apiFixture();
+const { url, blobs, store, redis, prefix } = await apiFixture();
 
 async function post(path: string, body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) {
   const response = await fetch(`${url}${path}`, { method: 'POST', body, headers });
@@ -70,6 +73,25 @@ describe('uploads', () => {
     const large = new Uint8Array(MOST_UPLOAD_BYTES + 1);
     const refused = await post('/api/uploads', large).catch(() => 'cut off');
     expect(refused === 'cut off' || (typeof refused !== 'string' && refused.status === 413)).toBe(true);
+  });
+
+  it('are answered 413 when one of unknown length turns out too large', async () => {
+    const body = Readable.from(Array.from({ length: 17 }, () => Buffer.alloc(1024 * 1024)));
+    const request = send(`${url}/api/uploads`, { method: 'POST' });
+    const answered = once(request, 'response');
+    body.pipe(request);
+    expect(await answered).toMatchObject([{ statusCode: 413 }]);
+  });
+
+  it('have a limit for each caller and day', async () => {
+    const today = new Date().toISOString().slice(0, 10);
+    const key = `${prefix}:maestro:uploaded:${today}:local:local`;
+    const before = Number(await redis.get(key));
+    await upload('12345');
+    expect(Number(await redis.get(key))).toBe(before + 5);
+    await redis.set(key, 1024 ** 3);
+    expect((await post('/api/uploads', '1')).status).toBe(429);
+    await redis.del(key);
   });
 
   it.each(['../x', '/etc/passwd', 'a/../../x', '.git/config', 'a/.GIT/hooks/x', 'a\\b', 'a//b', '', './a', 'a\u0000b'])(
