@@ -4,7 +4,6 @@ import { Readable, type Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { FleetError, errorMessage } from './errors.ts';
 import { emptyFile, inheritedFiles } from './inherited-files.ts';
-import type { Launcher } from './launcher.ts';
 
 export type OutputListener = (stream: 'stdout' | 'stderr', text: string) => void;
 
@@ -46,7 +45,9 @@ const TERM_GRACE_MS = 1000;
 /** How long output may still arrive after the program ended, when something outside its group holds the pipe. */
 const DRAIN_GRACE_MS = 500;
 
-type Starter = Pick<Launcher, 'run'>;
+interface Starter {
+  run(options: ProcessOptions & { stdin?: string | Uint8Array | undefined }): Promise<ProcessResult>;
+}
 let starter: Starter | undefined;
 
 /** From now on another process starts the programs of this one; undefined takes that back. One for all of a process. */

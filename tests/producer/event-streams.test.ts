@@ -117,6 +117,7 @@ describe('event streams', () => {
     const stays = await listen(`${server.url}${path}`);
     await eventually(() => ids(stays.text()).length).toBe(1);
     await eventually(() => metric(server, 'maestro_event_streams')).toBe(1);
+    expect(stays.text()).toContain('run.queued');
   });
 
   it('let a reader that never reads hold up nobody, in little memory, and end it in the end', async () => {

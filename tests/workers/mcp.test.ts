@@ -181,10 +181,9 @@ describe('an MCP server over HTTP', () => {
   test('is refused when the operator does not', async () => {
     const { url, place } = await overHttp();
     await expect(serving({ url, tools: ['echo'] })).rejects.toMatchObject({ code: 'NETWORK_NOT_ALLOWED' });
-    await expect(serving({ url: url.replace('127.0.0.1', 'my_server'), tools: ['echo'] })).rejects.toMatchObject({
-      code: 'MCP_UNAVAILABLE',
-      message: expect.stringContaining('"my_server" in its url is no name of a host'),
-    });
+    const unnamed = serving({ url: url.replace('127.0.0.1', 'my_server'), tools: ['echo'] });
+    await expect(unnamed).rejects.toMatchObject({ code: 'MCP_UNAVAILABLE' });
+    await expect(unnamed).rejects.toThrow('"my_server" in its url is no name of a host');
     const named = url.replace('127.0.0.1', 'localhost');
     const port = place.split(':')[1];
     // The operator allows the name, and not what it leads to.
