@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Persona } from './persona-schema.ts';
+import { StoredPersona } from './persona-schema.ts';
 import { BlobRef } from './run-record.ts';
 import { Workflow } from './workflow-schema.ts';
 
@@ -28,7 +28,7 @@ export const Definitions = z.strictObject({
   workflow: Workflow,
   /** Its sub-workflows, by the name that their phase has in a run. */
   subWorkflows: z.record(z.string(), Workflow).optional(),
-  personas: z.record(z.string(), Persona),
+  personas: z.record(z.string(), StoredPersona),
   policies: z.array(PolicySource).min(1),
   /** Model alias -> model id. */
   models: z.record(z.string(), z.string()),

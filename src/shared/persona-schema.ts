@@ -94,54 +94,55 @@ export const McpServer = z.union([
 ]);
 export type McpServer = z.infer<typeof McpServer>;
 
+/** A persona as a run keeps it: what files are refused for since then does not end a run that began before. */
+export const StoredPersona = z.strictObject({
+  apiVersion: z.literal('maestro/v1'),
+  name: Name,
+  /** Other names it answers to. */
+  aliases: z.array(Name).default([]),
+  role: z.string().min(1),
+  /** `author` writes into the workspace; `reviewer` only reads and judges. */
+  kind: z.enum(['author', 'reviewer']).default('author'),
+  /** Names of deliverables or run inputs it cannot work without: where one is missing, it does not start. */
+  needs: z.array(Name).default([]),
+  /** Those of its needs that are interfaces it builds against: whoever hands one on names it among its contracts. */
+  buildsAgainst: z.array(Name).default([]),
+  /** What it hands on: name in the artifact catalogue of the policies -> where it is and what it must hold. */
+  deliverables: z.record(Name, Deliverable).default({}),
+  tools: z.array(ToolName),
+  /** MCP servers, by the name their tools carry. */
+  mcp: z.record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/), McpServer).optional(),
+  /** Places that its commands may reach through the proxy, when the operator allows them too. */
+  network: z.array(HostPort).max(50).optional(),
+  model: z.string().optional(),
+  maxTurns: z.number().int().min(1).max(500).default(60),
+  /** The most tool calls of one conversation; 2,000 when it is not given. */
+  maxToolCalls: z.number().int().min(1).max(20_000).optional(),
+  maxTokensPerTurn: z.number().int().min(256).max(64_000).default(16_000),
+  /** The most time one attempt may take, where that is less than the phase has. */
+  timeout: Duration.optional(),
+  /** The stable part of the system prompt. */
+  prompt: z.string().min(40),
+});
+
 /** A persona file in `personas/`. */
-export const Persona = z
-  .strictObject({
-    apiVersion: z.literal('maestro/v1'),
-    name: Name,
-    /** Other names it answers to. */
-    aliases: z.array(Name).default([]),
-    role: z.string().min(1),
-    /** `author` writes into the workspace; `reviewer` only reads and judges. */
-    kind: z.enum(['author', 'reviewer']).default('author'),
-    /** Names of deliverables or run inputs it cannot work without: where one is missing, it does not start. */
-    needs: z.array(Name).default([]),
-    /** Those of its needs that are interfaces it builds against: whoever hands one on names it among its contracts. */
-    buildsAgainst: z.array(Name).default([]),
-    /** What it hands on: name in the artifact catalogue of the policies -> where it is and what it must hold. */
-    deliverables: z.record(Name, Deliverable).default({}),
-    tools: z.array(ToolName),
-    /** MCP servers, by the name their tools carry. */
-    mcp: z.record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/), McpServer).optional(),
-    /** Places that its commands may reach through the proxy, when the operator allows them too. */
-    network: z.array(HostPort).max(50).optional(),
-    model: z.string().optional(),
-    maxTurns: z.number().int().min(1).max(500).default(60),
-    /** The most tool calls of one conversation; 2,000 when it is not given. */
-    maxToolCalls: z.number().int().min(1).max(20_000).optional(),
-    maxTokensPerTurn: z.number().int().min(256).max(64_000).default(16_000),
-    /** The most time one attempt may take, where that is less than the phase has. */
-    timeout: Duration.optional(),
-    /** The stable part of the system prompt. */
-    prompt: z.string().min(40),
-  })
-  .superRefine((persona, context) => {
-    const refuse = (path: (string | number)[], message: string): void =>
-      context.addIssue({ code: 'custom', path, message });
-    persona.buildsAgainst.forEach((name, index) => {
-      if (!persona.needs.includes(name)) refuse(['buildsAgainst', index], `"${name}" is not among its needs`);
-    });
-    persona.needs.forEach((name, index) => {
-      if (persona.needs.indexOf(name) !== index) refuse(['needs', index], `"${name}" is named twice`);
-    });
-    persona.tools.forEach((tool, index) => {
-      if (persona.tools.indexOf(tool) !== index) refuse(['tools', index], `"${tool}" is named twice`);
-      if (persona.kind === 'reviewer' && WRITING.includes(tool))
-        refuse(['tools', index], `a reviewer only reads: "${tool}" is not for it`);
-    });
-    if (persona.kind === 'reviewer' && (persona.mcp !== undefined || persona.network !== undefined))
-      refuse([persona.mcp === undefined ? 'network' : 'mcp'], 'a reviewer only reads the work it judges');
-    if (persona.kind === 'reviewer' && Object.keys(persona.deliverables).length > 0)
-      refuse(['deliverables'], 'a reviewer hands on no files');
+export const Persona = StoredPersona.superRefine((persona, context) => {
+  const refuse = (path: (string | number)[], message: string): void =>
+    context.addIssue({ code: 'custom', path, message });
+  persona.buildsAgainst.forEach((name, index) => {
+    if (!persona.needs.includes(name)) refuse(['buildsAgainst', index], `"${name}" is not among its needs`);
   });
+  persona.needs.forEach((name, index) => {
+    if (persona.needs.indexOf(name) !== index) refuse(['needs', index], `"${name}" is named twice`);
+  });
+  persona.tools.forEach((tool, index) => {
+    if (persona.tools.indexOf(tool) !== index) refuse(['tools', index], `"${tool}" is named twice`);
+    if (persona.kind === 'reviewer' && WRITING.includes(tool))
+      refuse(['tools', index], `a reviewer only reads: "${tool}" is not for it`);
+  });
+  if (persona.kind === 'reviewer' && (persona.mcp !== undefined || persona.network !== undefined))
+    refuse([persona.mcp === undefined ? 'network' : 'mcp'], 'a reviewer only reads the work it judges');
+  if (persona.kind === 'reviewer' && Object.keys(persona.deliverables).length > 0)
+    refuse(['deliverables'], 'a reviewer hands on no files');
+});
 export type Persona = z.infer<typeof Persona>;

@@ -2,6 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { Definitions } from '../../src/shared/definitions.ts';
+import { Persona, StoredPersona } from '../../src/shared/persona-schema.ts';
 import { findPersona, loadPersonas } from '../../src/shared/persona-files.ts';
 
 const made: string[] = [];
@@ -45,4 +47,18 @@ describe('persona files', () => {
     await expect(loadPersonas(await folderOf({}))).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(loadPersonas('/does/not/exist')).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
+});
+
+it('a persona that a run has kept is read as it was, although its file would be refused today', () => {
+  const kept = {
+    apiVersion: 'maestro/v1',
+    name: 'reader',
+    role: 'Reads',
+    kind: 'reviewer',
+    tools: ['shell'],
+    prompt: 'You read what others wrote, and judge it with care.',
+  };
+  expect(Persona.safeParse(kept).success).toBe(false);
+  expect(StoredPersona.parse(kept)).toMatchObject({ tools: ['shell'] });
+  expect(Definitions.shape.personas.safeParse({ reader: kept }).success).toBe(true);
 });
