@@ -38,7 +38,8 @@ export async function countTurn(
         : {
             next: {
               ...record,
-              usage: spent.calls > record.usage.calls ? spent : record.usage,
+              // What was counted before calls stood in the account is never lowered.
+              usage: isMore(spent, record.usage) ? spent : record.usage,
               simulated: record.simulated || call.simulated,
               counted: { ...record.counted, [talk]: id },
             },
@@ -47,6 +48,12 @@ export async function countTurn(
     of.fence,
   );
 }
+
+const isMore = (spent: Usage, known: Usage): boolean =>
+  spent.calls > known.calls &&
+  (['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens'] as const).every(
+    (of) => spent[of] >= known[of],
+  );
 
 /** Tells in the run's log what became of a conversation beside its turns. */
 export async function tellNote(ctx: WorkerContext, of: Of, note: AgentNote): Promise<void> {
