@@ -58,7 +58,9 @@ export function boardRoutes(queues: FleetQueues): Router {
 function board({ queues }: FleetQueues, readOnlyMode: boolean): Router {
   const serverAdapter = new ExpressAdapter();
   serverAdapter.setBasePath(BOARD_PATH);
-  const adapters = queues.map((queue) => {
+  // Where webhooks lead may be a secret, and stands in the names and faults of their jobs.
+  const shown = queues.filter(({ name }) => !readOnlyMode || name !== QUEUES.webhooks);
+  const adapters = shown.map((queue) => {
     const adapter = new BullMQAdapter(queue, {
       readOnlyMode,
       delimiter: '.',

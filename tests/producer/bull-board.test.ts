@@ -58,7 +58,10 @@ const board = async (token: string, query = '') =>
 
 it('shows every queue with what it is for, and offers changes to those who may make them', async () => {
   const [seen, changed] = await Promise.all([board(reader), board(admin)]);
-  expect(seen.map(({ name }) => name)).toEqual(expect.arrayContaining(['runs', 'gates', 'webhooks', 'persona.coder']));
+  // Where webhooks lead may be a secret.
+  expect(seen.map(({ name }) => name)).toEqual(expect.arrayContaining(['runs', 'gates', 'persona.coder']));
+  expect(seen.map(({ name }) => name)).not.toContain('webhooks');
+  expect(changed.map(({ name }) => name)).toEqual(expect.arrayContaining(['runs', 'webhooks']));
   expect(seen.every(({ description }) => description !== '')).toBe(true);
   expect([seen.every(({ readOnlyMode }) => readOnlyMode), changed.some(({ readOnlyMode }) => readOnlyMode)]).toEqual([
     true,

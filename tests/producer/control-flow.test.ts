@@ -182,10 +182,8 @@ phases:
       'a.yaml': ten('workflow: ./b.yaml'),
       'b.yaml': ten(IDLE),
     };
-    await expect(files(texts)).rejects.toMatchObject({
-      code: 'BAD_INPUT',
-      message: expect.stringContaining('more than 1000 phases'),
-    });
+    await expect(files(texts)).rejects.toMatchObject({ code: 'BAD_INPUT' });
+    await expect(files(texts)).rejects.toThrow('more than 1000 phases');
   });
 
   it('stands in the place of its phase: first phases take its needs, later ones wait for its last', async () => {
