@@ -180,13 +180,15 @@ export const NO_USAGE: Usage = {
   cacheWriteTokens: 0,
   costUsd: 0,
 };
+/** Without the last digits of a binary sum: the finest amount that is kept is a millionth of a dollar. */
+const exact = (usd: number): number => Number(usd.toFixed(9));
 export const addUsage = (a: Usage, b: Usage): Usage => ({
   calls: a.calls + b.calls,
   inputTokens: a.inputTokens + b.inputTokens,
   outputTokens: a.outputTokens + b.outputTokens,
   cacheReadTokens: a.cacheReadTokens + b.cacheReadTokens,
   cacheWriteTokens: a.cacheWriteTokens + b.cacheWriteTokens,
-  costUsd: a.costUsd === null || b.costUsd === null ? null : a.costUsd + b.costUsd,
+  costUsd: a.costUsd === null || b.costUsd === null ? null : exact(a.costUsd + b.costUsd),
 });
 
 /** One round of gating a phase: what was measured and decided. Kept for every round. */
