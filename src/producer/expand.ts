@@ -5,7 +5,7 @@ import { type Dag, walkDag } from './dag.ts';
 /** Parts the name of a phase from the name of a phase of its sub-workflow. */
 const SEPARATOR = '--';
 /** Of a run, instances aside: sub-workflows in sub-workflows multiply, and every phase is a record and several jobs. */
-const MOST_PHASES = 1_000;
+const MOST_PHASES = 5_000;
 
 /** A phase of a workflow or of a sub-workflow, under the name it has in a run. */
 export interface ExpandedPhase {
