@@ -14,6 +14,19 @@ export const CallPlace = z.strictObject({
 });
 export type CallPlace = z.infer<typeof CallPlace>;
 
+/** What the provider counts of a call. */
+const counted = {
+  inputTokens: Count,
+  outputTokens: Count,
+  cacheReadTokens: Count,
+  cacheWriteTokens: Count,
+  /** The part of the output that was thinking, where the provider tells. */
+  thinkingTokens: Count,
+  /** What the call before it in the same conversation had sent already, and how much of that came from the cache. */
+  repeatTokens: Count,
+  repeatCachedTokens: Count,
+};
+
 /** One call in the ledger of its run: who made it, which model answered, what the provider counted, what that costs. */
 export const LedgerCall = z.strictObject({
   ...CallPlace.shape,
@@ -30,15 +43,7 @@ export const LedgerCall = z.strictObject({
    * was told what it used, and the counts are the most that it can have used.
    */
   outcome: z.enum(['answered', 'failed', 'unknown']),
-  inputTokens: Count,
-  outputTokens: Count,
-  cacheReadTokens: Count,
-  cacheWriteTokens: Count,
-  /** The part of the output that was thinking, where the provider tells. */
-  thinkingTokens: Count,
-  /** What the call before it in the same conversation had sent already, and how much of that came from the cache. */
-  repeatTokens: Count,
-  repeatCachedTokens: Count,
+  ...counted,
   /** Millionths of a dollar; null when nobody has entered the price. */
   micros: Count.nullable(),
   latencyMs: z.number().nonnegative(),
@@ -55,13 +60,7 @@ export const CostTotals = z.strictObject({
   calls: Count,
   /** Calls that the provider refused: they cost nothing. */
   failedCalls: Count,
-  inputTokens: Count,
-  outputTokens: Count,
-  cacheReadTokens: Count,
-  cacheWriteTokens: Count,
-  thinkingTokens: Count,
-  repeatTokens: Count,
-  repeatCachedTokens: Count,
+  ...counted,
   /** Of the repeated tokens, how many came from the cache; null when nothing was repeated. */
   cachedShare: z.number().nullable(),
   /** Millionths of a dollar, exactly; null when a price is not known. */

@@ -1,11 +1,12 @@
 import { Webhook as Verifier } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { checkedAddress, isPublic } from '../../src/producer/webhooks/webhook-address.ts';
+import { checkedAddress } from '../../src/producer/webhooks/webhook-address.ts';
 import { postSigned } from '../../src/producer/webhooks/webhook-request.ts';
 import { openSecret, sealSecret } from '../../src/producer/webhooks/webhook-secret.ts';
 import { DeliveryList, WebhookList } from '../../src/producer/webhooks/webhook.ts';
 import { QUEUES } from '../../src/shared/names.ts';
+import { isPublicAddress } from '../../src/shared/network/addresses.ts';
 import { childModule } from '../support/child-module.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { webhookReceiver } from '../support/webhook-receiver.ts';
@@ -270,8 +271,8 @@ describe('the addresses that webhooks may have', () => {
 
   it('are public ones, and those that are allowed by name', async () => {
     expect(await checkedAddress(new URL('https://93.184.215.14/'), strict)).toMatchObject({ family: 4 });
-    expect(isPublic('2606:4700::1111')).toBe(true);
-    expect(isPublic('not an address')).toBe(false);
+    expect(isPublicAddress('2606:4700::1111')).toBe(true);
+    expect(isPublicAddress('not an address')).toBe(false);
     const named = { allowPrivate: false, allowHosts: ['127.0.0.1:9000', 'localhost'] };
     expect(await checkedAddress(new URL('http://127.0.0.1:9000/'), named)).toMatchObject({ address: '127.0.0.1' });
     await expect(checkedAddress(new URL('http://127.0.0.1:9001/'), named)).rejects.toThrow(/not https/);

@@ -11,7 +11,7 @@ export interface Asked<T> {
 export const useAsked = <T>(path: string, version: unknown = ''): Asked<T> =>
   useAnswer(path, version, () => ask<T>(path));
 
-/** Asks for a text, at most so many bytes of it; null for what is no text. */
+/** Asks for a text; null for what is no text, and nothing is asked without an address. */
 export const useText = (path: string | undefined): Asked<string | null> =>
   useAnswer(path ?? '', '', async () => (path === undefined ? null : textAt(path)));
 

@@ -5,6 +5,7 @@ import type { CostTotals } from '../../src/shared/call-ledger.ts';
 import type { WorkerStanding } from '../../src/shared/worker-registry.ts';
 import { ask, messageOf } from '../lib/api.ts';
 import { count, dollars, millis, number, words } from '../lib/format.ts';
+import { useEvery } from '../lib/use-every.ts';
 import { Banner, Elapsed, Empty, Fact, Loading, Pill, SimulatedMark, Text } from '../ui/basic.tsx';
 import { Chart } from '../ui/chart.tsx';
 import { type Row, Table } from '../ui/table.tsx';
@@ -288,24 +289,15 @@ function Limits({ fleet }: { fleet: FleetStatus }): JSX.Element {
 function useFleet(): { fleet: FleetStatus | undefined; fault: string | undefined } {
   const [fleet, setFleet] = useState<FleetStatus>();
   const [fault, setFault] = useState<string>();
-  useEffect(() => {
-    let isStopped = false;
-    const load = async (): Promise<void> => {
-      try {
-        const found = await ask<FleetStatus>('/api/fleet');
-        if (isStopped) return;
-        setFleet(found);
-        setFault(undefined);
-      } catch (err) {
-        if (!isStopped) setFault(messageOf(err));
-      }
-    };
-    void load();
-    const timer = window.setInterval(() => document.visibilityState === 'visible' && void load(), REFRESH_MS);
-    return () => {
-      isStopped = true;
-      window.clearInterval(timer);
-    };
-  }, []);
+  useEvery(REFRESH_MS, async (isStopped) => {
+    try {
+      const found = await ask<FleetStatus>('/api/fleet');
+      if (isStopped()) return;
+      setFleet(found);
+      setFault(undefined);
+    } catch (err) {
+      if (!isStopped()) setFault(messageOf(err));
+    }
+  });
   return { fleet, fault };
 }

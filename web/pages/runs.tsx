@@ -6,6 +6,7 @@ import type { VerdictWord } from '../../src/shared/verdict.ts';
 import { ask, messageOf } from '../lib/api.ts';
 import { cost, count, tokens, words } from '../lib/format.ts';
 import { type PageProps, href, setQuery } from '../lib/route.ts';
+import { useEvery } from '../lib/use-every.ts';
 import { Banner, Elapsed, Empty, Loading, Pill, OriginMarks, Text, When } from '../ui/basic.tsx';
 import { type Row, Table } from '../ui/table.tsx';
 import { RunPage } from './run.tsx';
@@ -221,28 +222,23 @@ function useRuns(filter: Filter): Runs {
   const asked = useRef(0);
   const query = queryOf(filter).toString();
   useEffect(() => setPages(1), [query]);
-  useEffect(() => {
-    let isStopped = false;
-    const load = async (): Promise<void> => {
+  useEvery(
+    REFRESH_MS,
+    async (isStopped) => {
       const turn = (asked.current += 1);
       try {
         const found = await readPages(query, pages);
         // Of answers that overtake each other the one to the last question counts.
-        if (isStopped || turn !== asked.current) return;
+        if (isStopped() || turn !== asked.current) return;
         setList(found);
         setLoaded(pages);
         setFault(undefined);
       } catch (err) {
-        if (!isStopped) setFault(messageOf(err));
+        if (!isStopped()) setFault(messageOf(err));
       }
-    };
-    void load();
-    const timer = window.setInterval(() => document.visibilityState === 'visible' && void load(), REFRESH_MS);
-    return () => {
-      isStopped = true;
-      window.clearInterval(timer);
-    };
-  }, [query, pages]);
+    },
+    [query, pages],
+  );
   return { list, fault, more: () => setPages(pages + 1), isMore: fault === undefined && loaded < pages };
 }
 
