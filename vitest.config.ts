@@ -8,7 +8,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     retry: 0,
     maxWorkers: 2,
-    expect: { requireAssertions: true },
+    // On a busy machine what is polled for takes longer than the second that is given otherwise.
+    expect: { requireAssertions: true, poll: { timeout: 20_000 } },
     env: { ANTHROPIC_API_KEY: '', ANTHROPIC_AUTH_TOKEN: '', ANTHROPIC_BASE_URL: '' },
   },
 });

@@ -127,7 +127,7 @@ describe('watching a run', () => {
     const started = performance.now();
     stop.abort();
     await done;
-    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(performance.now() - started).toBeLessThan(4_000);
   });
 
   it('refuses a run that does not exist', async () => {

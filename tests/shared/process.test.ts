@@ -82,7 +82,7 @@ describe('runProcess', () => {
     const script = `trap '' TERM; sh -c 'trap "" TERM; echo $$; sleep 60' & wait; sleep 60`;
     const result = await run(['sh', '-c', script], { timeoutMs: 300 });
     expect(result).toMatchObject({ endedBy: 'timeout', exitCode: null });
-    expect(result.durationMs).toBeLessThan(5000);
+    expect(result.durationMs).toBeLessThan(30_000);
     expect(isAlive(Number(result.stdout))).toBe(false);
   });
 
@@ -93,9 +93,9 @@ describe('runProcess', () => {
   });
 
   test('does not wait for a daemon that left the group and holds the output open', async () => {
-    const result = await run(['sh', '-c', 'setsid sleep 3 & exit 0']);
+    const result = await run(['sh', '-c', 'setsid sleep 15 & exit 0']);
     expect(result).toMatchObject({ endedBy: 'exit', exitCode: 0 });
-    expect(result.durationMs).toBeLessThan(2500);
+    expect(result.durationMs).toBeLessThan(12_000);
   });
 
   test('ends when aborted, and does not start when aborted before', async () => {

@@ -212,7 +212,7 @@ describe('a command in the sandbox', () => {
     const script = `trap '' TERM; setsid sleep ${LATE} & (setsid sh -c 'trap "" TERM HUP; sleep ${LATE}' &) ; sleep ${LATE}`;
     const result = await sh(script, { limits: { wallMs: 400 } });
     expect(result).toMatchObject({ endedBy: 'timeout', exitCode: null });
-    expect(result.durationMs).toBeLessThan(4000);
+    expect(result.durationMs).toBeLessThan(20_000);
     await expect.poll(() => processesWith(`sleep ${LATE}`)).toEqual([]);
   });
 

@@ -138,7 +138,7 @@ describe('an MCP server in the sandbox', () => {
     await expect(pending).rejects.toMatchObject({ code: 'CANCELLED' });
     const startedAt = performance.now();
     await servers.close();
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 
   test.each([
