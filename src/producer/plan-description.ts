@@ -4,6 +4,9 @@ import type { Definitions } from '../shared/definitions.ts';
 import { personaQueue } from '../shared/names.ts';
 import { type PlannedPhase, type RunPlan, isSimulatedRun } from '../shared/run-record.ts';
 import type { Concurrency } from '../shared/workflow-schema.ts';
+import type { ModelConfig } from '../shared/model-config.ts';
+import { type CostBound, costBound } from './cost-bound.ts';
+import { costBoundAsText } from './cost-bound-text.ts';
 import { dagLevels } from './dag.ts';
 import { buildFlow, firstTake, countJobs } from './flow.ts';
 
@@ -42,10 +45,12 @@ export interface PlanDescription {
   queues: string[];
   /** Jobs the run adds when it starts; reviews, approvals and rework add more as it goes on. */
   jobs: number;
+  /** The most it can cost. */
+  cost: CostBound;
 }
 
 /** What a plan will do, for `maestro plan --json` and the two forms below. */
-export function describePlan(plan: RunPlan, definitions: Definitions): PlanDescription {
+export function describePlan(plan: RunPlan, definitions: Definitions, models: ModelConfig): PlanDescription {
   const policySet = loadPolicySet(definitions.policies);
   const levels = dagLevels(new Map(plan.phases.map(({ name, needs }) => [name, needs])));
   const phases = plan.phases.map((phase): DescribedPhase => {
@@ -79,6 +84,7 @@ export function describePlan(plan: RunPlan, definitions: Definitions): PlanDescr
     levels: Math.max(...phases.map(({ level }) => level)) + 1,
     queues: [...new Set(phases.flatMap(({ queues }) => queues))],
     jobs: countJobs(buildFlow(plan, firstTake(plan))),
+    cost: costBound({ plan, definitions, policySet, models }),
   };
 }
 
@@ -128,7 +134,7 @@ export function planAsText(description: PlanDescription): string {
     ...(description.concurrency === null ? [] : [`whole runs: ${groupText(description.concurrency)}`]),
     ...phases.flatMap((phase) => controls(phase).map((text) => `${phase.name}: ${text}`)),
   ];
-  return `${[summary, table.toString(), ...more].join('\n')}\n`;
+  return `${[summary, table.toString(), ...more, '', ...costBoundAsText(description.cost)].join('\n')}\n`;
 }
 
 /** Text that a Mermaid label can hold. */

@@ -2,8 +2,8 @@ import { FleetError } from '../shared/errors.ts';
 import { priceOf } from '../shared/model-config.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { type PlannedPhase, type RunPlan, spendKindOf } from '../shared/run-record.ts';
+import { worstMicros } from '../shared/worst-case.ts';
 import { accountFor } from './account-of-job.ts';
-import { worstMicros } from './models/budget.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 /** No ordinary text or code has more tokens than this for its bytes. */

@@ -261,7 +261,7 @@ phases:
     const plan = await planOf({ 'w.yaml': TEXT }, {});
     expect(plan).toMatchObject({ priority: 7, concurrency: { group: 'all-dev', limit: 1 } });
     const { definitions } = await files({ 'w.yaml': TEXT });
-    const description = describePlan(plan, definitions);
+    const description = describePlan(plan, definitions, sources.models);
     expect(description).toMatchObject({ priority: 7, concurrency: { group: 'all-dev', limit: 1 } });
     expect(description.phases[1]).toMatchObject({
       conditions: ['inputs.audit && "<x>" != ""'],

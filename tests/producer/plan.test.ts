@@ -126,7 +126,7 @@ phases: { a: { persona: idler, policy: none } }
 describe('describing a plan', () => {
   it('tells levels, queues, gates and the number of jobs', async () => {
     const request = requestFor(DIAMOND);
-    const description = describePlan(planRun(request), request.definitions);
+    const description = describePlan(planRun(request), request.definitions, sources.models);
     expect(description.phases.map(({ name, level, gates }) => [name, level, gates > 0])).toEqual([
       ['requirements', 0, true],
       ['design', 1, true],

@@ -31,7 +31,7 @@ describe.each(names)('the shipped workflow %s', (name) => {
       scripted: null,
     });
     expect(plan.workflow).toBe(name);
-    const { phases } = describePlan(plan, definitions);
+    const { phases } = describePlan(plan, definitions, sources.models);
     expect(phases.every(({ policy, gates }) => policy === null || gates > 0)).toBe(true);
   });
 });

@@ -71,7 +71,7 @@ export async function planCommand(
     provider: 'anthropic',
     scripted: null,
   });
-  const description = describePlan(plan, definitions);
+  const description = describePlan(plan, definitions, sources.models);
   if (flags.json === true) context.terminal.out(JSON.stringify(description, null, 2));
   else context.terminal.out((flags.mermaid === true ? planAsMermaid : planAsText)(description).trimEnd());
   return EXIT.passed;

@@ -1,5 +1,5 @@
 import type Anthropic from '@anthropic-ai/sdk';
-import type { WorstCase } from '../models/budget.ts';
+import type { WorstCase } from '../../shared/worst-case.ts';
 import { type CallRecord, totalTokens } from '../models/call-record.ts';
 
 const CACHED = { type: 'ephemeral' } as const;

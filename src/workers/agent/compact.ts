@@ -1,6 +1,7 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import { FleetError } from '../../shared/errors.ts';
 import { DEFAULT_CONTEXT_TOKENS } from '../../shared/model-config.ts';
+import { NOTES_OF_TURN, NOTE_TOKENS } from '../../shared/worst-case.ts';
 import { totalTokens } from '../models/call-record.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { buildRequest } from './build-request.ts';
@@ -15,7 +16,6 @@ type Message = Anthropic.MessageParam;
 
 /** The last turns stay as they are, as long as they fit. */
 const KEPT_TURNS = 2;
-const NOTE_TOKENS = 8_000;
 const SECTIONS = ['Done', 'Decisions', 'Files', 'Open', 'Next'] as const;
 /** Shorter results are never left out. */
 const SHORT = 2_000;
@@ -64,7 +64,8 @@ async function askForNote<F>(of: Conversation<F>, messages: readonly Message[], 
     if (last?.role !== 'user') return [...messages, { role: 'user', content: [block] }];
     return [...messages.slice(0, -1), { role: 'user', content: [...blocksOf(last), block] }];
   };
-  for (const [attempt, ask] of [ASK, `${ASK}\n${ASK_AGAIN}`].entries()) {
+  for (let attempt = 0; attempt < NOTES_OF_TURN; attempt += 1) {
+    const ask = attempt === 0 ? ASK : `${ASK}\n${ASK_AGAIN}`;
     const request = buildRequest({ model, system, tools: definitions, messages: asking(ask), maxTokens });
     // Only when it has to be: with another tool choice, what the cache holds of the conversation is not read.
     if (attempt > 0) request.tool_choice = { type: 'none' };

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { type CallPlace, type LedgerCall, usdOf } from '../../shared/call-ledger.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type Price, costOf } from '../../shared/model-config.ts';
 import type { Redis } from '../../shared/redis.ts';
 import { runKey } from '../../shared/run-keys.ts';
 import { NO_USAGE, type Usage } from '../../shared/run-record.ts';
 import { type SpendKind, dayKey, dayOf, phaseTotals } from '../../shared/spend-days.ts';
 import type { Budget } from '../../shared/workflow-schema.ts';
+import { type CostTerms, type WorstCase, worstMicros } from '../../shared/worst-case.ts';
 import { RESERVE, SETTLE, STANDING } from './budget-scripts.ts';
 import type { CallRecord } from './call-record.ts';
 
@@ -37,18 +37,8 @@ export interface AccountTotals {
   unknownCalls: number;
 }
 
-/** The most a call is taken to use. */
-export interface WorstCase {
-  inputTokens: number;
-  outputTokens: number;
-}
-
 /** What a call is made for, as far as its price and its place in the ledger depend on it. */
-export interface CallTerms {
-  price: Price | null;
-  /** No real model is asked: nothing is bought. */
-  simulated: boolean;
-  replayed?: boolean;
+export interface CallTerms extends CostTerms {
   model: string;
   host: string;
   turn: number;
@@ -70,7 +60,6 @@ interface Open {
 }
 
 const MICRO = 1_000_000;
-const micros = (usd: number): number => Math.ceil(usd * MICRO);
 /** A cost in whole millionths; the fraction that is added first takes away the dust of binary fractions. */
 const rounded = (usd: number): number => Math.round(usd * MICRO + 1e-7);
 
@@ -102,19 +91,6 @@ const limitArgs = (budget: Budget = {}): [string, string] => [
   budget.tokens === undefined ? '' : String(budget.tokens),
   budget.usd === undefined ? '' : String(Math.floor(budget.usd * MICRO)),
 ];
-
-/** What one call can cost at most, in millionths of a dollar; null when nobody knows its price. */
-export function worstMicros(
-  worst: WorstCase,
-  { price, simulated, replayed = false }: Pick<CallTerms, 'price' | 'simulated' | 'replayed'>,
-): number | null {
-  if (simulated || replayed) return 0;
-  // Writing to the cache is the dearest way of sending a token, reading none is the worst luck.
-  const dearest = { inputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: worst.inputTokens };
-  const plain = { inputTokens: worst.inputTokens, cacheReadTokens: 0, cacheWriteTokens: 0 };
-  const costs = [dearest, plain].map((sent) => costOf({ ...sent, outputTokens: worst.outputTokens }, price));
-  return costs.includes(null) ? null : micros(Math.max(...costs.map(Number)));
-}
 
 /**
  * The account of a run, and with it the accounts of the day, shared by all workers through Redis. The worst case of a
