@@ -20,22 +20,40 @@ export const BudgetStanding = z.strictObject({
   usd: Limit,
 });
 
-export const RunCosts = z.strictObject({
+const ofRun = {
   runId: RunId,
   workflow: Name,
   /** Whether a stand-in answered any of the calls, and whether the answers came from a recording. */
   simulated: z.boolean(),
   replayed: z.boolean(),
   currency: z.literal('USD'),
-  totals: CostTotals,
-  byPhase: z.array(Group),
-  byPersona: z.array(Group),
-  byModel: z.array(Group),
-  byDay: z.array(Group),
   budgets: z.array(BudgetStanding),
-  /** Every call, in the order in which they ended. */
-  calls: z.array(LedgerCall),
-});
+};
+export const RunCosts = z.discriminatedUnion('recorded', [
+  z.strictObject({
+    ...ofRun,
+    recorded: z.literal(true),
+    totals: CostTotals,
+    byPhase: z.array(Group),
+    byPersona: z.array(Group),
+    byModel: z.array(Group),
+    byDay: z.array(Group),
+    /** Every call, in the order in which they ended. */
+    calls: z.array(LedgerCall),
+  }),
+  z
+    .strictObject({
+      ...ofRun,
+      recorded: z.literal(false),
+      totals: z.null(),
+      byPhase: z.null(),
+      byPersona: z.null(),
+      byModel: z.null(),
+      byDay: z.null(),
+      calls: z.null(),
+    })
+    .describe('A run that called models before calls were recorded one by one: what they cost is not known'),
+]);
 export type RunCosts = z.infer<typeof RunCosts>;
 
 export const CostsQuery = z.strictObject({

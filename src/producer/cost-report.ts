@@ -19,22 +19,41 @@ export interface CostSources {
 
 type Standing = z.infer<typeof BudgetStanding>;
 
-/** What a run has cost, from its ledger: every call, and the calls added up by what they were made for. */
+/**
+ * What a run has cost, from its ledger: every call, and the calls added up by what they were made for. Null where it
+ * called models before there was a ledger.
+ */
 export async function runCosts(sources: CostSources, runId: RunId): Promise<RunCosts> {
   const { store } = sources;
   const [plan, run, calls] = await Promise.all([store.getPlan(runId), store.getRun(runId), readLedger(sources, runId)]);
-  return {
+  const common = {
     runId,
     workflow: plan.workflow,
     simulated: run.simulated || calls.some((call) => call.simulated),
-    replayed: calls.some((call) => call.replayed),
-    currency: 'USD',
+    replayed: run.replayed === true || calls.some((call) => call.replayed),
+    currency: 'USD' as const,
+    budgets: await budgetsOf(sources, plan, run.budget ?? plan.budget),
+  };
+  // Its phases tell of calls that no ledger knows: a sum of nothing would read as exactly nothing.
+  if (calls.length === 0 && run.usage.calls > 0)
+    return {
+      ...common,
+      recorded: false,
+      totals: null,
+      byPhase: null,
+      byPersona: null,
+      byModel: null,
+      byDay: null,
+      calls: null,
+    };
+  return {
+    ...common,
+    recorded: true,
     totals: totalCosts(calls),
     byPhase: costsBy(calls, 'phase'),
     byPersona: costsBy(calls, 'persona'),
     byModel: costsBy(calls, 'model'),
     byDay: costsBy(calls, 'day'),
-    budgets: await budgetsOf(sources, plan, run.budget ?? plan.budget),
     calls,
   };
 }

@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
+import { runKey } from '../../src/shared/run-keys.ts';
 import { axeViolations, shootAll } from '../support/browser.ts';
 import { openViewer } from './open-viewer.ts';
 import { QUESTION, seedRichRun } from './rich-run.ts';
@@ -84,6 +85,12 @@ describe('the tabs of a run', () => {
     const row = page.getByRole('region', { name: 'By phase' }).getByRole('row', { name: /^backend/ });
     expect((await row.innerText()).replaceAll(/\s+/g, ' ')).toContain('10 10,000 40,000 3,000 53,000 $0.13');
     await shootAll(page, 'cost');
+    // A run of before there was a ledger: its costs are not nothing, they are not known.
+    await viewer.redis.del(runKey(viewer.prefix, plan.runId, 'calls'));
+    await page.reload();
+    await page.getByText('Its calls are not recorded').waitFor();
+    expect(await page.getByText('Repeats that were cached').count()).toBe(0);
+    expect(await page.getByRole('region', { name: 'By phase' }).count()).toBe(0);
     expect(faults).toEqual([]);
     await page.close();
   });

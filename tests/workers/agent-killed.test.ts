@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs';
 import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { runCosts } from '../../src/producer/cost-report.ts';
 import { parseModelConfig } from '../../src/shared/model-config.ts';
 import { cloneBundle } from '../../src/shared/workspace.ts';
 import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { openSandbox } from '../../src/shared/sandbox/open-sandbox.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
+import { recordedCosts } from '../support/recorded-costs.ts';
 import { PRICES, bill, countsOf } from '../support/bill.ts';
 import { childModule } from '../support/child-module.ts';
 import { personaData, personaFence, personaRun } from '../support/persona-runs.ts';
@@ -172,7 +172,7 @@ test('a worker that is killed in the middle of a stream costs that call, goes on
   });
   expect(after.requests).toEqual({ before: 2, all: 4 });
   const { ctx, plan, server } = after;
-  const costs = await runCosts({ ...ctx, prefix: ctx.config.prefix }, plan.runId);
+  const costs = await recordedCosts({ ...ctx, prefix: ctx.config.prefix }, plan.runId);
   const [heard, lost] = [server.ledger.filter((one) => one.isComplete), server.ledger.filter((one) => !one.isComplete)];
   expect([heard.length, lost.length]).toEqual([3, 1]);
   // What was heard is known to the millionth; what the dead worker was being told is no less than it was charged.

@@ -1,14 +1,20 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { runText } from '../../src/cli/commands/costs.ts';
+import { RunCosts } from '../../src/producer/api-cost-schemas.ts';
+import { costBound } from '../../src/producer/cost-bound.ts';
 import { runCosts } from '../../src/producer/cost-report.ts';
 import { resumeRun } from '../../src/producer/resume.ts';
-import { costsBy } from '../../src/shared/call-ledger.ts';
-import { parseModelConfig } from '../../src/shared/model-config.ts';
+import { costsBy, tokensOfCall } from '../../src/shared/call-ledger.ts';
+import type { RunId } from '../../src/shared/names.ts';
+import { runKey } from '../../src/shared/run-keys.ts';
 import { readSpendDays } from '../../src/shared/spend-days.ts';
+import { DefinitionsCache } from '../../src/workers/worker-context.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { type Interference, startScriptedProvider } from '../../src/workers/scripted/server.ts';
 import { PRICES, bill, countsOf } from '../support/bill.ts';
+import { recordedCosts } from '../support/recorded-costs.ts';
 import { looksReal } from '../support/real-looking.ts';
-import { type SuppliedFleet, startSuppliedFleet } from '../support/supplied-fleet.ts';
+import { startSuppliedFleet } from '../support/supplied-fleet.ts';
 import { testRedis } from '../support/test-redis.ts';
 
 const MODELS = `apiVersion: maestro/v1
@@ -31,9 +37,10 @@ interface Playing {
   interfere?: (request: { nth: number; model: string }) => Interference | undefined;
   models?: string;
   isPaid?: boolean;
+  personas?: Readonly<Record<string, string>>;
 }
 
-async function fleetOf({ jobs, interfere, models = MODELS, isPaid = true }: Playing) {
+async function fleetOf({ jobs, interfere, models = MODELS, isPaid = true, personas }: Playing) {
   const script = Script.parse({
     workflow: 'costly',
     jobs: Object.entries(jobs).map(([name, turns]) => ({ phase: name, persona: 'author', turns })),
@@ -44,20 +51,17 @@ async function fleetOf({ jobs, interfere, models = MODELS, isPaid = true }: Play
   });
   onTestFinished(() => provider.close());
   const model = isPaid ? await looksReal(provider.url) : provider.url;
-  const fleet = await startSuppliedFleet(testRedis(), { metrics: () => ({}), model, isPaid, models });
-  return { fleet, provider, costs: costsOf(fleet, models) };
+  const fleet = await startSuppliedFleet(testRedis(), {
+    metrics: () => ({}),
+    model,
+    isPaid,
+    models,
+    ...(personas === undefined ? {} : { personas }),
+  });
+  const sources = { redis: fleet.redis, prefix: fleet.at.prefix, store: fleet.store, models: fleet.models };
+  const costs = (runId: RunId) => recordedCosts(sources, runId);
+  return { fleet, provider, sources, costs };
 }
-
-const costsOf = (fleet: SuppliedFleet, models: string) => (runId: Parameters<typeof runCosts>[1]) =>
-  runCosts(
-    {
-      redis: fleet.redis,
-      prefix: fleet.at.prefix,
-      store: fleet.store,
-      models: parseModelConfig(models, 'models.yaml'),
-    },
-    runId,
-  );
 
 describe('the costs of a run', () => {
   test('add up to what the provider counted, call by call, whatever went wrong on the way', async () => {
@@ -105,13 +109,43 @@ describe('the costs of a run', () => {
     expect(found.budgets.map(({ usd }) => Math.round(usd.spent * 1e6))).toEqual([taken, taken, taken]);
   });
 
-  test('are nothing when simulated, and unknown without a price, and say so', async () => {
+  test('stay within what the plan was said to cost at most, in each phase', async () => {
+    const models = `${MODELS}contextTokens: { claude-sonnet-5-5: 9000 }\n`;
+    const { fleet, costs } = await fleetOf({
+      models,
+      personas: { author: 'maxTurns: 4\nmaxTokensPerTurn: 300\n' },
+      jobs: { one: [write('a.txt', LONG), write('b.txt'), write('c.txt'), done], two: [write('d.txt'), done] },
+      interfere: ({ nth }) =>
+        nth === 2 ? { fault: { status: 529, type: 'overloaded_error', retry_after_s: 0 } } : undefined,
+    });
+    const { plan, run } = await fleet.run(workflow(phase('one') + phase('two', ', needs: [one], attempts: 1')));
+    expect(run.status).toBe('passed_with_warnings');
+    const { definitions } = await new DefinitionsCache(fleet.blobs).get(plan.definitions);
+    const bound = costBound({ plan, definitions, policySet: fleet.policySet, models: fleet.models });
+    const { byPhase, totals } = await costs(run.runId);
+    expect(byPhase.map(({ key }) => key)).toEqual(['one', 'two']);
+    for (const { key, totals: spent } of byPhase) {
+      const most = bound.phases.find((planned) => planned.phase === key)?.most;
+      expect(spent.calls).toBeLessThanOrEqual(most?.calls ?? 0);
+      expect(tokensOfCall(spent)).toBeLessThanOrEqual(most?.tokens ?? 0);
+      expect(spent.micros).toBeGreaterThan(0);
+      expect(spent.micros).toBeLessThanOrEqual(most?.micros ?? 0);
+    }
+    expect(totals.micros).toBeLessThanOrEqual(bound.most?.micros ?? 0);
+  });
+
+  test('are nothing when simulated, and unknown without a price or a ledger, and say so', async () => {
     const jobs = { one: [write('a.txt'), done] };
     const free = await fleetOf({ jobs, isPaid: false });
     const first = await free.fleet.run(workflow(phase('one')));
     const simulated = await free.costs(first.run.runId);
     expect(simulated).toMatchObject({ simulated: true, totals: { micros: 0, costUsd: 0, simulatedCalls: 2 } });
     expect(simulated.totals.inputTokens + simulated.totals.cacheWriteTokens).toBeGreaterThan(0);
+    await free.fleet.redis.del(runKey(free.fleet.at.prefix, first.run.runId, 'calls'));
+    const unrecorded = await runCosts(free.sources, first.run.runId);
+    expect(unrecorded).toMatchObject({ recorded: false, totals: null, byPhase: null, calls: null, simulated: true });
+    expect(RunCosts.parse(unrecorded)).toEqual(unrecorded);
+    expect(runText(unrecorded, 'phase')).toMatch(/^run .* of costly \[simulated\]\nnot recorded: /);
     const unpriced = MODELS.replace(/claude-sonnet-5-5: \{.*\}/, 'claude-sonnet-5-5: null');
     const paid = await fleetOf({ jobs, models: unpriced });
     const second = await paid.fleet.run(workflow(phase('one')));

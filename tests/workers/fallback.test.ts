@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { runCosts } from '../../src/producer/cost-report.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { startScriptedProvider } from '../../src/workers/scripted/server.ts';
+import { recordedCosts } from '../support/recorded-costs.ts';
 import { startSuppliedFleet } from '../support/supplied-fleet.ts';
 import { testRedis } from '../support/test-redis.ts';
 
@@ -26,7 +26,7 @@ async function overloaded(defaults: string, times: number) {
   const ended = await fleet.run(
     `apiVersion: maestro/v1\nname: busy\ndefaults: { ${defaults} }\nphases:\n  one: { persona: author, policy: none }\n`,
   );
-  const costs = await runCosts({ ...fleet, prefix: fleet.at.prefix }, ended.plan.runId);
+  const costs = await recordedCosts({ ...fleet, prefix: fleet.at.prefix }, ended.plan.runId);
   const fallbacks = ended.events.filter((event) => event.type === 'model.fallback');
   return { ended, costs, fallbacks, asked: provider.arrivals.map(({ model }) => model) };
 }

@@ -1,6 +1,9 @@
 import type { RunCosts } from '../../src/producer/api-cost-schemas.ts';
 import type { RunLog } from '../lib/run-log.ts';
 
+/** The costs of a run whose calls were recorded. */
+export type Recorded = Extract<RunCosts, { recorded: true }>;
+
 export interface Spent {
   times: number[];
   input: number[];
@@ -46,7 +49,7 @@ function addedUp(uses: readonly Use[]): Spent {
 }
 
 /** From the ledger: every call with what the provider counted. */
-export const spentOf = ({ calls }: RunCosts): Spent =>
+export const spentOf = ({ calls }: Recorded): Spent =>
   addedUp(
     calls
       .filter(({ outcome }) => outcome !== 'unknown')

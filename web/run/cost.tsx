@@ -7,20 +7,17 @@ import type { RunView, TabProps } from '../lib/live-run.ts';
 import { Banner, Empty, Fact, Loading, SimulatedMark } from '../ui/basic.tsx';
 import { Chart } from '../ui/chart.tsx';
 import { Table } from '../ui/table.tsx';
-import { type Spent, spentByTurns, spentOf } from './cost-points.ts';
+import { type Recorded, type Spent, spentByTurns, spentOf } from './cost-points.ts';
 
-type Totals = RunCosts['totals'];
+type Totals = Recorded['totals'];
 const REFRESH_MS = 2000;
 
 /** What the run used and cost over time, and what for. */
 export function CostTab({ run }: TabProps): JSX.Element {
   const { costs, fault } = useCosts(run);
   const turns = run.log.turns.length;
-  const hasLedger = costs !== undefined && costs.calls.length > 0;
-  const spent = useMemo(
-    () => (costs !== undefined && hasLedger ? spentOf(costs) : spentByTurns(run.log)),
-    [costs, hasLedger, turns],
-  );
+  const recorded = costs?.recorded === true && costs.calls.length > 0 ? costs : undefined;
+  const spent = useMemo(() => (recorded === undefined ? spentByTurns(run.log) : spentOf(recorded)), [recorded, turns]);
   if (costs === undefined)
     return fault === undefined ? (
       <Loading what="the costs" />
@@ -28,7 +25,9 @@ export function CostTab({ run }: TabProps): JSX.Element {
       <Banner kind="bad">The costs cannot be read: {fault}</Banner>
     );
   if (spent.times.length === 0)
-    return (
+    return !costs.recorded ? (
+      <NotRecorded />
+    ) : (
       <Empty title="No model has been called yet.">
         <p>Tokens and costs appear here with the first call.</p>
       </Empty>
@@ -37,14 +36,21 @@ export function CostTab({ run }: TabProps): JSX.Element {
     <>
       {fault !== undefined && <Banner kind="bad">{fault} What is shown may be old.</Banner>}
       {costs.replayed && <Banner kind="simulated">Answers came from a recording: nothing was bought.</Banner>}
-      {!hasLedger && <Banner>This run has no ledger of calls; what its turns told is shown.</Banner>}
-      {hasLedger && <Summary costs={costs} />}
+      {!costs.recorded && <NotRecorded />}
+      {recorded !== undefined && <Summary costs={recorded} />}
       <Curves spent={spent} isFree={costs.simulated || costs.replayed} />
       <Budgets costs={costs} />
-      {hasLedger && <Groups costs={costs} />}
+      {recorded !== undefined && <Groups costs={recorded} />}
     </>
   );
 }
+
+const NotRecorded = (): JSX.Element => (
+  <Banner>
+    Its calls are not recorded: the run called models before each call was, and what they cost is not known. Below is
+    what its turns told, if they did.
+  </Banner>
+);
 
 function useCosts(run: RunView): { costs: RunCosts | undefined; fault: string | undefined } {
   const [costs, setCosts] = useState<RunCosts>();
@@ -82,7 +88,7 @@ function Money({ totals, isFree }: { totals: Totals; isFree: boolean }): JSX.Ele
   return <span>{dollars(totals.costUsd)}</span>;
 }
 
-function Summary({ costs }: { costs: RunCosts }): JSX.Element {
+function Summary({ costs }: { costs: Recorded }): JSX.Element {
   const { totals } = costs;
   return (
     <dl class="facts">
@@ -186,7 +192,7 @@ function Budgets({ costs: { budgets } }: { costs: RunCosts }): JSX.Element | nul
   );
 }
 
-function Groups({ costs }: { costs: RunCosts }): JSX.Element {
+function Groups({ costs }: { costs: Recorded }): JSX.Element {
   const isFree = costs.simulated || costs.replayed;
   const groups = [
     ['Phase', costs.byPhase],

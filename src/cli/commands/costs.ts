@@ -3,6 +3,7 @@ import type { BudgetStanding, FleetCosts, RunCosts } from '../../producer/api-co
 import { type CostSources, fleetCosts, runCosts } from '../../producer/cost-report.ts';
 import type { CostTotals, LedgerCall } from '../../shared/call-ledger.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
+import { originMark } from '../../shared/run-record.ts';
 import { loadModelConfig } from '../../shared/model-config.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { count, cutTo } from '../text.ts';
@@ -77,8 +78,12 @@ function table(first: string, rows: readonly string[][]): string {
   return drawn.toString();
 }
 
-/** What the numbers leave open, one line each. */
-export function costNotes(totals: CostTotals): string[] {
+const NOT_RECORDED =
+  'not recorded: the run called models before each call was recorded, and what they cost is not known';
+
+/** What the numbers leave open, one line each; without numbers, that there are none. */
+export function costNotes(totals: CostTotals | null): string[] {
+  if (totals === null) return [NOT_RECORDED];
   const { unknownCalls, unknownTokens, unknownUsd, failedCalls, simulatedCalls, replayedCalls, cachedShare } = totals;
   return [
     ...(unknownCalls === 0
@@ -111,20 +116,22 @@ function budgetLines(budgets: readonly z.infer<typeof BudgetStanding>[]): string
   ]);
 }
 
-function runText(costs: RunCosts, by: (typeof COST_VIEWS)[number]): string {
-  const { runId, workflow, totals, simulated, replayed } = costs;
-  const marks = [...(replayed ? ['replayed'] : []), ...(simulated ? ['simulated'] : [])].join(', ');
+/** The costs of a run as `maestro costs RUN` shows them. */
+export function runText(costs: RunCosts, by: (typeof COST_VIEWS)[number]): string {
+  const { runId, workflow, totals } = costs;
+  const head = `run ${runId} of ${workflow}${originMark(costs)}`;
+  if (!costs.recorded) return [head, ...costNotes(totals), ...budgetLines(costs.budgets)].join('\n');
   const groups = {
     phase: costs.byPhase,
     persona: costs.byPersona,
     model: costs.byModel,
     day: costs.byDay,
-    workflow: [{ key: workflow, totals }],
+    workflow: [{ key: workflow, totals: costs.totals }],
   };
   const rows = by === 'call' ? costs.calls.map(callRow) : groups[by].map((group) => row(group.key, group.totals));
   return [
-    `run ${runId} of ${workflow}${marks === '' ? '' : ` [${marks}]`}`,
-    table(by, [...rows, row('in all', totals)]),
+    head,
+    table(by, [...rows, row('in all', costs.totals)]),
     ...costNotes(totals),
     ...budgetLines(costs.budgets),
   ].join('\n');
