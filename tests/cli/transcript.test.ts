@@ -182,7 +182,12 @@ describe('a transcript', () => {
         said: [
           use('q', 'ask_human', { question: 'Which **port**?', options: ['80', '8080'] }),
           use('g', 'run_gates', {}),
-          use('h', 'hand_off', { summary: 'All done.', decisions: ['No cache.'], claims: ['Tests pass.'] }),
+          use('h', 'hand_off', {
+            summary: 'All **done** in src/backend/**, src/shared/**.',
+            decisions: ['No cache.'],
+            contracts: [{ name: 'api_specification', kind: 'api', file: 'docs/api.yaml', line: 3, note: 'all of it' }],
+            claims: ['Tests pass.'],
+          }),
         ],
         back: [
           result('q', dataBlock('8080, please.', { 'answer-by': 'ann (simulated: a script, no person)' })),
@@ -196,7 +201,9 @@ describe('a transcript', () => {
     );
     expect(told).toContain('      gate            outcome\n      build_success   passed');
     expect(told).toContain(
-      'All done.\n      Decisions\n      • No cache.\n      Claims (said, not measured)\n      • Tests pass.',
+      'All done in src/backend/**, src/shared/**.\n      Decisions\n      • No cache.\n      Contracts\n' +
+        '      • api_specification (api): docs/api.yaml:3, all of it\n' +
+        '      Claims (said, not measured)\n      • Tests pass.',
     );
   });
 });

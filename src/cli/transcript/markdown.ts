@@ -17,11 +17,14 @@ export const plain = (text: string): string => visible(text.replaceAll('\t', '  
 type Paint = (text: string) => string;
 const same: Paint = (text) => text;
 
-/** The text without the marks for code and for bold, and how each of its characters is painted. */
+/**
+ * The text without the marks for code and for bold, and how each of its characters is painted. Stars within a word are
+ * left alone: there they belong to a glob such as `src/**`.
+ */
 function inline(text: string, colors: Terminal['colors']): { text: string; paints: Paint[] } {
   let out = '';
   const paints: Paint[] = [];
-  for (const [, code, bold, other = ''] of text.matchAll(/`([^`]+)`|\*\*([^*]+)\*\*|([^])/g)) {
+  for (const [, code, bold, other = ''] of text.matchAll(/`([^`]+)`|(?<![^\s(["'])\*\*([^*]+)\*\*|([^])/g)) {
     const piece = code ?? bold ?? other;
     const paint = code !== undefined ? colors.cyan : bold !== undefined ? colors.bold : same;
     out += piece;

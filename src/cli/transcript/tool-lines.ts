@@ -218,6 +218,13 @@ function handoffLines(input: unknown, page: Page): string[] {
   return [
     ...markdownLines(handoff.summary, page),
     ...list('Decisions', handoff.decisions),
+    ...list(
+      'Contracts',
+      handoff.contracts.map(
+        ({ name, kind, file, line, note }) =>
+          `${name} (${kind}): \`${file}${line === undefined ? '' : `:${line}`}\`${note === '' ? '' : `, ${note}`}`,
+      ),
+    ),
     ...list('Open questions', handoff.open_questions),
     ...list(
       'Files to look at',
