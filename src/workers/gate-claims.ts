@@ -25,7 +25,7 @@ const isIdle = (result: PersonaResult): boolean => result.findings.some(({ rule 
 
 /** Puts what each persona of the round said beside what it did and what was measured. */
 export async function claimsOf(
-  ctx: WorkerContext,
+  ctx: Pick<WorkerContext, 'blobs'>,
   results: readonly PersonaResult[],
   measurements: readonly Measurement[],
 ): Promise<Claimed> {
@@ -62,7 +62,8 @@ function recordOf(transcript: z.infer<typeof Transcript>): Pick<JobRecord, 'tool
       const text = name === 'run_gates' ? name : Command.safeParse(input).data?.command;
       if (text === undefined || (name !== 'shell' && name !== 'run_gates')) return [];
       const said = results.get(id) ?? '';
-      const code = /exit code (\d+) after/.exec(said)?.[1];
+      // Where it stands at the beginning: further on are the words of the command itself.
+      const code = /^"exit code (\d+) after/.exec(said)?.[1];
       return [{ command: text, exitCode: name === 'run_gates' ? 0 : code === undefined ? null : Number(code) }];
     }),
   };

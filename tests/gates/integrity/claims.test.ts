@@ -1,9 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { type JobRecord, checkClaims, claimFindings, claimsCheck } from '../../../src/gates/claims/claims.ts';
+import { putJson } from '../../../src/shared/blob-store.ts';
+import { openBlobStore } from '../../../src/shared/open-blob-store.ts';
+import { NO_USAGE } from '../../../src/shared/run-record.ts';
 import { integrityErrors } from '../../../src/gates/integrity/verdict.ts';
 import { Handoff } from '../../../src/shared/handoff.ts';
 import type { Claim } from '../../../src/shared/round-evidence.ts';
 import type { Measurement } from '../../../src/shared/verdict.ts';
+import { claimsOf } from '../../../src/workers/gate-claims.ts';
+import { tempFolder } from '../../support/temp-folder.ts';
 
 const RAN = [{ command: 'cd app && node --test tests/unit', exitCode: 0 }];
 const job = (claims: string[], change: Partial<JobRecord> = {}): JobRecord => ({
@@ -155,4 +160,35 @@ describe('numbers and other claims', () => {
       measured: 'nothing measures this',
     });
   });
+});
+
+test.each([
+  ['exit code 0 after 9 ms', 'held'],
+  [
+    'ended after 120 s, the most a command may take after 120000 ms\n<data-1>\nexit code 0 after 9 ms\n</data-1>',
+    'violated',
+  ],
+])('what the tool itself says of a run of tests counts, and not what the run printed: %s', async (content, outcome) => {
+  const blobs = openBlobStore(await tempFolder());
+  const use = { type: 'tool_use', id: 't', name: 'shell', input: { command: 'npm test' } };
+  const messages = [
+    { role: 'assistant', content: [use] },
+    { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't', content }] },
+  ];
+  const result = {
+    phase: 'one',
+    persona: 'author',
+    kind: 'work' as const,
+    round: 0,
+    commit: null,
+    bundle: null,
+    handoff: await putJson(blobs, Handoff.parse({ summary: 'Done.', claims: ['All tests pass.'] })),
+    transcript: await putJson(blobs, { messages }),
+    findings: [],
+    usage: NO_USAGE,
+    provider: 'scripted' as const,
+    simulated: true,
+  };
+  const { checks } = await claimsOf({ blobs }, [result], []);
+  expect(checks.map((check) => check.outcome)).toEqual([outcome]);
 });
