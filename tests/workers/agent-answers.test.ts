@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { answerEvents, rawModel, stream } from '../support/raw-model.ts';
-import { runWith } from './agent-support.ts';
+import { HAND_OFF, playing, runWith } from './agent-support.ts';
 
 const handOff = { type: 'tool_use', name: 'hand_off', input: { summary: 'done' } } as const;
 const writeFile = { type: 'tool_use', name: 'write_file', input: { path: 'a.txt', content: 'a' } } as const;
+const WRITE = { tool: 'write_file', input: { path: 'a.txt', content: 'a' } };
 const ended = answerEvents([handOff], 'tool_use', 'msg_end');
 
 /** Answers the first request with these events, and hands over in the next. */
@@ -31,6 +32,12 @@ describe('an answer that stops', () => {
     expect(model.requests[1]?.messages.map(({ role }) => role)).toEqual(['user', 'assistant']);
   });
 
+  test('with a text of nothing but blank space goes back without it, which no model would take', async () => {
+    const server = await playing([{ say: '\n\n', tools: [WRITE] }, { tools: [HAND_OFF] }]);
+    const { transcript } = await runWith(server.url);
+    expect(transcript[1]?.content).toEqual([expect.objectContaining({ type: 'tool_use', name: 'write_file' })]);
+  });
+
   test('for a reason nobody knows yet runs nothing, says so, and is given up when it goes on', async () => {
     const odd = answerEvents([writeFile, handOff], 'tool_budget_reached');
     const once = await first(odd);
@@ -56,6 +63,23 @@ describe('an answer that stops', () => {
 
 const half = answerEvents([{ type: 'text', text: 'half an answer' }], 'end_turn').slice(0, 3);
 const error = (type: string) => ({ type: 'error', error: { type, message: 'as the test wants it' } });
+
+test('a stream that pings is not silent, however long the model thinks', async () => {
+  const model = await rawModel((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const send = ({ type }: { type: string }, data: object): boolean =>
+      response.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
+    const [begin = { type: '' }, ...rest] = ended;
+    send(begin, begin);
+    const pings = setInterval(() => send({ type: 'ping' }, { type: 'ping' }), 100);
+    setTimeout(() => {
+      clearInterval(pings);
+      for (const event of rest) send(event, event);
+      response.end();
+    }, 4_000);
+  });
+  expect((await runWith(model.url, { idleTimeoutMs: 2_000 })).turns).toBe(1);
+});
 
 describe('a stream that goes wrong', () => {
   test.each([

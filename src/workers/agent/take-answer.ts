@@ -25,7 +25,7 @@ const isObject = (value: unknown): value is object =>
 /** An answer as it is sent back: without what the API does not take again, and never empty. */
 export function toParam(message: Anthropic.Message): Anthropic.MessageParam {
   const content = message.content.flatMap((block): Anthropic.ContentBlockParam[] => {
-    if (block.type === 'text' && block.text === '') return [];
+    if (block.type === 'text' && !/\S/.test(block.text)) return [];
     // An answer that was cut off may end in thoughts without a signature, or in half an input.
     if (block.type === 'thinking' && block.signature === '') return [];
     if (block.type === 'tool_use') return [{ ...block, input: isObject(block.input) ? block.input : {} }];

@@ -32,11 +32,12 @@ export interface ModelCall {
   onHeaders?: ((headers: Headers) => void) | undefined;
 }
 
-/** Rejects when a stream has been silent for too long; every event winds it up again. */
+/** Rejects when a stream has been silent for too long; whatever comes winds it up again, a ping too. */
 class IdleTimer {
   readonly #ms: number;
   readonly #onIdle: () => void;
   #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
   expired = false;
 
   constructor(ms: number, onIdle: () => void) {
@@ -46,6 +47,7 @@ class IdleTimer {
   }
 
   wind(): void {
+    if (this.#isStopped) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.expired = true;
@@ -54,6 +56,7 @@ class IdleTimer {
   }
 
   stop(): void {
+    this.#isStopped = true;
     clearTimeout(this.#timer);
   }
 }
@@ -85,14 +88,11 @@ export async function callModel(
   };
   await account?.reserve(call.reservation, call.worst, terms);
   const startedAt = new Date();
-  const { middleware, observation } = observeCall(call.onHeaders);
+  const { middleware, observation } = observeCall(call.onHeaders, () => idle.wind());
   const client = provider.client.withOptions({ middleware: [...provider.client.middleware, middleware] });
   const stream = client.messages.stream(request, { signal: call.signal });
   const idle = new IdleTimer(call.idleTimeoutMs, () => {
     stream.abort();
-  });
-  stream.on('streamEvent', () => {
-    idle.wind();
   });
   const recordOf = (message: Anthropic.Message | undefined, error: FleetError | undefined): CallRecord =>
     recordCall(call, { startedAt, observation, message, error });

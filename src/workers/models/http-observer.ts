@@ -15,8 +15,14 @@ export interface HttpObservation {
 
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
-/** A middleware for exactly one call, and the notes it takes. `onHeaders` is told as soon as an answer begins. */
-export function observeCall(onHeaders: ((headers: Headers) => void) | undefined): {
+/**
+ * A middleware for exactly one call, and the notes it takes. `onHeaders` is told as soon as an answer begins, `onBytes`
+ * of everything that comes: the SDK tells of no ping.
+ */
+export function observeCall(
+  onHeaders: ((headers: Headers) => void) | undefined,
+  onBytes: () => void,
+): {
   middleware: Middleware;
   observation: HttpObservation;
 } {
@@ -45,6 +51,7 @@ export function observeCall(onHeaders: ((headers: Headers) => void) | undefined)
     const tap = new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
         hash.update(chunk);
+        onBytes();
         controller.enqueue(chunk);
       },
     });
