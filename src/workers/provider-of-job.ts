@@ -1,7 +1,7 @@
 import { type BlobStore, getJson, putJson } from '../shared/blob-store.ts';
 import { Cassette } from '../shared/cassette.ts';
 import { FleetError } from '../shared/errors.ts';
-import { endpointOf, priceOf } from '../shared/model-config.ts';
+import { contextTokensOf, endpointOf, priceOf } from '../shared/model-config.ts';
 import { Recent } from '../shared/recent.ts';
 import { runKey } from '../shared/run-keys.ts';
 import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
@@ -56,5 +56,7 @@ export async function fallbackFor(
   { fallback: model }: PlannedPhase,
 ): Promise<Pick<AgentOptions<unknown>, 'fallback'>> {
   if (model === undefined) return {};
-  return { fallback: { model, provider: await providerFor(ctx, plan, model), price: priceOf(ctx.models, model) } };
+  const provider = await providerFor(ctx, plan, model);
+  const contextTokens = contextTokensOf(ctx.models, model);
+  return { fallback: { model, provider, price: priceOf(ctx.models, model), contextTokens } };
 }

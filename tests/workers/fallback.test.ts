@@ -6,14 +6,16 @@ import { startSuppliedFleet } from '../support/supplied-fleet.ts';
 import { testRedis } from '../support/test-redis.ts';
 
 const turns = [
-  { tools: [{ tool: 'write_file', input: { path: 'a.txt', content: 'a' } }] },
   { tools: [{ tool: 'write_file', input: { path: 'b.txt', content: 'b' } }] },
   { tools: [{ tool: 'hand_off', input: { summary: 'done' } }] },
 ];
 
 /** Runs one phase whose model is overloaded from its second call on, as often as `times` says. */
-async function overloaded(defaults: string, times: number) {
-  const script = Script.parse({ workflow: 'busy', jobs: [{ phase: 'one', persona: 'author', turns }] });
+async function overloaded(defaults: string, times: number, more: { models?: string; content?: string } = {}) {
+  const { content = 'a', ...given } = more;
+  const first = { tools: [{ tool: 'write_file', input: { path: 'a.txt', content } }] };
+  const jobs = [{ phase: 'one', persona: 'author', turns: [first, ...turns] }];
+  const script = Script.parse({ workflow: 'busy', jobs });
   const provider = await startScriptedProvider({
     scripts: [script],
     interfere: ({ nth, model }) =>
@@ -22,7 +24,7 @@ async function overloaded(defaults: string, times: number) {
         : undefined,
   });
   onTestFinished(() => provider.close());
-  const fleet = await startSuppliedFleet(testRedis(), { metrics: () => ({}), model: provider.url });
+  const fleet = await startSuppliedFleet(testRedis(), { metrics: () => ({}), model: provider.url, ...given });
   const ended = await fleet.run(
     `apiVersion: maestro/v1\nname: busy\ndefaults: { ${defaults} }\nphases:\n  one: { persona: author, policy: none }\n`,
   );
@@ -50,4 +52,20 @@ test('without one it is waited for, however long', async () => {
   expect(new Set(asked)).toEqual(new Set(['scripted']));
   expect(asked).toHaveLength(5);
   expect(fallbacks).toEqual([]);
+});
+
+test('a fallback that cannot take the conversation in is not asked: the model is waited for', async () => {
+  const models = `apiVersion: maestro/v1
+aliases: { claude-sonnet: scripted, claude-haiku: scripted-fallback }
+prices: { scripted: null, scripted-fallback: null }
+contextTokens: { scripted-fallback: 24000 }
+`;
+  const content = 'word '.repeat(12_000);
+  const { ended, fallbacks, asked } = await overloaded('model: claude-sonnet, fallback: claude-haiku', 2, {
+    models,
+    content,
+  });
+  expect(ended.run.status).toBe('passed_with_warnings');
+  expect(fallbacks).toEqual([]);
+  expect(asked).toEqual(Array.from({ length: 5 }, () => 'scripted'));
 });

@@ -66,7 +66,7 @@ export interface AgentOptions<F> {
   /** Null when nobody knows it. */
   price: Price | null;
   /** Who goes on with the conversation when the model is overloaded; without one it is waited for. */
-  fallback?: { model: string; provider: ModelProvider; price: Price | null };
+  fallback?: { model: string; provider: ModelProvider; price: Price | null; contextTokens?: number };
   /** The account of the run; without one nothing is limited. */
   budget?: RunAccount;
   /** The turns of calls, shared by the fleet; without them no call waits, and a refused one ends the attempt. */

@@ -1,9 +1,8 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import { FleetError } from '../../shared/errors.ts';
-import { DEFAULT_CONTEXT_TOKENS } from '../../shared/model-config.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { buildRequest, worstCaseOf } from './build-request.ts';
-import { callInTurn, lastCall } from './call-in-turn.ts';
+import { callInTurn, lastCall, windowOf } from './call-in-turn.ts';
 import type { AgentCheckpoint } from './checkpoint.ts';
 import { compact } from './compact.ts';
 import { toParam } from './take-answer.ts';
@@ -60,7 +59,7 @@ export async function askModel<F>(
     buildRequest({ model, system, tools: definitions, messages: state.messages, maxTokens });
   const fits = (): boolean => {
     const { inputTokens, outputTokens } = worstCaseOf(request(), lastCall(state));
-    return inputTokens + outputTokens <= (options.contextTokens ?? DEFAULT_CONTEXT_TOKENS);
+    return inputTokens + outputTokens <= windowOf(options, state);
   };
   if (state.turns > 0 && state.compactedAt !== turn && !fits()) await compact(conversation, turn);
   for (;;) {

@@ -1,4 +1,5 @@
 import type Anthropic from '@anthropic-ai/sdk';
+import { DEFAULT_CONTEXT_TOKENS } from '../../shared/model-config.ts';
 import { type ModelCall, callModel } from '../models/call-model.ts';
 import type { CallRecord } from '../models/call-record.ts';
 import { endOfFailedCall } from '../models/model-errors.ts';
@@ -16,6 +17,10 @@ export const lastCall = ({ calls, messages }: Pick<AgentCheckpoint, 'calls' | 'm
   const last = calls.findLast(({ outcome }) => outcome === 'answered');
   return last?.purpose === undefined ? last : undefined;
 };
+
+/** What the model that goes on with the conversation can take in, prompt and answer together. */
+export const windowOf = <F>({ fallback, contextTokens }: AgentOptions<F>, { fellBack }: AgentCheckpoint): number =>
+  (fellBack === true ? fallback?.contextTokens : contextTokens) ?? DEFAULT_CONTEXT_TOKENS;
 
 /** Makes a call in its turn, as often as the provider asks to wait. Every call is recorded, answered or not. */
 export async function callInTurn<F>(
@@ -57,15 +62,24 @@ export async function callInTurn<F>(
     if (state.began !== undefined) state.began.waitedMs += Math.round(performance.now() - since);
     const message = await callOnce({ options, state, call, purpose: as.purpose }, entered);
     if (message !== undefined) return message;
-    await fallBack(options, state, as.turn);
+    await fallBack(options, state, { turn: as.turn, tokens: worst.inputTokens + worst.outputTokens });
   }
 }
 
-/** The rest of a conversation goes to the fallback, when there is one and its model has just said that it is overloaded. */
-async function fallBack<F>(options: AgentOptions<F>, state: AgentCheckpoint, turn: number): Promise<void> {
+/**
+ * The rest of a conversation goes to the fallback, when there is one that can take it in and its model has just said that
+ * it is overloaded.
+ */
+async function fallBack<F>(
+  options: AgentOptions<F>,
+  state: AgentCheckpoint,
+  { turn, tokens }: { turn: number; tokens: number },
+): Promise<void> {
   const { fallback, model } = options;
   const refused = state.calls.at(-1);
   if (fallback === undefined || state.fellBack === true || refused === undefined || !isOverload(refused)) return;
+  // One with a smaller window could not even sum it up; the model itself can go on as soon as it has time.
+  if (tokens > windowOf(options, { ...state, fellBack: true })) return;
   state.fellBack = true;
   await options.checkpoint?.save(state);
   await options.onNote?.({ type: 'fallback', turn, from: model, to: fallback.model, reason: refused.error ?? '' });

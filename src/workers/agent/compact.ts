@@ -1,11 +1,10 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import { FleetError } from '../../shared/errors.ts';
-import { DEFAULT_CONTEXT_TOKENS } from '../../shared/model-config.ts';
 import { NOTES_OF_TURN, NOTE_TOKENS } from '../../shared/worst-case.ts';
 import { totalTokens } from '../models/call-record.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { buildRequest } from './build-request.ts';
-import { callInTurn } from './call-in-turn.ts';
+import { callInTurn, windowOf } from './call-in-turn.ts';
 import type { AgentCheckpoint } from './checkpoint.ts';
 import { taggedBlock } from './data-block.ts';
 import { SUM_UP, formatSummedUp } from './job-line.ts';
@@ -118,7 +117,7 @@ export async function compact<F>(of: Conversation<F>, turn: number): Promise<voi
   const keptFrom = starts.at(-Math.max(1, Math.min(KEPT_TURNS, starts.length - 1))) ?? messages.length;
   const before = messages.slice(0, keptFrom);
   const note = answersIn(before) === 0 ? undefined : await askForNote(of, before, turn);
-  const window = options.contextTokens ?? DEFAULT_CONTEXT_TOKENS;
+  const window = windowOf(options, state);
   const replaced = state.compactions.reduce((sum, one) => sum + one.replaced, 0) + answersIn(before);
   const task = messages[0] === undefined ? [] : blocksOf(messages[0]).slice(0, 1);
   const earlier = messages[0] === undefined ? [] : blocksOf(messages[0]).slice(1, 2);
