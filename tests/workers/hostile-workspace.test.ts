@@ -156,11 +156,26 @@ describe('what a command plants in the workspace', () => {
     expect((await readdir(exported)).toSorted()).toEqual((await readdir(workspace.dir)).toSorted());
   });
 
+  test('may have names that are no UTF-8, and can be cleaned away all the same', async () => {
+    const { workspace, sh, call, commit } = await persona();
+    const odd = await sh(
+      `printf x > "$(printf 'a\\377b')"; mkdir "$(printf 'd\\377')" good; printf y > "$(printf 'd\\377')/f"; echo z > good/\uFFFD`,
+    );
+    expect(odd.text).toContain('had a name that is no UTF-8, was removed (2 places).');
+    expect(odd.lineage.map(({ path }) => path)).toEqual(['good/\uFFFD']);
+    expect((await sh('ls -R')).isError).toBe(false);
+    expect((await call('list_files', {})).text).toContain('good/\uFFFD 2 bytes');
+    expect(await commit()).not.toBeNull();
+    expect(await readdir(workspace.dir)).toEqual(['good']);
+  });
+
   test('may lie too deep for a path, and can be cleaned away all the same', async () => {
     const { call, sh, commit, folder } = await persona();
     const dig = `perl -e 'my $n = "d" x 200; for (1..40) { mkdir $n; chdir $n or die } open(F, ">", "f"); print F "deep"'`;
     const deep = await sh(`${dig}; echo made > file`);
-    expect(deep.text).toContain('What lay too deep for a path was removed (1 places).');
+    expect(deep.text).toContain(
+      'What lay too deep for a path, or had a name that is no UTF-8, was removed (1 places).',
+    );
     expect(deep.lineage.map(({ path }) => path)).toEqual(['file']);
     expect((await call('list_files', {})).isError).toBe(false);
     expect(await commit()).not.toBeNull();
@@ -212,6 +227,8 @@ test('a file is never written through a link that appears between two looks', as
   await new Promise((resolve) => {
     child.once('close', resolve);
   });
-  const sizes = await Promise.all((await readdir(outside)).map(async (name) => (await lstat(join(outside, name))).size));
+  const sizes = await Promise.all(
+    (await readdir(outside)).map(async (name) => (await lstat(join(outside, name))).size),
+  );
   expect(sizes.filter((size) => size > 0)).toEqual([]);
 });

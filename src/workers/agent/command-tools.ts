@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Egress } from '../../shared/network/allow-list.ts';
 import type { SandboxResult } from '../../shared/sandbox/sandbox.ts';
@@ -34,9 +35,9 @@ const shell = defineTool({
       egress,
       signal,
     });
-    const deep: string[] = [];
-    const changed = await changesSince(root, before, (path) => deep.push(path));
-    for (const path of deep) await removeTree(path);
+    const unnamed: (string | Buffer)[] = [];
+    const changed = await changesSince(root, before, (path) => unnamed.push(path));
+    for (const path of unnamed) await (typeof path === 'string' ? removeTree(path) : rm(path, { recursive: true }));
     const ended = result.endedBy === 'exit' ? `exit code ${result.exitCode}` : ENDINGS[result.endedBy];
     const { refusals = [] } = result;
     const parts = [
@@ -46,7 +47,9 @@ const shell = defineTool({
       ),
       ...(result.truncated ? ['The output was longer than is kept.'] : []),
       ...(refusals.length > 0 ? [`The network refused: ${refusals.join('; ')}.`] : []),
-      ...(deep.length > 0 ? [`What lay too deep for a path was removed (${deep.length} places).`] : []),
+      ...(unnamed.length > 0
+        ? [`What lay too deep for a path, or had a name that is no UTF-8, was removed (${unnamed.length} places).`]
+        : []),
       ...(changed.length > 0 ? [`${changed.length} files changed.`] : []),
     ];
     return { text: parts.join('\n'), isError: result.endedBy !== 'exit', changed };

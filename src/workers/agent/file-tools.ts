@@ -168,7 +168,7 @@ const deleteFile = defineTool({
   description: 'Deletes one file of the workspace.',
   schema: z.strictObject({ path: FilePath }),
   run: ({ path }, context) =>
-    path.startsWith('/') ? Promise.resolve(refused('use a relative path')) : remove(path, context),
+    path.startsWith('/') ? Promise.resolve(forbidden('use a relative path')) : remove(path, context),
 });
 
 export const FILE_TOOLS: readonly AgentTool[] = [listFiles, readFile, writeFile, editFile, deleteFile];

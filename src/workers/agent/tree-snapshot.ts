@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
@@ -12,23 +13,32 @@ const MAX_PATH_BYTES = 3_000;
 /** Path -> what tells that a file has changed. The change time is the system's and cannot be set back by a command. */
 export type TreeSnapshot = ReadonlyMap<string, string>;
 
+/** Told of what no path of text leads to: because it lies too deep, or has a name that is no UTF-8. */
+export type Unnamed = (path: string | Buffer) => void;
+
+/** Those of its entries that have names which are no UTF-8; no text leads to them. */
+async function unreadableNames(folder: string): Promise<Buffer[]> {
+  return (await readdir(folder, { encoding: 'buffer' })).filter((name) => !isUtf8(name));
+}
+
 /**
- * Notes every file of a work tree but those of git and of installed packages. `tooDeep` is told of what lies too deep to
- * be named, which is no part of it.
+ * Notes every file of a work tree but those of git and of installed packages. `unnamed` is told of what cannot be named,
+ * which is no part of it.
  */
-export async function snapshotTree(
-  root: string,
-  tooDeep: (path: string) => void = () => undefined,
-): Promise<TreeSnapshot> {
+export async function snapshotTree(root: string, unnamed: Unnamed = () => undefined): Promise<TreeSnapshot> {
   const seen = new Map<string, string>();
   const queue = [root];
   for (let folder = queue.pop(); folder !== undefined; folder = queue.pop()) {
-    for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const entries = await readdir(folder, { withFileTypes: true });
+    const odd = entries.some(({ name }) => name.includes('\uFFFD')) ? await unreadableNames(folder) : [];
+    for (const name of odd) unnamed(Buffer.concat([Buffer.from(folder + sep), name]));
+    const shown = new Set(odd.map(String));
+    for (const entry of entries.filter(({ name }) => !shown.has(name))) {
       if (entry.name === '.git' || entry.name === 'node_modules') continue;
       const at = join(folder, entry.name);
       const path = relative(root, at).split(sep).join('/');
       if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-        tooDeep(at);
+        unnamed(at);
         continue;
       }
       if (entry.isDirectory()) {
@@ -55,12 +65,8 @@ async function hashFile(file: string): Promise<string> {
 }
 
 /** What a command changed: the files that are new, different or gone. */
-export async function changesSince(
-  root: string,
-  before: TreeSnapshot,
-  tooDeep?: (path: string) => void,
-): Promise<FileChange[]> {
-  const after = await snapshotTree(root, tooDeep);
+export async function changesSince(root: string, before: TreeSnapshot, unnamed?: Unnamed): Promise<FileChange[]> {
+  const after = await snapshotTree(root, unnamed);
   const changes: FileChange[] = [];
   for (const [path, stamp] of after) {
     if (before.get(path) !== stamp) changes.push({ path, sha256: await hashFile(join(root, path)) });
