@@ -229,6 +229,17 @@ describe('searching', () => {
     expect(await call('search', { pattern: '(' })).toMatchObject({ isError: true });
   });
 
+  test('says which files are too large for it', async () => {
+    const { root, call } = await toolsOn({ sandbox });
+    await writeFile(join(root, 'large.js'), `needle\n${'x'.repeat(2_000_000)}`);
+    const left = 'Files of more than 2 MB are not searched: 1 were left out.';
+    expect((await call('search', { pattern: 'needle' })).text).toBe(`no match in 0 files\n${left}`);
+    await writeFile(join(root, 'small.js'), 'needle');
+    const { text } = await call('search', { pattern: 'needle' });
+    expect(text).toContain('small.js:1:needle');
+    expect(text).toContain(left);
+  });
+
   test('with a pattern that never ends is ended', { timeout: 30_000 }, async () => {
     const { root, call } = await toolsOn({ sandbox });
     await writeFile(join(root, 'a.txt'), `${'a'.repeat(60)}!`);

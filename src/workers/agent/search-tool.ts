@@ -13,12 +13,12 @@ const SECONDS = 5;
 const PROGRAM = `
 const fs = require('node:fs'), path = require('node:path');
 const [pattern, start, most] = process.argv.slice(1);
-let found = 0, files = 0, regex;
+let found = 0, files = 0, large = 0, regex;
 try { regex = new RegExp(pattern, 'u'); } catch {
   try { regex = new RegExp(pattern); } catch (err) { process.stderr.write(err.message); process.exit(2); }
 }
 const file = (name) => {
-  if (fs.statSync(name).size > 2000000) return;
+  if (fs.statSync(name).size > 2000000) { large += 1; return; }
   const text = fs.readFileSync(name);
   if (text.subarray(0, 8000).includes(0)) return;
   files += 1;
@@ -39,7 +39,7 @@ const walk = (folder) => {
   }
 };
 if (fs.lstatSync(start).isDirectory()) walk(start); else file(start);
-process.stdout.write('\\n' + found + ' ' + files);
+process.stdout.write('\\n' + found + ' ' + files + ' ' + large);
 `;
 
 const search = defineTool({
@@ -71,13 +71,15 @@ const search = defineTool({
     }
     if (result.exitCode === 2)
       return refused(`the pattern is not a regular expression: ${result.stderr.slice(0, 500)}`);
-    const [, matches = '', found = '', files = ''] = /^([\s\S]*?)\n?\n(\d+) (\d+)$/.exec(result.stdout) ?? [];
+    const [, matches = '', found = '', files = '', large = '0'] =
+      /^([\s\S]*?)\n?\n(\d+) (\d+) (\d+)$/.exec(result.stdout) ?? [];
     if (result.exitCode !== 0 || found === '') {
       return refused(`the search ended with code ${result.exitCode}: ${result.stderr.slice(0, 500)}`);
     }
-    if (found === '0') return { text: `no match in ${files} files` };
+    const left = large === '0' ? '' : `\nFiles of more than 2 MB are not searched: ${large} were left out.`;
+    if (found === '0') return { text: `no match in ${files} files${left}` };
     const more = Number(found) >= MATCHES ? `\nThere may be more: only ${MATCHES} matches are shown.` : '';
-    return { text: `${dataBlock(matches, { search: pattern })}${more}` };
+    return { text: `${dataBlock(matches, { search: pattern })}${more}${left}` };
   },
 });
 
