@@ -179,6 +179,8 @@ export class ProgressView {
         const said = cutTo(oneLine(text), SUMMARY_COLUMNS);
         return [{ phase: event.phase, text: `${oneLine(by)} answered: ${said}${simulated ? ' [simulated]' : ''}` }];
       }
+      case 'question.withdrawn':
+        return [{ phase: event.phase, text: `question of ${event.persona} withdrawn: ${oneLine(event.reason)}` }];
       case 'approval.requested':
         return [{ phase: event.phase, text: this.#approvalText(event), paint: colors.yellow }];
       case 'approval.recorded': {

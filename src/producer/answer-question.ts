@@ -1,14 +1,13 @@
 import { FleetError } from '../shared/errors.ts';
 import { type RunId, jobIds, personaQueue } from '../shared/names.ts';
 import type { Question } from '../shared/question.ts';
-import { TERMINAL_PHASE } from '../shared/run-record.ts';
 import { wakeJob } from '../shared/wake-job.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
 import { withQueue } from './with-queue.ts';
 
 /**
  * Records what a person answers to a question of a persona, and wakes the conversation that waits for it.
- * Refused when nobody asked it, when it was answered already, and when its phase has ended.
+ * Refused when nobody asked it, when it was answered already, and when it was withdrawn: exactly one of the two counts.
  */
 export async function answerQuestion(
   target: EnqueueTarget,
@@ -24,15 +23,20 @@ export async function answerQuestion(
     });
   }
   const { phase, persona, round, id } = asked;
-  const { status } = await store.getPhase(runId, phase);
-  if (asked.answer === null && TERMINAL_PHASE.includes(status))
-    throw new FleetError('CONFLICT', `phase "${phase}" has ended (${status}); nobody waits for an answer`);
   const answer = { by: given.by, text: given.text, at: new Date().toISOString(), simulated: false };
   let answered = asked;
   await store.updateQuestion(runId, id, (known) => {
     if (known === null) throw new FleetError('NOT_FOUND', `run ${runId} has no question ${id}`);
     if (known.answer !== null)
       throw new FleetError('CONFLICT', `question ${id} was answered by ${known.answer.by} already`);
+    if (known.withdrawn !== undefined)
+      throw new FleetError(
+        'CONFLICT',
+        `question ${id} was withdrawn, nobody waits for an answer: ${known.withdrawn.reason}`,
+        {
+          remedy: `\`maestro status ${runId}\` shows what is asked.`,
+        },
+      );
     answered = { ...known, answer };
     return { next: answered, events: [{ type: 'question.answered', phase, persona, round, id, answer }] };
   });

@@ -1,7 +1,7 @@
 import { FleetError } from '../shared/errors.ts';
 import type { RunId } from '../shared/names.ts';
 import { type RunStatus, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
-import { movePhase, moveRun } from '../shared/transitions.ts';
+import { followPhases, movePhase, moveRun } from '../shared/transitions.ts';
 import { wakeJob } from '../shared/wake-job.ts';
 import type { EnqueueTarget } from './enqueue-target.ts';
 import { withQueue } from './with-queue.ts';
@@ -59,6 +59,7 @@ export async function unpauseRun(target: EnqueueTarget, runId: RunId): Promise<b
   const waitsForPerson = phases.some((phase) => phase.status === 'awaiting_approval');
   const status = waitsForPerson ? 'awaiting_approval' : hasBegun ? 'running' : 'queued';
   const goesOn = await moveRun(store, runId, status, { from: ['paused'] });
+  await followPhases(store, runId);
   await wakeParked(target, runId);
   return goesOn;
 }

@@ -37,5 +37,4 @@ export const newPhase = (phase: string, simulated: boolean): PhaseRecord => ({
   finishedAt: null,
 });
 
-export const parseQuestion = (text: string | null): Question | null =>
-  text === null ? null : Question.parse(JSON.parse(text));
+export const parseQuestion = (text: string): Question => Question.parse(JSON.parse(text));

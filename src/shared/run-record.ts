@@ -445,6 +445,16 @@ export const RunEvent = z.discriminatedUnion('type', [
     id: QuestionId,
     answer: Answer,
   }),
+  /** Nobody waits for an answer any more: its phase has ended, or its conversation has begun anew. */
+  z.strictObject({
+    ...base,
+    type: z.literal('question.withdrawn'),
+    phase: Name,
+    persona: Name,
+    round: z.number().int(),
+    id: QuestionId,
+    reason: z.string(),
+  }),
   z.strictObject({
     ...base,
     type: z.literal('run.finished'),

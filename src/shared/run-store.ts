@@ -3,7 +3,7 @@ import { FleetError } from './errors.ts';
 import { fleetLogKey } from './fleet-log.ts';
 import { Approval } from './handoff.ts';
 import type { RunId, RunTake } from './names.ts';
-import { Question } from './question.ts';
+import type { Question } from './question.ts';
 import { Recent } from './recent.ts';
 import type { Redis } from './redis.ts';
 import { RedisScript } from './redis-script.ts';
@@ -25,7 +25,7 @@ import { type IndexChange, RunIndex, indexArgument } from './run-index.ts';
 import { runKey } from './run-keys.ts';
 import { type RunFilter, type RunPage, listRuns, personasOf } from './run-list.ts';
 import { leftOut, leftOutRecord } from './start-from.ts';
-import { APPLY, CREATE, REOPEN } from './run-store-scripts.ts';
+import { APPLY, CREATE, REOPEN, type Write, applyArguments } from './run-store-scripts.ts';
 import { assertKnownVersion } from './schema-version.ts';
 
 /**
@@ -48,6 +48,8 @@ interface Change<T> {
   /** Null leaves everything as it is and appends nothing. */
   next: T;
   events: readonly NewRunEvent[];
+  /** Questions as they are from the same step on. */
+  questions?: readonly Question[];
 }
 
 export interface ParkedJob {
@@ -227,14 +229,15 @@ export class RunStore {
     return this.#update(runId, of, change, fence, (before, after) => this.index.ofRun(before, after));
   }
 
-  /** The same for the record of one phase. */
+  /** The same for the record of one phase, and `withQuestions` for questions of the run that change with it. */
   updatePhase(
     runId: RunId,
     phase: string,
-    change: (record: PhaseRecord) => Change<PhaseRecord> | null,
+    change: (record: PhaseRecord, questions: readonly Question[]) => Change<PhaseRecord> | null,
     fence?: Fence,
+    { withQuestions = false }: { withQuestions?: boolean } = {},
   ): Promise<boolean> {
-    const of = { part: 'phases', field: phase, schema: PhaseRecord } as const;
+    const of = { part: 'phases', field: phase, schema: PhaseRecord, withQuestions } as const;
     return this.#update(runId, of, change, fence, (before, after) =>
       this.index.ofPhase(runId, phase, before.status, after.status),
     );
@@ -242,8 +245,8 @@ export class RunStore {
 
   async #update<T>(
     runId: RunId,
-    of: { part: 'run' | 'phases'; field: string; schema: { parse(value: unknown): T } },
-    change: (record: T) => Change<T> | null,
+    of: { part: 'run' | 'phases'; field: string; schema: { parse(value: unknown): T }; withQuestions?: boolean },
+    change: (record: T, questions: readonly Question[]) => Change<T> | null,
     fence: Fence | undefined,
     indexed: (before: T, after: T) => IndexChange[],
   ): Promise<boolean> {
@@ -254,7 +257,9 @@ export class RunStore {
       const before = seen ?? (await this.#field(runId, part, field));
       if (before === null) throw new FleetError('NOT_FOUND', `run ${runId} has no record of "${field}"`);
       const record = schema.parse(JSON.parse(before));
-      const changed = change(record);
+      // After the record: whoever asks changes both, so that a question that is missed here is a record that has changed.
+      const asked = of.withQuestions === true ? await this.#redis.hgetall(this.#key(runId, 'questions')) : {};
+      const changed = change(record, Object.values(asked).map(parseQuestion));
       if (changed === null) {
         // What was seen some time ago may have changed since.
         if (seen !== undefined) continue;
@@ -262,12 +267,9 @@ export class RunStore {
       }
       const next = schema.parse(changed.next);
       const after = JSON.stringify(next);
-      const isDone = await this.#apply(
-        runId,
-        { key, field, before, after, changes: indexed(record, next) },
-        changed.events,
-        fence,
-      );
+      const questions = (changed.questions ?? []).map((one) => [one.id, asked[one.id] ?? '', JSON.stringify(one)]);
+      const write = { key, field, before, after, changes: indexed(record, next), questions };
+      const isDone = await this.#apply(runId, write, changed.events, fence);
       if (isDone && part === 'phases') this.#seen.set(seenAs, after);
       else this.#seen.delete(seenAs);
       if (isDone) return true;
@@ -359,25 +361,11 @@ export class RunStore {
     await this.#apply(runId, { key: this.#key(runId), field: '', before: '', after: '', changes: [] }, events, fence);
   }
 
-  async #apply(
-    runId: RunId,
-    write: { key: string; field: string; before: string; after: string; changes: readonly IndexChange[] },
-    events: readonly NewRunEvent[],
-    fence: Fence | undefined,
-  ): Promise<boolean> {
-    const at = new Date().toISOString();
-    const lockKey = fence?.lockKey ?? this.#key(runId);
-    const keys = [write.key, this.#key(runId), this.#key(runId, 'events'), lockKey, fleetLogKey(this.#prefix)];
-    const reply = await SCRIPTS.apply.run(this.#redis, keys, [
-      write.field,
-      write.before,
-      write.after,
-      fence?.token ?? '',
-      fence === undefined ? '' : String(fence.generation),
-      indexArgument(write.changes),
-      runId,
-      ...events.flatMap((event) => [event.type, JSON.stringify({ ...event, at })]),
-    ]);
+  async #apply(runId: RunId, write: Write, events: readonly NewRunEvent[], fence: Fence | undefined): Promise<boolean> {
+    const key = (part?: 'events' | 'questions'): string => this.#key(runId, part);
+    const lock = fence?.lockKey ?? key();
+    const keys = [write.key, key(), key('events'), lock, fleetLogKey(this.#prefix), key('questions')];
+    const reply = await SCRIPTS.apply.run(this.#redis, keys, applyArguments(write, { runId, events, fence }));
     if (reply === 'STALE') {
       throw new FleetError(
         'STALE_ATTEMPT',
@@ -464,17 +452,23 @@ export class RunStore {
   async getQuestions(runId: RunId): Promise<Question[]> {
     const raw = await this.#fields(runId, 'questions');
     return Object.values(raw)
-      .map((text) => Question.parse(JSON.parse(text)))
+      .map(parseQuestion)
       .toSorted((a, b) => a.askedAt.localeCompare(b.askedAt));
   }
 
-  /** Asks or answers a question. `change` returns null when there is nothing to do. */
+  /** Asks, answers or withdraws a question. `change` returns null when there is nothing to do. */
   async updateQuestion(
     runId: RunId,
     id: string,
     change: (known: Question | null) => Change<Question> | null,
     fence?: Fence,
   ): Promise<void> {
-    await this.#change(runId, 'questions', id, (before) => change(parseQuestion(before)), fence);
+    await this.#change(
+      runId,
+      'questions',
+      id,
+      (before) => change(before === null ? null : parseQuestion(before)),
+      fence,
+    );
   }
 }

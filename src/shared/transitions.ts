@@ -13,37 +13,76 @@ import {
 } from './run-record.ts';
 import type { Fence, RunStore } from './run-store.ts';
 import type { RunId } from './names.ts';
+import { type Question, openQuestions, withdrawn } from './question.ts';
 import { PHASE_MOVES, RUN_MOVES, assertMove } from './run-states.ts';
 
-/** Moves a phase to a status; a phase that has ended stays as it ended. Returns whether it moved. */
-export function movePhase(
+interface PhaseMove {
+  reason?: string;
+  fence?: Fence;
+  change?: (record: PhaseRecord) => PhaseRecord;
+  events?: readonly NewRunEvent[];
+  /** What changes among the questions of the run in the same step; null leaves everything as it is. */
+  asking?: (known: readonly Question[]) => Asking | null;
+}
+
+interface Asking {
+  questions: readonly Question[];
+  events: readonly NewRunEvent[];
+}
+
+/**
+ * Moves a phase to a status; a phase that has ended stays as it ended. Nobody waits for an answer in a phase that ends:
+ * its open questions are withdrawn in the same step. Returns whether it moved.
+ */
+export async function movePhase(
   store: RunStore,
   runId: RunId,
   phase: string,
   status: PhaseStatus,
-  options: {
-    reason?: string;
-    fence?: Fence;
-    change?: (record: PhaseRecord) => PhaseRecord;
-    events?: readonly NewRunEvent[];
-  } = {},
+  options: PhaseMove = {},
 ): Promise<boolean> {
-  return store.updatePhase(
+  const { reason = '', fence } = options;
+  const ends = TERMINAL_PHASE.includes(status);
+  const withdraw = (known: readonly Question[]): Asking =>
+    withdrawn(openQuestions(known, phase), `its phase is ${words(status)}${reason === '' ? '' : `: ${reason}`}`);
+  const asking = ends ? withdraw : options.asking;
+  let waited = false;
+  const isMoved = await store.updatePhase(
     runId,
     phase,
-    (before) => {
+    (before, known) => {
       if (TERMINAL_PHASE.includes(before.status)) return null;
       assertMove(PHASE_MOVES, `phase "${phase}" of run ${runId}`, before.status, status);
+      const asked = asking === undefined ? NOTHING_ASKED : asking(known);
+      if (asked === null) return null;
+      waited = before.status === WAITS;
       const changed = options.change?.(before) ?? before;
       const now = new Date().toISOString();
-      const reason = options.reason ?? '';
       const next: PhaseRecord = { ...changed, reason, ...phaseState(status, changed.startedAt, now) };
       const isNews = before.status !== status || before.round !== next.round;
       const moved: NewRunEvent[] = isNews ? [{ type: 'phase.status', phase, status, round: next.round, reason }] : [];
-      return { next, events: [...(options.events ?? []), ...moved] };
+      return { next, events: [...(options.events ?? []), ...asked.events, ...moved], questions: asked.questions };
     },
-    options.fence,
+    fence,
+    { withQuestions: asking !== undefined },
   );
+  // Phases are cancelled with their run, which ends too.
+  if (isMoved && waited !== (status === WAITS) && status !== 'cancelled') await followPhases(store, runId, fence);
+  return isMoved;
+}
+
+const NOTHING_ASKED: Asking = { questions: [], events: [] };
+const WAITS = 'awaiting_approval';
+const words = (status: PhaseStatus): string => status.replaceAll('_', ' ');
+
+/** A run that is under way waits for a person while one of its phases does, and no longer. */
+export async function followPhases(store: RunStore, runId: RunId, fence?: Fence): Promise<void> {
+  for (let isMoved = true; isMoved;) {
+    const waits = (await store.getPhases(runId)).some(({ status }) => status === WAITS);
+    const [from, to] = waits ? ([['queued', 'running'], WAITS] as const) : ([[WAITS], 'running'] as const);
+    // Where two phases move at once, whoever moved the run looks again.
+    isMoved = await moveRun(store, runId, to, { from, ...(fence === undefined ? {} : { fence }) });
+  }
 }
 
 type PhaseState = PhaseRecord extends infer Each

@@ -21,7 +21,7 @@ import {
   isSimulatedRun,
   replayedMark,
 } from '../shared/run-record.ts';
-import { moveRun, movePhase } from '../shared/transitions.ts';
+import { movePhase } from '../shared/transitions.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
 import { enterPhase } from './begin-phase.ts';
 import { blockedReason, isBlockedByMeasurement } from './gate-blockers.ts';
@@ -307,7 +307,6 @@ async function gatherJudgements(gate: Gate, measured: Measured): Promise<RunCont
   const run: RunContext = { ...runContext(gate), approvals: decided, judgements };
   if (open.length === 0) {
     await movePhase(ctx.store, plan.runId, phase.name, 'running', { fence: handle.fence });
-    await moveRun(ctx.store, plan.runId, 'running', { from: ['awaiting_approval'], fence: handle.fence });
     return run;
   }
   const asked = open.filter(
@@ -324,7 +323,6 @@ async function gatherJudgements(gate: Gate, measured: Measured): Promise<RunCont
         ? []
         : asked.map((role) => ({ type: 'approval.requested', phase: phase.name, role })),
   });
-  await moveRun(ctx.store, plan.runId, 'awaiting_approval', { from: ['queued', 'running'], fence: handle.fence });
   return handle.waitFor(approvalChildren(gate, asked));
 }
 

@@ -20,7 +20,7 @@ import type { SavedWork } from './agent/checkpoint-store.ts';
 import type { FinalTool } from './agent/agent-options.ts';
 import { type AgentResult, runAgent } from './agent/run-agent.ts';
 import type { ToolContext } from './agent/tool.ts';
-import { askPerson } from './ask-person.ts';
+import { askPerson, withdrawQuestions } from './ask-person.ts';
 import { askedOutputs } from './asked-outputs.ts';
 import { beginPhase } from './begin-phase.ts';
 import { countTurn, tellNote } from './conversation-log.ts';
@@ -118,6 +118,7 @@ async function reportFault(ctx: WorkerContext, { data, fence, attempt }: Persona
     (record) => ({ next: { ...record, faults: record.faults + 1 }, events: [event] }),
     fence,
   );
+  if (final) await withdrawQuestions({ store: ctx.store, data, fence }, `${persona} has failed: ${message}`);
 }
 
 async function work(job: Job, dir: string): Promise<PersonaResult> {

@@ -5,6 +5,7 @@ import type { RunPlan } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Workspace } from '../shared/workspace.ts';
 import { type SavedFiles, type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
+import { withdrawQuestions } from './ask-person.ts';
 import { tellRestart } from './conversation-log.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -43,7 +44,10 @@ export function savedWork(job: TheJob, workspace: Workspace | null): Promise<Sav
     blobs: ctx.blobs,
     fence: job.fence,
     files: workspace === null ? null : savedFiles(job, workspace),
-    onStartOver: (reason) => tellRestart(ctx, job, reason),
+    onStartOver: async (reason) => {
+      await withdrawQuestions({ ...job, store: ctx.store }, `${job.persona.name} begins anew: ${reason}`);
+      await tellRestart(ctx, job, reason);
+    },
   });
 }
 

@@ -1,7 +1,7 @@
 import { QUEUES, type RunId, RunId as RunIdSchema, jobIds } from '../shared/names.ts';
 import { type PhaseRecord, type RunPlan, TERMINAL_RUN } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
-import { movePhase, moveRun } from '../shared/transitions.ts';
+import { followPhases, movePhase, moveRun } from '../shared/transitions.ts';
 import type { QueuePool } from './queue-pool.ts';
 import { type FoundJob, type JobRef, type LostJob, lookAtFlow, release, releaseLost } from './sweep-jobs.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -37,6 +37,8 @@ export async function sweepRun(
   const fence = store.fenceOf({ runId, generation: standing.generation });
   const quietFor = Date.now() - (await store.lastEventAt(runId));
   if (quietFor < limits.quietMs) return 0;
+  // Whoever moved the last phase that waited may have died before the run followed.
+  if (standing.status === 'awaiting_approval') await followPhases(store, runId, fence);
   const plan = await store.getPlan(runId);
   const root = await queues.get(QUEUES.runs).getJob(jobIds.run({ runId, generation: standing.generation }));
   const state = await root?.getState();

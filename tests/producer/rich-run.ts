@@ -1,6 +1,7 @@
 import type { Redis } from '../../src/shared/redis.ts';
 import type { LedgerCall } from '../../src/shared/call-ledger.ts';
 import { newRunId } from '../../src/shared/names.ts';
+import { put } from '../../src/shared/question.ts';
 import { runKey } from '../../src/shared/run-keys.ts';
 import type { RunPlan } from '../../src/shared/run-record.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
@@ -57,19 +58,17 @@ export async function seedRichRun({ store, redis, prefix }: Seeding): Promise<Ru
     await recordRound(store, runId, 'backend', round, round < 2 ? 'blocked' : 'passed');
   }
   await movePhase(store, runId, 'frontend', 'running');
-  const asked = {
-    id: QUESTION,
-    phase: 'frontend',
-    persona: 'frontend_developer',
-    round: 0,
-    question: 'Which colour shall the button <b>have</b>?',
-    options: ['blue', 'green'],
-  };
-  await store.updateQuestion(runId, QUESTION, () => ({
-    next: { ...asked, askedAt: new Date().toISOString(), answer: null },
-    events: [{ type: 'question.asked', ...asked }],
-  }));
+  await ask(store, runId, { id: QUESTION, question: 'Which colour shall the button <b>have</b>?' });
   return plan;
+}
+
+/** The frontend of a run asks a person. */
+export async function ask(store: RunStore, runId: RunPlan['runId'], of: { id: string; question: string }) {
+  const options = ['blue', 'green'];
+  const { question, event } = put({ phase: 'frontend', persona: 'frontend_developer', round: 0, ...of, options });
+  await movePhase(store, runId, 'frontend', 'awaiting_approval', {
+    asking: () => ({ questions: [question], events: [event] }),
+  });
 }
 
 /** Ten turns of a phase: each waits half a second, asks the model for three and uses tools for one. */

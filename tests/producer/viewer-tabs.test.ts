@@ -1,9 +1,10 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { runKey } from '../../src/shared/run-keys.ts';
+import { movePhase } from '../../src/shared/transitions.ts';
 import { axeViolations, shootAll } from '../support/browser.ts';
 import { openViewer } from './open-viewer.ts';
-import { QUESTION, seedRichRun } from './rich-run.ts';
+import { QUESTION, ask, seedRichRun } from './rich-run.ts';
 
 const viewer = await openViewer();
 const { store } = viewer;
@@ -110,7 +111,14 @@ describe('the tabs of a run', () => {
       { id: QUESTION, answer: { by: 'Ada', text: 'green', simulated: false } },
     ]);
     await tab(page, 'Activity').click();
-    expect(await page.getByRole('region', { name: 'Questions of personas' }).innerText()).toContain('green');
+    const table = page.getByRole('region', { name: 'Questions of personas' });
+    expect(await table.innerText()).toContain('green');
+    await ask(store, plan.runId, { id: 'q_00000000000000ff', question: 'And which font?' });
+    await form.waitFor();
+    await movePhase(store, plan.runId, 'frontend', 'failed', { reason: 'lost' });
+    await form.waitFor({ state: 'detached' });
+    await expect.poll(() => table.innerText()).toContain('withdrawn: its phase is failed: lost');
+    expect(await page.getByText('question of frontend_developer was withdrawn').count()).toBeGreaterThan(0);
     expect(faults).toEqual([]);
     await page.close();
   });

@@ -1,13 +1,22 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { z } from 'zod';
 import { answerQuestion } from '../../src/producer/answer-question.ts';
 import { AuditLog } from '../../src/producer/audit.ts';
 import { approvePhase } from '../../src/producer/enqueue.ts';
 import type { Scope } from '../../src/producer/principal.ts';
-import { cancelRun } from '../../src/producer/run-control.ts';
+import { resumeRun } from '../../src/producer/resume.ts';
+import { cancelRun, pauseRun } from '../../src/producer/run-control.ts';
 import { startServer } from '../../src/producer/server.ts';
 import { TokenStore } from '../../src/producer/tokens.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
+import type { RunId } from '../../src/shared/names.ts';
 import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
+import { openQuestions } from '../../src/shared/question.ts';
+import { runKey } from '../../src/shared/run-keys.ts';
+import type { RunEvent } from '../../src/shared/run-record.ts';
+import type { WorkerContext } from '../../src/workers/worker-context.ts';
 import { scriptedPersona } from '../support/scripted-persona.ts';
 import { cleanEnv, run } from '../system/maestro.ts';
 import { HAND_OFF } from './agent-support.ts';
@@ -15,6 +24,41 @@ import { HAND_OFF } from './agent-support.ts';
 const QUESTION = 'Which database?';
 const ASKS = { tool: 'ask_human', input: { question: QUESTION, options: ['postgres', 'sqlite'] } };
 const WRITES = { tool: 'write_file', input: { path: 'docs/a.md', content: 'a' } };
+
+async function serve(ctx: WorkerContext, prefix: string) {
+  const server = await startServer({
+    host: '127.0.0.1',
+    port: 0,
+    redisUrl: ctx.redisUrl,
+    prefix,
+    blobs: ctx.blobs,
+    packageRoot: PACKAGE_ROOT,
+    provider: 'scripted',
+    logger: silentLogger(),
+  });
+  onTestFinished(() => server.close());
+  return server;
+}
+
+function commands({ config: { home, blobs }, redisUrl }: WorkerContext, prefix: string) {
+  const env = cleanEnv({ MAESTRO_HOME: home, REDIS_URL: redisUrl, MAESTRO_PREFIX: prefix, MAESTRO_BLOBS: blobs });
+  return (...args: string[]) => run(args, env, home);
+}
+
+/** What the log tells of questions and of the statuses of phases and run, in order. */
+const toldOf = (events: readonly RunEvent[]): string[] =>
+  events.flatMap((event) => {
+    if (event.type === 'phase.status') return [`phase ${event.status}`];
+    if (event.type === 'run.status' || event.type === 'run.finished') return [`run ${event.status}`];
+    return /^(question|conversation)\./.test(event.type) ? [event.type] : [];
+  });
+
+/** What is saved of the one conversation of a run. */
+async function savedTalk({ redis, config: { prefix } }: WorkerContext, runId: RunId) {
+  const key = runKey(prefix, runId, 'conversations');
+  const [field = '', pointer = ''] = Object.entries(await redis.hgetall(key))[0] ?? [];
+  return { checkpoint: z.looseObject({ checkpoint: z.string() }).parse(JSON.parse(pointer)).checkpoint, key, field };
+}
 
 test('a persona asks a person, gives its worker back, and goes on with the answer as data', async () => {
   const { server, ctx, target, runId, waits, ended } = await scriptedPersona([
@@ -68,17 +112,7 @@ test('an answer over HTTP names the token, and the persona goes on with it', asy
     { tools: [ASKS] },
     { tools: [HAND_OFF] },
   ]);
-  const server = await startServer({
-    host: '127.0.0.1',
-    port: 0,
-    redisUrl: ctx.redisUrl,
-    prefix: target.prefix,
-    blobs: ctx.blobs,
-    packageRoot: PACKAGE_ROOT,
-    provider: 'scripted',
-    logger: silentLogger(),
-  });
-  onTestFinished(() => server.close());
+  const server = await serve(ctx, target.prefix);
   const tokens = new TokenStore(target.redis, target.prefix);
   const tokenFor = async (name: string, scope: Scope): Promise<string> =>
     (await tokens.create({ name, scopes: [scope], expiresAt: null, createdBy: 'tests' })).token;
@@ -118,14 +152,8 @@ test('`maestro answer` answers the one question that is open', async () => {
     { tools: [HAND_OFF] },
   ]);
   const [question] = await waits();
-  const { home, blobs } = ctx.config;
-  const env = cleanEnv({
-    MAESTRO_HOME: home,
-    REDIS_URL: ctx.redisUrl,
-    MAESTRO_PREFIX: target.prefix,
-    MAESTRO_BLOBS: blobs,
-  });
-  const answer = (...args: string[]) => run(['answer', runId, ...args, '--by', 'Ada', '--text', 'sqlite'], env, home);
+  const maestro = commands(ctx, target.prefix);
+  const answer = (...args: string[]) => maestro('answer', runId, ...args, '--by', 'Ada', '--text', 'sqlite');
   const [nowhere, unknown] = await Promise.all([answer('b'), answer('a', '--id', 'q_nobody')]);
   expect([nowhere.exit, unknown.exit]).toEqual([2, 2]);
   expect(nowhere.stderr).toContain('"b"');
@@ -190,11 +218,109 @@ test('an open question is no approval, and one of an ended phase is not answered
   } as const;
   await expect(approvePhase(target, runId, decision)).rejects.toThrow(/waits for an answer to q_/);
   await cancelRun(target, runId, 'no longer wanted');
-  await expect(
-    answerQuestion(target, runId, { id: question?.id ?? '', by: 'Ada', text: 'sqlite' }),
-  ).rejects.toMatchObject({ code: 'CONFLICT' });
-  expect((await ctx.store.getQuestions(runId))[0]?.answer).toBeNull();
+  const reason = 'its phase is cancelled: no longer wanted';
+  await expect(answerQuestion(target, runId, { id: question?.id ?? '', by: 'Ada', text: 'sqlite' })).rejects.toThrow(
+    `was withdrawn, nobody waits for an answer: ${reason}`,
+  );
+  expect(await ctx.store.getQuestions(runId)).toMatchObject([{ answer: null, withdrawn: { reason } }]);
+  expect(toldOf(await ctx.store.readEvents(runId, 0)).slice(-4)).toEqual([
+    'run awaiting_approval',
+    'question.withdrawn',
+    'phase cancelled',
+    'run cancelled',
+  ]);
 }, 60_000);
+
+test('a run that is taken up again asks again what was withdrawn, and buys no turn for it', async () => {
+  const { target, runId, waits, ended, server } = await scriptedPersona([
+    { tools: [WRITES] },
+    { tools: [ASKS] },
+    { tools: [HAND_OFF] },
+  ]);
+  const [question] = await waits();
+  await cancelRun(target, runId, '');
+  await resumeRun(target, runId);
+  expect((await waits()).map(({ id, withdrawn }) => [id, withdrawn])).toEqual([[question?.id, undefined]]);
+  await answerQuestion(target, runId, { id: question?.id ?? '', by: 'Ada', text: 'sqlite' });
+  const { phase, events } = await ended();
+  expect(phase.status).toBe('not_gated');
+  expect(toldOf(events).filter((told) => told.startsWith('question'))).toEqual([
+    'question.asked',
+    'question.withdrawn',
+    'question.asked',
+    'question.answered',
+  ]);
+  expect(server.requests).toBe(3);
+}, 60_000);
+
+test('a conversation that begins anew waits for no answer to what it had asked, and neither does its run', async () => {
+  const { target, runId, waits, ctx, ended } = await scriptedPersona([
+    { tools: [WRITES] },
+    { tools: [ASKS] },
+    { tools: [HAND_OFF] },
+  ]);
+  const [question] = await waits();
+  const { key, field } = await savedTalk(ctx, runId);
+  await target.redis.hset(key, field, '{"checkpoint":7}');
+  await pauseRun(target, runId, '');
+  await resumeRun(target, runId);
+  const asked = async () => (await ctx.store.readEvents(runId, 0)).filter(({ type }) => type === 'question.asked');
+  await expect.poll(async () => (await asked()).length, { timeout: 20_000 }).toBe(2);
+  const events = await ctx.store.readEvents(runId, 0);
+  expect(toldOf(events).slice(toldOf(events).indexOf('run paused') + 1)).toEqual([
+    'run awaiting_approval',
+    'question.withdrawn',
+    'phase running',
+    'run running',
+    'conversation.restarted',
+    'question.asked',
+    'phase awaiting_approval',
+    ...(events.at(-1)?.type === 'run.status' ? ['run awaiting_approval'] : []),
+  ]);
+  const withdrawals = events.filter((event) => event.type === 'question.withdrawn');
+  expect(withdrawals).toMatchObject([{ id: question?.id, phase: 'a', persona: 'noop', round: 0 }]);
+  expect(withdrawals[0]?.reason).toContain('noop begins anew: what was saved of the conversation cannot be read');
+  const [open] = openQuestions(await waits());
+  await answerQuestion(target, runId, { id: open?.id ?? '', by: 'Ada', text: 'sqlite' });
+  expect((await ended()).phase.status).toBe('not_gated');
+}, 60_000);
+
+test('nobody waits for an answer to a persona that has failed for good, and whoever answers is told so', async () => {
+  const { target, runId, waits, ctx, ended } = await scriptedPersona([{ tools: [WRITES] }, { tools: [ASKS] }]);
+  const [question] = await waits();
+  const { checkpoint } = await savedTalk(ctx, runId);
+  const file = join(ctx.blobs.location, checkpoint.slice(0, 2), checkpoint);
+  await rm(file);
+  await mkdir(file);
+  await pauseRun(target, runId, '');
+  await resumeRun(target, runId);
+  const { run: after, phase } = await ended();
+  expect([after.status, phase.status]).toEqual(['failed', 'failed']);
+  const [withdrawn] = await ctx.store.getQuestions(runId);
+  expect([withdrawn?.id, withdrawn?.answer]).toEqual([question?.id, null]);
+  expect(withdrawn?.withdrawn?.reason).toContain('noop has failed: BLOB_UNAVAILABLE');
+  const maestro = commands(ctx, target.prefix);
+  const by = ['--by', 'Ada', '--text', 'sqlite'];
+  const server = await serve(ctx, target.prefix);
+  const [answered, named, status, http] = await Promise.all([
+    maestro('answer', runId, 'a', ...by),
+    maestro('answer', runId, 'a', '--id', question?.id ?? '', ...by),
+    maestro('status', runId, '--json'),
+    fetch(`${server.url}/api/runs/${runId}/questions/${question?.id}`, {
+      method: 'POST',
+      body: JSON.stringify({ by: 'Ada', text: 'sqlite' }),
+    }),
+  ]);
+  for (const refused of [answered, named]) {
+    expect(refused.exit).toBe(2);
+    expect(refused.stderr.split('\n')[0]).toContain(
+      `${question?.id} was withdrawn, nobody waits for an answer: noop has`,
+    );
+  }
+  expect(JSON.parse(status.stdout)).toMatchObject({ status: 'failed', questions: [] });
+  expect(http.status).toBe(409);
+  expect(http.headers.get('content-type')).toContain('problem+json');
+}, 90_000);
 
 test('a script answers where it stands for the people, and everything says so', async () => {
   const { ended, ctx, runId } = await scriptedPersona([{ tools: [WRITES] }, { tools: [ASKS] }, { tools: [HAND_OFF] }], {

@@ -9,9 +9,9 @@ import { QuestionForm } from './questions.tsx';
 /** What waits for a person: it stands above everything else. */
 export function Decisions({ run }: { run: RunView }): JSX.Element | null {
   if (run.detail.archived) return null;
-  const waiting = run.detail.phases.filter(({ status }) => status === 'awaiting_approval');
-  const isOpen = run.detail.run.finishedAt === null;
-  const questions = run.detail.questions.filter(({ answer }) => answer === null && isOpen);
+  const questions = run.detail.questions.filter(({ answer, withdrawn }) => answer === null && withdrawn === undefined);
+  const asking = new Set(questions.map(({ phase }) => phase));
+  const waiting = run.detail.phases.filter(({ phase, status }) => status === 'awaiting_approval' && !asking.has(phase));
   if (waiting.length + questions.length === 0) return null;
   return (
     <div class="decisions">

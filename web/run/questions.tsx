@@ -70,13 +70,13 @@ export const QuestionTable = ({ questions }: { questions: readonly Question[] })
   <Table
     caption="Questions of personas"
     columns={['Persona', 'Phase', 'Question', 'Answer', 'By', 'Asked']}
-    rows={questions.map(({ id, persona, phase, question, answer, askedAt }) => ({
+    rows={questions.map(({ id, persona, phase, question, answer, withdrawn, askedAt }) => ({
       key: id,
       cells: [
         persona,
         phase,
         <Text>{question}</Text>,
-        answer === null ? <span class="muted">not answered yet</span> : <Text>{answer.text}</Text>,
+        answer === null ? <Unanswered withdrawn={withdrawn} /> : <Text>{answer.text}</Text>,
         answer === null ? (
           ''
         ) : (
@@ -89,3 +89,12 @@ export const QuestionTable = ({ questions }: { questions: readonly Question[] })
     }))}
   />
 );
+
+const Unanswered = ({ withdrawn }: Pick<Question, 'withdrawn'>): JSX.Element =>
+  withdrawn === undefined ? (
+    <span class="muted">not answered yet</span>
+  ) : (
+    <span class="muted">
+      withdrawn: <Text>{withdrawn.reason}</Text>
+    </span>
+  );

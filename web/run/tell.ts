@@ -47,6 +47,7 @@ const TELL: Tell = {
   'question.asked': ({ phase, persona, question }) => `${phase}: ${persona} asks: ${question}`,
   'question.answered': ({ phase, answer }) =>
     `${phase}: ${answer.by} answered${answer.simulated ? ' (simulated)' : ''}: ${answer.text}`,
+  'question.withdrawn': ({ phase, persona, reason }) => `${phase}: the question of ${persona} was withdrawn: ${reason}`,
   'run.finished': ({ status, reason }) => `run finished: ${words(status)} ${reason}`,
 };
 

@@ -134,12 +134,12 @@ function personaLanes(run: RunView, node: PhaseNode, turns: readonly Turn[], now
     return lane;
   };
   for (const turn of turns) laneOf(turn.persona, turn.kind).spans.push(...turnSpans(turn));
-  for (const { phase, persona, askedAt, answer } of run.detail.questions)
+  for (const { phase, persona, askedAt, answer, withdrawn } of run.detail.questions)
     if (phase === node.id)
       laneOf(persona, 'work').spans.push({
         kind: 'question',
         from: Date.parse(askedAt),
-        to: answer === null ? now : Date.parse(answer.at),
+        to: Date.parse(answer?.at ?? withdrawn?.at ?? new Date(now).toISOString()),
       });
   return [...lanes.values()];
 }

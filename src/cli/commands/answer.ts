@@ -31,7 +31,11 @@ export function answerCommand(
 
 async function theOpenOne({ store }: Session, runId: RunId, phase: string): Promise<string> {
   await store.getPhase(runId, phase);
-  const [first, ...others] = openQuestions(await store.getQuestions(runId), phase);
+  const questions = await store.getQuestions(runId);
+  const [first, ...others] = openQuestions(questions, phase);
+  const last = questions.findLast((question) => question.phase === phase);
+  // It is refused with the reason why nobody waits for it any more.
+  if (first === undefined && last?.withdrawn !== undefined) return last.id;
   if (first === undefined) throw new FleetError('CONFLICT', `nobody in phase "${phase}" waits for an answer`);
   if (others.length === 0) return first.id;
   throw new FleetError('BAD_USAGE', `several questions are open in phase "${phase}"`, {

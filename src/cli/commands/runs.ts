@@ -70,7 +70,7 @@ export function statusCommand(context: CommandContext, id: string, flags: JsonFl
     const { store } = session;
     const run = await store.getRun(runId);
     const phases = await store.getPhases(runId);
-    const questions = TERMINAL_RUN.includes(run.status) ? [] : openQuestions(await store.getQuestions(runId));
+    const questions = openQuestions(await store.getQuestions(runId));
     const waits = await waitsFor(session, run, phases);
     if (flags.json === true) {
       terminal.out(JSON.stringify({ ...run, phases, questions, ...waits }, null, 2));
@@ -189,6 +189,8 @@ function describe(event: RunEvent): string {
       return `${event.phase} ${event.persona} asks (${event.id}): ${oneLine(event.question)}`;
     case 'question.answered':
       return `${event.phase} ${event.id} answered by ${oneLine(event.answer.by)}: ${oneLine(event.answer.text)}`;
+    case 'question.withdrawn':
+      return `${event.phase} ${event.id} withdrawn: ${oneLine(event.reason)}`;
     case 'approval.requested':
       return `${event.phase} by ${event.role}`;
     case 'approval.recorded':

@@ -129,8 +129,9 @@ export async function openSavedWork(options: SavedWorkOptions): Promise<SavedWor
     async startOver(reason) {
       await files?.reset();
       tree = null;
-      await redis.hdel(key, jobId);
+      // Forgotten last: whoever dies before has it told again, and nothing of it stays open.
       await options.onStartOver(reason);
+      await redis.hdel(key, jobId);
     },
     async save(checkpoint) {
       latest = checkpoint;
