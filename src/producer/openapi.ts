@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { LiveCommand } from '../shared/live-commands.ts';
 import { RunEvent } from '../shared/run-record.ts';
 import { FleetEvent, Problem } from './api-schemas.ts';
 import { type Answer, type Route, pathParameters } from './route.ts';
@@ -109,6 +110,7 @@ function componentSchemas(routes: readonly Route[]): Record<string, unknown> {
   const schemas: Record<string, unknown> = {
     RunEvent: schemaOf(RunEvent, 'output'),
     FleetEvent: schemaOf(FleetEvent, 'output'),
+    LiveCommand: schemaOf(LiveCommand, 'output'),
     Problem: schemaOf(Problem, 'output'),
   };
   for (const { body, answers } of routes) {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { RunId } from '../shared/names.ts';
+import { Name, RunId } from '../shared/names.ts';
 import { FleetEventsQuery } from './api-schemas.ts';
+import { streamCommands } from './command-stream.ts';
 import { streamEvents } from './event-stream.ts';
 import { streamFleet } from './fleet-stream.ts';
 import { type Route, route, text } from './route.ts';
@@ -21,6 +22,18 @@ export const eventRoutes = (context: ServerContext): Route[] => [
       { status: 204, description: 'The run has ended and everything was seen' },
     ],
     handle: ({ params: { id }, req, res }) => streamEvents(context, id, req, res),
+  }),
+  route({
+    method: 'get',
+    path: '/api/runs/{id}/commands',
+    id: 'streamCommands',
+    summary:
+      'What commands of personas print while they run, until the run has ended: each `command.output` is a LiveCommand',
+    scope: 'read',
+    params: z.object({ id: RunId }),
+    query: z.strictObject({ phase: Name.optional() }),
+    answers: [text(200, 'Server-sent events', 'text/event-stream'), { status: 204, description: 'The run has ended' }],
+    handle: ({ params: { id }, query: { phase }, res }) => streamCommands(context, { runId: id, phase }, res),
   }),
   route({
     method: 'get',

@@ -4,6 +4,7 @@ import type { Redis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { AuditLog } from './audit.ts';
+import type { CommandFeed } from './command-feed.ts';
 import type { RunSources } from './definitions-builder.ts';
 import type { RunRepositories } from './run-repositories.ts';
 import type { EventStreams } from './event-streams.ts';
@@ -24,6 +25,8 @@ export interface ServerContext {
   workflows: WorkflowStore;
   streams: EventStreams;
   feed: FleetFeed;
+  /** What personas are running. */
+  commands: CommandFeed;
   webhooks: WebhookStore;
   /** The folder that holds `workflows/`. */
   packageRoot: string;

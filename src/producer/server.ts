@@ -20,6 +20,7 @@ import type { ProviderName } from '../shared/run-record.ts';
 import { RunStore } from '../shared/run-store.ts';
 import { createApp } from './app.ts';
 import { AuditLog } from './audit.ts';
+import { CommandFeed } from './command-feed.ts';
 import { type Guard, assertGuarded, assertStrong } from './authenticate.ts';
 import { openQueues } from './bull-board.ts';
 import { type RunSources, loadRunSources, shippedFolders } from './definitions-builder.ts';
@@ -128,6 +129,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       store,
       signals,
       feed,
+      commands: new CommandFeed({ redis, prefix: options.prefix, store }),
       streams,
       webhooks,
       repositories,

@@ -2,6 +2,7 @@ import { close, open } from 'node:fs';
 import { promisify } from 'node:util';
 import { FleetError, errorMessage } from './errors.ts';
 import { type LauncherReply, LauncherRequest } from './launcher-messages.ts';
+import type { OutputProgress } from './output-progress.ts';
 import { runHere } from './process.ts';
 
 /**
@@ -19,7 +20,7 @@ const tell = (reply: LauncherReply): void => {
 };
 
 async function run(request: Extract<LauncherRequest, { type: 'run' }>): Promise<void> {
-  const { type: _, id, files: paths, tellsOutput, ...options } = request;
+  const { type: _, id, files: paths, tellsOutput, tellsProgress, ...options } = request;
   const aborting = new AbortController();
   running.set(id, aborting);
   const files: number[] = [];
@@ -28,7 +29,11 @@ async function run(request: Extract<LauncherRequest, { type: 'run' }>): Promise<
     const onOutput = tellsOutput
       ? (stream: 'stdout' | 'stderr', text: string): void => tell({ type: 'output', id, stream, text })
       : undefined;
-    tell({ type: 'ended', id, result: await runHere({ ...options, files, onOutput, signal: aborting.signal }) });
+    const onProgress = tellsProgress
+      ? (progress: OutputProgress): void => tell({ type: 'progress', id, progress })
+      : undefined;
+    const listened = { ...options, files, onOutput, onProgress };
+    tell({ type: 'ended', id, result: await runHere({ ...listened, signal: aborting.signal }) });
   } catch (err) {
     const known = err instanceof FleetError ? err : new FleetError('INTERNAL', errorMessage(err), { retry: true });
     const { code, message, remedy, retry } = known;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ERROR_EXITS, type ErrorCode } from './errors.ts';
+import { OutputProgress } from './output-progress.ts';
 
 const Id = z.number().int();
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
@@ -20,6 +21,8 @@ export const LauncherRequest = z.discriminatedUnion('type', [
     isHostile: z.boolean(),
     /** Whether output is told as it comes. */
     tellsOutput: z.boolean(),
+    /** Whether it is told now and then what is printed. */
+    tellsProgress: z.boolean(),
   }),
   z.strictObject({ type: z.literal('abort'), id: Id }),
 ]);
@@ -30,6 +33,7 @@ const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'strin
 /** What it answers. */
 export const LauncherReply = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('output'), id: Id, stream: z.enum(['stdout', 'stderr']), text: z.string() }),
+  z.strictObject({ type: z.literal('progress'), id: Id, progress: OutputProgress }),
   z.strictObject({
     type: z.literal('ended'),
     id: Id,

@@ -2,12 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { FleetError } from './errors.ts';
 import { LauncherReply, type LauncherRequest } from './launcher-messages.ts';
 import { packagePath } from './package-root.ts';
-import type { OutputListener, ProcessOptions, ProcessResult } from './process.ts';
+import type { ProcessOptions, ProcessResult } from './process.ts';
 
-interface Pending {
+interface Pending extends Pick<ProcessOptions, 'onOutput' | 'onProgress'> {
   resolve: (result: ProcessResult) => void;
   reject: (err: Error) => void;
-  onOutput: OutputListener | undefined;
 }
 
 const SCRIPT = packagePath('dist', 'shared', 'launcher-main.js');
@@ -41,7 +40,8 @@ export class Launcher {
     const onAbort = (): void => this.#send(child, { type: 'abort', id });
     try {
       return await new Promise<ProcessResult>((resolve, reject) => {
-        this.#pending.set(id, { resolve, reject, onOutput: options.onOutput });
+        const { onOutput, onProgress } = options;
+        this.#pending.set(id, { resolve, reject, onOutput, onProgress });
         // Somebody who waits for a program keeps this process alive.
         child.channel?.ref();
         this.#send(child, {
@@ -55,7 +55,8 @@ export class Launcher {
           ...(stdin === undefined ? {} : { stdin }),
           files: files.map((file) => `/proc/${process.pid}/fd/${file}`),
           isHostile: options.isHostile ?? false,
-          tellsOutput: options.onOutput !== undefined,
+          tellsOutput: onOutput !== undefined,
+          tellsProgress: onProgress !== undefined,
         });
         if (signal?.aborted === true) onAbort();
         signal?.addEventListener('abort', onAbort, { once: true });
@@ -100,6 +101,7 @@ export class Launcher {
   #take(reply: LauncherReply): void {
     const pending = this.#pending.get(reply.id);
     if (reply.type === 'output') pending?.onOutput?.(reply.stream, reply.text);
+    else if (reply.type === 'progress') pending?.onProgress?.(reply.progress);
     else if (reply.type === 'ended') pending?.resolve(reply.result);
     else {
       const { code, message, remedy, retry } = reply;

@@ -4,6 +4,7 @@ import { Readable, type Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { FleetError, errorMessage } from './errors.ts';
 import { emptyFile, inheritedFiles } from './inherited-files.ts';
+import { type ProgressListener, ProgressTeller } from './output-progress.ts';
 
 export type OutputListener = (stream: 'stdout' | 'stderr', text: string) => void;
 
@@ -28,6 +29,8 @@ export interface ProcessOptions {
   isHostile?: boolean;
   /** Called with pieces of output as they come, until the cut. */
   onOutput?: OutputListener | undefined;
+  /** Told now and then what the program prints, past the cut as well; what the end brings is in the result alone. */
+  onProgress?: ProgressListener | undefined;
 }
 
 export interface ProcessResult {
@@ -102,13 +105,21 @@ async function runToEnd(options: ProcessOptions, stdout: CappedText, stderr: Cap
     };
     const onAbort = (): void => stop('aborted');
     const wallTimer = setTimeout(() => stop('timeout'), options.timeoutMs);
+    const progress = options.onProgress === undefined ? undefined : new ProgressTeller(options.onProgress);
     const settle = (): void => {
+      progress?.stop();
       for (const timer of [wallTimer, killTimer, drainTimer]) clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     };
     signal?.addEventListener('abort', onAbort, { once: true });
-    child.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));
-    child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
+    for (const [stream, kept] of [
+      ['stdout', stdout],
+      ['stderr', stderr],
+    ] as const)
+      child[stream].on('data', (chunk: Buffer) => {
+        kept.add(chunk);
+        progress?.add(stream, chunk);
+      });
     // A program need not read its input: a broken pipe here is its choice and shows in its exit code.
     child.stdin.on('error', () => child.stdin.destroy());
     if (options.stdin instanceof Readable) options.stdin.pipe(child.stdin);

@@ -6,6 +6,7 @@ const PARTS = [
   'questions',
   'account',
   'conversations',
+  'commands',
   'parked',
   'calls',
   'recorded',

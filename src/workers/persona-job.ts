@@ -28,6 +28,7 @@ import { ancestorHandoffs, edgesOfJob } from './edges-of-job.ts';
 import { findingsOf } from './findings-of-job.ts';
 import { inScratch } from './gate-measure.ts';
 import { gatesNow } from './gates-now.ts';
+import { liveCommandsOf } from './live-commands-of-job.ts';
 import { accountFor } from './account-of-job.ts';
 import { fallbackFor, providerFor } from './provider-of-job.ts';
 import { neededSources } from './needed-sources.ts';
@@ -321,6 +322,7 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     root,
     runGates,
     ...(talk.askPerson === undefined ? {} : { askPerson: talk.askPerson }),
+    live: liveCommandsOf(ctx, job),
     signal,
     tools: talk.tools,
   });

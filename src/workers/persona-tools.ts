@@ -5,7 +5,7 @@ import type { ToolContext } from './agent/tool.ts';
 import { type ToolBox, createToolBox } from './agent/tools.ts';
 import type { WorkerContext } from './worker-context.ts';
 
-type Talk = Pick<ToolContext, 'root' | 'runGates' | 'askPerson' | 'signal'> & { tools: Persona['tools'] };
+type Talk = Pick<ToolContext, 'root' | 'runGates' | 'askPerson' | 'live' | 'signal'> & { tools: Persona['tools'] };
 
 /**
  * The tools of one conversation, with the servers that some of them come from, which end with it. Throws when the

@@ -8,7 +8,7 @@ import type { BlobRef, PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import type { AgentOptions } from './agent/agent-options.ts';
 import { type ModelProvider, openProvider, openReplay } from './models/provider.ts';
 import { recordCalls } from './models/record-calls.ts';
-import { redactor } from './models/redact.ts';
+import { keysOf, redactor } from './models/redact.ts';
 import { type LoadedCassette, indexCassette, replayFetch } from './models/replay-calls.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -40,11 +40,12 @@ export async function providerFor(ctx: WorkerContext, plan: RunPlan, model: stri
   const found = endpoint === undefined ? undefined : { ...endpoint, key: ctx.endpointKeys?.[endpoint.keyEnv] };
   const provider = openProvider({ name: plan.provider, config, endpoint: found });
   if (plan.isRecorded !== true) return provider;
-  const { apiKey, authToken } = config.anthropic;
-  const redact = redactor([apiKey, authToken, config.apiToken, ...Object.values(ctx.endpointKeys ?? {})]);
-  const recorder = recordCalls(async (recording) => {
-    await redis.rpush(key('recorded'), await putJson(blobs, recording));
-  }, redact);
+  const recorder = recordCalls(
+    async (recording) => {
+      await redis.rpush(key('recorded'), await putJson(blobs, recording));
+    },
+    redactor(keysOf(ctx)),
+  );
   const client = provider.client.withOptions({ middleware: [...provider.client.middleware, recorder] });
   return { ...provider, client };
 }

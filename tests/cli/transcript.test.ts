@@ -1,5 +1,6 @@
 import pc from 'picocolors';
 import { describe, expect, test } from 'vitest';
+import { LiveLines } from '../../src/cli/transcript/live-lines.ts';
 import { headLines, openLines, taskLines, turnLines } from '../../src/cli/transcript/render.ts';
 import { Transcript, readTalk } from '../../src/cli/transcript/talk.ts';
 import { widthOf } from '../../src/gates/reports/columns.ts';
@@ -206,4 +207,45 @@ describe('a transcript', () => {
         '      Claims (said, not measured)\n      • Tests pass.',
     );
   });
+});
+
+test('what a command prints while it runs is shown line by line, each once, and never obeyed', () => {
+  const page = { colors: pc.createColors(false), columns: 60, isFull: false };
+  const lines = new LiveLines();
+  let all = '';
+  const more = (printed: string, of: { lost?: boolean; toolUseId?: string } = {}): string[] => {
+    all += printed;
+    const command = {
+      phase: 'backend',
+      persona: 'coder',
+      kind: 'work' as const,
+      round: 0,
+      simulated: false,
+      toolUseId: of.toolUseId ?? 'one',
+      tool: 'shell',
+      command: `npm test\n${HOSTILE}`,
+      startedAt: '2026-11-30T10:00:00.000Z',
+      bytes: all.length,
+      text: of.lost === true ? all.slice(-4) : all,
+      end: all.length,
+    };
+    return lines.next([command], page);
+  };
+  const started = more('');
+  expect(started.slice(0, 2)).toEqual(['', 'backend: coder runs']);
+  expect(started[2]).toMatch(/^ {2}\$ shell {3}npm test one.*running since 10:00:00$/);
+  expect(more('first\nsec')).toEqual(['    │ first']);
+  expect(more('ond\r\n')).toEqual(['    │ second']);
+  // A line that does not go on is shown as it is.
+  expect(more('wait...')).toEqual([]);
+  expect(more('')).toEqual(['    │ wait...']);
+  expect(more('')).toEqual([]);
+  expect(more('10%\r50%\r100%\n')).toEqual(['    │ 100%']);
+  expect(more(`${HOSTILE}\n`).join()).not.toMatch(/\p{Cc}/u);
+  expect(more('this is lost\nend\n', { lost: true })).toEqual(['    │ [13 characters went by]', '    │ end']);
+  const long = more(Array.from({ length: 100 }, (_, index) => `line ${index} ${'x'.repeat(100)}\n`).join(''));
+  expect(long[0]).toBe('    │ … 80 more lines (--full)');
+  expect(long.slice(1).every((line) => widthOf(line) <= 60)).toBe(true);
+  all = '';
+  expect(more('other\n', { toolUseId: 'two' })).toEqual([...started, '    │ other']);
 });

@@ -78,6 +78,7 @@ const EXAMPLES: Record<string, () => Example | Promise<Example>> = {
   retryRun: () => ({ params: { id: ended.runId }, body: json({ from: 'design' }) }),
   getEvidence: async () => ({ params: { id: (await seeded()).runId } }),
   streamEvents: () => ({ params: { id: ended.runId } }),
+  streamCommands: () => ({ params: { id: ended.runId } }),
   getBlob: () => ({ params: { id: withFiles.runId, ref: blob?.bundle ?? '' } }),
   readFile: () => ({ params: { id: withFiles.runId, path: 'src/app.js' } }),
   getDiff: () => ({ params: { id: withFiles.runId, commit: blob?.commit ?? '' } }),

@@ -6,14 +6,19 @@ import { afterAll, expect, test } from 'vitest';
 import { startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
+import { dropLiveCommand, putLiveCommand } from '../../src/shared/live-commands.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
+import { moveRun } from '../../src/shared/transitions.ts';
 import { axeViolations, launchBrowser, openPage, shootAll } from '../support/browser.ts';
+import { eventually } from '../support/eventually.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
 import { HOSTILE, seedRunWithFiles } from './run-with-files.ts';
+import { planOf } from './seed-run.ts';
 
 const ownRedis = testRedis();
-const store = new RunStore(await ownRedis.connect(), ownRedis.prefix);
+const redis = await ownRedis.connect();
+const store = new RunStore(redis, ownRedis.prefix);
 const folder = await mkdtemp(join(tmpdir(), 'maestro-files-'));
 const blobs = openBlobStore(join(folder, 'blobs'));
 const server = await startServer({
@@ -105,5 +110,53 @@ test('a conversation is read turn by turn, and what it holds is never markup', a
     .waitFor();
   await turn.getByText('asked claude-opus-5-5, answered by scripted-1 as fallback').waitFor();
   await fits(page, 'transcript');
+  expect(faults).toEqual([]);
+});
+
+test('what a command prints is followed while it runs, and is gone with it', async () => {
+  const plan = planOf(['backend']);
+  await store.createRun(plan);
+  await moveRun(store, plan.runId, 'running');
+  const { page, faults } = await openPage(browser, server.url, `/#/runs/${plan.runId}/transcript`);
+  await page.getByText('No conversation has ended yet.').waitFor();
+  const fence = { lockKey: `${ownRedis.prefix}:lock`, token: 'mine', generation: 0 };
+  const place = { redis, prefix: ownRedis.prefix, runId: plan.runId, conversation: 'one', fence };
+  await redis.set(fence.lockKey, fence.token);
+  const startedAt = new Date().toISOString();
+  const put = (text: string): Promise<boolean> =>
+    putLiveCommand(place, {
+      phase: 'backend',
+      persona: 'coder',
+      kind: 'work',
+      round: 0,
+      simulated: true,
+      toolUseId: 'toolu_1',
+      tool: 'shell',
+      command: 'npm test -- <b>all</b>',
+      startedAt,
+      bytes: text.length,
+      text: text.slice(-1_000),
+      end: text.length,
+    });
+  await put('');
+  const command = page.getByRole('article', { name: 'backend: shell under way' });
+  await command.getByText('npm test -- <b>all</b>').waitFor();
+  await command.getByText('Nothing has been printed.').waitFor();
+  await put('ok 1 <img src=x onerror=alert(1)>\n');
+  const output = command.getByRole('region', { name: 'What it has printed' });
+  await output.getByText('ok 1 <img src=x onerror=alert(1)>').waitFor();
+  const lines = Array.from({ length: 100 }, (_, index) => `ok ${index + 1} - a link is shortened, and counted`);
+  await put(`${lines.join('\n')}\n`);
+  await command.getByText('of which the end is shown').waitFor();
+  // The end is what is seen.
+  const box = 'document.querySelector(".call-result")';
+  await eventually(() =>
+    page.evaluate(
+      `(({ scrollTop, clientHeight, scrollHeight }) => scrollTop + clientHeight >= scrollHeight - 4)(${box})`,
+    ),
+  ).toBe(true);
+  await fits(page, 'command-under-way');
+  await dropLiveCommand(place);
+  await command.waitFor({ state: 'detached' });
   expect(faults).toEqual([]);
 });

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import { afterAll, expect, test } from 'vitest';
@@ -87,6 +87,34 @@ test('it has nothing of the environment, and programs find none of its files ope
   );
   // The one left is the folder that `ls` reads.
   expect(found.map(([, , to]) => to)).toEqual([expect.stringMatching(/^\/proc\/\d+\/fd$/)]);
+});
+
+test('what is printed is told while it runs: at once, seldom, in small pieces, and past the cut of what is kept', async () => {
+  const file = join(await tempFolder(), 'go');
+  const told: { text: string; at: number }[] = [];
+  let bytes = 0;
+  const script = `printf one; until [ -e ${file} ]; do sleep 0.05; done; yes | head -c 3000000; printf 'é end'; until [ -e ${file}2 ]; do sleep 0.05; done`;
+  const ended = await launcher.run(
+    shell(script, {
+      outputBytes: 1_000,
+      onProgress: (progress) => {
+        bytes = progress.bytes;
+        const text = progress.pieces.map((piece) => piece.text).join('');
+        told.push({ text, at: performance.now() });
+        // It waits for what was told.
+        if (text === 'one') writeFileSync(file, '');
+        if (text.endsWith('é end')) writeFileSync(`${file}2`, '');
+      },
+    }),
+  );
+  expect(bytes).toBe(3 + 3_000_000 + 6);
+  expect(told[0]?.text).toBe('one');
+  for (const { text } of told) expect(Buffer.byteLength(text)).toBeLessThanOrEqual(8_192);
+  expect(told.length).toBeLessThanOrEqual(2 + ((told.at(-1)?.at ?? 0) - (told[0]?.at ?? 0)) / 490);
+  // What is kept is what was always kept.
+  expect(ended.stdout).toMatch(
+    /^one[y\n]+\n\[output cut after 1000 bytes\]\n\[\d+ bytes left out; the end is:\]\n[y\n]+é end$/,
+  );
 });
 
 test('when it dies, what it ran is lost with a reason to try again, and the next program is started by another', async () => {

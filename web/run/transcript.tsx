@@ -6,11 +6,13 @@ import { cost, count, millis, tokensOf } from '../lib/format.ts';
 import { href } from '../lib/route.ts';
 import { type CallOfTalk, type Talk, type TalkBlock, type TalkTurn, resultText, turnsOf } from '../lib/talk.ts';
 import { useAsked } from '../lib/use-asked.ts';
+import { useCommands } from '../lib/use-commands.ts';
 import { Banner, Empty, Loading, OriginMarks, Text } from '../ui/basic.tsx';
 import { Code } from '../ui/code.tsx';
 import { HunkLines } from '../ui/diff.tsx';
 import { Fold } from '../ui/fold.tsx';
 import type { TabProps } from '../lib/live-run.ts';
+import { CommandsUnderWay } from './commands.tsx';
 
 interface Conversation {
   phase: string;
@@ -25,8 +27,19 @@ const labelOf = (name: string): string => {
   return `${persona}, ${kind === 'review' ? 'review' : 'work'}, round ${Number(round) + 1}`;
 };
 
-/** What personas said and did. */
-export function TranscriptTab({ run, rest }: TabProps): JSX.Element {
+/** What personas are running, and what they said and did. */
+export function TranscriptTab(props: TabProps): JSX.Element {
+  const { id, detail } = props.run;
+  const commands = useCommands(id, detail.run.finishedAt !== null);
+  return (
+    <>
+      {commands.length > 0 && <CommandsUnderWay commands={commands} />}
+      <Conversations {...props} />
+    </>
+  );
+}
+
+function Conversations({ run, rest }: TabProps): JSX.Element {
   const conversations = run.detail.phases.flatMap(({ phase, transcripts }) =>
     Object.entries(transcripts).map(([name, ref]): Conversation => ({ phase, name, label: labelOf(name), ref })),
   );
@@ -35,7 +48,10 @@ export function TranscriptTab({ run, rest }: TabProps): JSX.Element {
   if (current === undefined)
     return (
       <Empty title="No conversation has ended yet.">
-        <p>A conversation is kept here when its persona hands over. What is under way is told under Activity.</p>
+        <p>
+          A conversation is kept here when its persona hands over, and a command is shown while it runs. What else is
+          under way is told under Activity.
+        </p>
       </Empty>
     );
   return (

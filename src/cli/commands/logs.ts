@@ -1,15 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { watchRun } from '../../producer/watch.ts';
 import { getJson } from '../../shared/blob-store.ts';
-import { EXIT, FleetError } from '../../shared/errors.ts';
+import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
+import { readLiveCommands } from '../../shared/live-commands.ts';
 import type { RunId } from '../../shared/names.ts';
 import { type BlobRef, type PhaseRecord, TERMINAL_RUN } from '../../shared/run-record.ts';
 import { readSavedTalks } from '../../shared/saved-talks.ts';
 import { wholeTalk } from '../../shared/whole-talk.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
+import { LiveLines } from '../transcript/live-lines.ts';
 import type { Page } from '../transcript/markdown.ts';
 import { headLines, openLines, taskLines, turnLines } from '../transcript/render.ts';
-import { Transcript, readTalk } from '../transcript/talk.ts';
+import { Transcript, type Turn, readTalk } from '../transcript/talk.ts';
 import { REPLAYED, SIMULATED } from './run.ts';
 import { parseRunId } from './run-id.ts';
 
@@ -22,6 +25,8 @@ export interface LogsFlags {
 
 /** Wider lines of prose are hard to read. */
 const MOST_COLUMNS = 110;
+/** How often it is looked what commands print. */
+const LOOK_MS = 500;
 
 /** `maestro logs RUN [PHASE]`: what was said and done in the conversations of the personas. */
 export function logsCommand(
@@ -48,6 +53,7 @@ export function logsCommand(
     if (run.simulated) terminal.err(SIMULATED);
     const view = new LogView(context, session, flags);
     for (const talk of talks) await view.show(talk);
+    if (flags.turn === undefined) await view.showLive(runId, phase);
     if (flags.follow === true) await follow(context, session, { runId, phase, view });
     else if (talks.length === 0) terminal.err('no conversation has begun yet; --follow waits for it');
     if (flags.turn !== undefined && view.shown === 0 && talks.length > 0)
@@ -88,6 +94,7 @@ class LogView {
   readonly #session: Session;
   readonly #flags: LogsFlags;
   readonly #printed = new Map<string, number>();
+  readonly #live = new LiveLines();
   #last = '';
 
   constructor(context: CommandContext, session: Session, flags: LogsFlags) {
@@ -96,19 +103,35 @@ class LogView {
     this.#flags = flags;
   }
 
-  async show(of: NamedTalk): Promise<void> {
+  #page(): Page {
     const { terminal } = this.#context;
-    const page: Page = {
+    return {
       colors: terminal.outColors,
       columns: Math.min(terminal.outColumns() ?? MOST_COLUMNS, MOST_COLUMNS),
       isFull: this.#flags.full === true,
     };
+  }
+
+  /** What commands under way have printed since the last time. */
+  async showLive(runId: RunId, phase: string | undefined): Promise<void> {
+    const { redis, config } = this.#session;
+    const commands = await readLiveCommands(redis, config.prefix, runId);
+    const wanted = commands.filter((command) => phase === undefined || command.phase === phase);
+    const lines = this.#live.next(wanted, this.#page());
+    if (lines.length > 0) this.#context.terminal.out(lines.join('\n'));
+  }
+
+  async show(of: NamedTalk): Promise<void> {
+    const { terminal } = this.#context;
+    const page = this.#page();
     const key = `${of.phase}/${of.name}`;
     const { blobs } = this.#session;
     const talk = readTalk(await wholeTalk(blobs, await getJson(blobs, of.ref, Transcript)));
     const before = this.#printed.get(key);
-    const { turn } = this.#flags;
-    const fresh = talk.turns.filter(({ number }) => (turn === undefined ? number > (before ?? 0) : number === turn));
+    const { turn, follow: isFollowed = false } = this.#flags;
+    // Whoever follows is given each turn once, with what came of it.
+    const told = isFollowed && of.isOpen ? talk.turns.filter((one) => !isUnderWay(one)) : talk.turns;
+    const fresh = told.filter(({ number }) => (turn === undefined ? number > (before ?? 0) : number === turn));
     if (before !== undefined && fresh.length === 0) return;
     if (turn !== undefined && fresh.length === 0) return;
     const lines: string[] = [];
@@ -119,9 +142,13 @@ class LogView {
     terminal.out(`${lines.join('\n')}\n`);
     this.shown += fresh.length;
     this.#last = key;
-    this.#printed.set(key, talk.turns.at(-1)?.number ?? 0);
+    this.#printed.set(key, told.at(-1)?.number ?? 0);
   }
 }
+
+/** Whether tools of a turn still run; a question that waits for a person is no such thing. */
+const isUnderWay = ({ items }: Turn): boolean =>
+  items.some((item) => item.kind === 'tool' && item.result === undefined && item.name !== 'ask_human');
 
 function titleOf({ phase, name, isOpen }: NamedTalk): string {
   const [persona = '', kind = '', round = '', attempt] = name.split('.');
@@ -131,7 +158,7 @@ function titleOf({ phase, name, isOpen }: NamedTalk): string {
   return `${phase}: ${persona}, ${kind}${after}${givenUp}${isOpen ? ', under way' : ''}`;
 }
 
-/** Prints every turn as it ends, until the run has. */
+/** Prints every turn as it ends, and what commands print while they run, until the run has ended. */
 async function follow(
   { signal, terminal }: CommandContext,
   session: Session,
@@ -144,10 +171,31 @@ async function follow(
   for (const talk of await talksOf(session, runId, phase)) await view.show(talk);
   if (TERMINAL_RUN.includes((await store.getRun(runId)).status)) return;
   const watched = { redisUrl, prefix: config.prefix, store, runId, fromSeq, signal: isOver };
-  for await (const event of watchRun(watched)) {
-    const isOther = phase !== undefined && 'phase' in event && event.phase !== phase;
-    if (isOther || !(event.type.startsWith('persona.') || event.type === 'run.finished')) continue;
-    for (const talk of await talksOf(session, runId, phase)) await view.show(talk);
+  const ended = new AbortController();
+  const looking = followCommands(view, { runId, phase }, AbortSignal.any([isOver, ended.signal])).catch(
+    (err: unknown) => terminal.err(`what commands print while they run is not shown: ${errorMessage(err)}`),
+  );
+  try {
+    for await (const event of watchRun(watched)) {
+      const isOther = phase !== undefined && 'phase' in event && event.phase !== phase;
+      if (isOther || !(event.type.startsWith('persona.') || event.type === 'run.finished')) continue;
+      for (const talk of await talksOf(session, runId, phase)) await view.show(talk);
+    }
+  } finally {
+    ended.abort();
+    await looking;
+  }
+}
+
+async function followCommands(
+  view: LogView,
+  { runId, phase }: { runId: RunId; phase: string | undefined },
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await view.showLive(runId, phase);
+    // Rejects only when the run is no longer followed.
+    await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
   }
 }
 

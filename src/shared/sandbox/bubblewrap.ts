@@ -100,6 +100,7 @@ export class BubblewrapSandbox implements Sandbox {
         signal: disk.signal,
         stdin: command.stdin,
         onOutput: command.onOutput,
+        onProgress: command.onProgress,
       });
       refuseIfNotStarted(result);
       const ended = disk.explain(asSignal(result), command.signal);

@@ -67,6 +67,7 @@ export class DirectSandbox implements Sandbox {
         signal: disk.signal,
         stdin: command.stdin,
         onOutput: command.onOutput,
+        onProgress: command.onProgress,
       });
       return disk.explain(result, command.signal);
     } finally {

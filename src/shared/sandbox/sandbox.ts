@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Egress } from '../network/allow-list.ts';
+import type { ProgressListener } from '../output-progress.ts';
 
 /** What one command may use. Sizes in bytes, times in milliseconds. */
 export interface SandboxLimits {
@@ -51,6 +52,8 @@ export interface SandboxCommand {
   signal?: AbortSignal;
   /** Called with pieces of output as they come. */
   onOutput?: (stream: 'stdout' | 'stderr', text: string) => void;
+  /** Told now and then what the command prints while it runs. */
+  onProgress?: ProgressListener | undefined;
 }
 
 export interface SandboxResult {

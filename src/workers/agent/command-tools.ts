@@ -25,16 +25,19 @@ const shell = defineTool({
     'Runs a shell command in the workspace (/work), in a sandbox: no network, only the workspace is writable, ' +
     `at most ${WALL_MS / 1000} s. Node, npm, git and the usual tools are there. Returns the exit code and the output.`,
   schema: z.strictObject({ command: z.string().min(1).max(20_000) }),
-  async run({ command }, { root, sandbox, egress, signal }) {
+  async run({ command }, { root, sandbox, egress, signal, live, toolUseId }) {
     const before = await snapshotTree(root);
-    const result = await sandbox.run({
+    const shown = live?.begin({ toolUseId, tool: 'shell', command });
+    const running = sandbox.run({
       argv: ['sh', '-c', command],
       mounts: workspaceMounts(root, true),
       cwd: '/work',
       limits: { wallMs: WALL_MS },
       egress,
       signal,
+      onProgress: shown?.hear,
     });
+    const result = await running.finally(() => shown?.end());
     const unnamed: (string | Buffer)[] = [];
     const changed = await changesSince(root, before, (path) => unnamed.push(path));
     for (const path of unnamed) await (typeof path === 'string' ? removeTree(path) : rm(path, { recursive: true }));
@@ -65,8 +68,10 @@ const runGates = defineTool({
     'was before this phase and against planted faults, and returns what it found. Files that git ignores are no part of it. ' +
     'Judgements of reviewers and approvals are not part of it: they are made after you hand off.',
   schema: z.strictObject({}),
-  async run(_input, context) {
-    return { text: dataBlock(capText(await context.runGates(context.signal), 2 * OUTPUT_CHARS), { gates: 'now' }) };
+  async run(_input, { runGates: measure, signal, live, toolUseId }) {
+    const shown = live?.begin({ toolUseId, tool: 'run_gates', command: 'measures the workspace' });
+    const table = await measure(signal).finally(() => shown?.end());
+    return { text: dataBlock(capText(table, 2 * OUTPUT_CHARS), { gates: 'now' }) };
   },
 });
 

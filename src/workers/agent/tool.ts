@@ -5,6 +5,7 @@ import type { ToolName } from '../../shared/persona-schema.ts';
 import type { Answer } from '../../shared/question.ts';
 import type { Sandbox } from '../../shared/sandbox/sandbox.ts';
 import type { FileChange } from './lineage.ts';
+import type { LiveCommands } from './live-command.ts';
 
 /** What the tools of one job work on. */
 export interface ToolContext {
@@ -17,6 +18,8 @@ export interface ToolContext {
   runGates: (signal: AbortSignal) => Promise<string>;
   /** Asks a person, and gives the answer; throws `Parked` while there is none. A reviewer asks nobody. */
   askPerson?: (question: { toolUseId: string; question: string; options?: string[] | undefined }) => Promise<Answer>;
+  /** Shows people what commands print while they run; nobody is shown anything when absent. */
+  live?: LiveCommands;
   signal: AbortSignal;
   logger: Logger;
 }

@@ -1,0 +1,20 @@
+import type { PersonaJob } from '../shared/jobs.ts';
+import { type LivePlace, dropLiveCommand, putLiveCommand } from '../shared/live-commands.ts';
+import type { Fence } from '../shared/run-store.ts';
+import { type LiveCommands, liveCommands } from './agent/live-command.ts';
+import { keysOf } from './models/redact.ts';
+import { conversationId } from './saved-files.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+/** Shows the commands of a job's conversation beside its run, as long as this attempt holds the job. */
+export function liveCommandsOf(ctx: WorkerContext, { data, fence }: { data: PersonaJob; fence: Fence }): LiveCommands {
+  const { runId, phase, persona, kind, round, simulated } = data;
+  const { redis, config, logger } = ctx;
+  const place: LivePlace = { redis, prefix: config.prefix, runId, conversation: conversationId(data), fence };
+  return liveCommands({
+    keys: keysOf(ctx),
+    put: (command) => putLiveCommand(place, { phase, persona, kind, round, simulated, ...command }),
+    drop: () => dropLiveCommand(place),
+    logger: logger.child({ runId, phase, persona }),
+  });
+}
