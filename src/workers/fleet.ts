@@ -61,7 +61,7 @@ export interface Fleet {
   queues: readonly string[];
   load(): FleetLoad;
   /**
-   * Stops taking jobs. Conversations that are saved end their turn, and other workers go on with them; what else is
+   * Stops taking jobs. Conversations end their turn, and other workers go on with them; what else is
    * under way may end until the deadline (`drainMs` of the configuration), and is given back then.
    */
   close(deadlineMs?: number): Promise<void>;
@@ -124,8 +124,7 @@ export async function startFleet(
             attempt: attemptOf(job),
             pausePoint: () => {
               if (watch.isPaused(data.runId)) throw pausedJob(ctx, data.runId);
-              // A review is saved nowhere: another worker would have to begin it anew.
-              if (parts.isDraining && data.kind === 'work') throw new GivenBack();
+              if (parts.isDraining) throw new GivenBack();
             },
           }),
         ),

@@ -1,11 +1,14 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { Queue } from 'bullmq';
+import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import type { PersonaJob } from '../../src/shared/jobs.ts';
+import { jobIds, personaQueue } from '../../src/shared/names.ts';
 import { runKey } from '../../src/shared/run-keys.ts';
-import { BlobRef } from '../../src/shared/run-record.ts';
+import { BlobRef, type CommitRef } from '../../src/shared/run-record.ts';
 import { cloneBundle, openWorkspace } from '../../src/shared/workspace.ts';
+import { startFleet } from '../../src/workers/fleet.ts';
 import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { personaData, personaFence, personaRun } from '../support/persona-runs.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -142,23 +145,25 @@ test('a store that is out of reach for the moment is a fault of the attempt, and
   expect(run.server.requests).toBe(3);
 });
 
-test('a review that broke off is gone on with as well, unless other files are to be judged', async () => {
+/** A run whose persona reviews in three turns, the second of which takes its time; nobody works on it yet. */
+async function reviewRun(delayMs = 0) {
   const at = testRedis();
   const judgement = {
     metric: 'code_review_completion',
     summary: 'read',
     items: [{ item: 'tests', met: false, note: 'no test is there' }],
   };
-  const { ctx, plan, server } = await personaRun(at, {
+  const run = await personaRun(at, {
     kind: 'review',
     turns: [
       { tools: [{ tool: 'list_files', input: {} }] },
-      { tools: [{ tool: 'read_file', input: { path: 'a.txt' } }] },
+      { tools: [{ tool: 'read_file', input: { path: 'a.txt' } }], delay_ms: delayMs },
       { tools: [{ tool: 'hand_over_review', input: { judgements: [judgement] } }] },
     ],
     tools: ['list_files', 'read_file'],
     plan: { policy: 'custom_component' },
   });
+  const { ctx, plan } = run;
   const judged = async (content: string) => {
     const { workspace } = await openWorkspace({ dir: await tempFolder(), blobs: ctx.blobs, sources: [] });
     await writeFile(join(workspace.dir, 'a.txt'), content);
@@ -166,8 +171,19 @@ test('a review that broke off is gone on with as well, unless other files are to
     await workspace.commitAll({ message: 'work', trailers: {}, author, date: '2026-01-01T00:00:00Z' });
     return workspace.bundle();
   };
+  const dataOf = (base: CommitRef): PersonaJob => ({
+    ...personaData(plan),
+    kind: 'review',
+    metrics: ['code_review_completion'],
+    base,
+  });
+  return { ...run, at, judged, dataOf };
+}
+
+test('a review that broke off is gone on with as well, unless other files are to be judged', async () => {
+  const { ctx, plan, server, at, judged, dataOf } = await reviewRun();
   const [first, other] = [await judged('one'), await judged('two')];
-  const review = async (base: typeof first, number: number, calls: number) => {
+  const review = async (base: CommitRef, number: number, calls: number) => {
     const fence = personaFence(at.prefix, plan, `attempt-${number}`);
     await ctx.redis.set(fence.lockKey, fence.token);
     let left = 2 * calls;
@@ -175,9 +191,8 @@ test('a review that broke off is gone on with as well, unless other files are to
       left -= 1;
       if (left < 0) throw new Error('the worker stops here');
     };
-    const data: PersonaJob = { ...personaData(plan), kind: 'review', metrics: ['code_review_completion'], base };
     const signal = new AbortController().signal;
-    return doPersonaJob(ctx, { data, fence, signal, attempt: { number, isLast: false }, pausePoint });
+    return doPersonaJob(ctx, { data: dataOf(base), fence, signal, attempt: { number, isLast: false }, pausePoint });
   };
   await expect(review(first, 1, 2)).rejects.toThrow('the worker stops here');
   expect(server.requests).toBe(2);
@@ -185,4 +200,28 @@ test('a review that broke off is gone on with as well, unless other files are to
   expect(server.requests).toBe(3);
   await review(other, 3, 9);
   expect(server.requests).toBe(6);
+});
+
+test('a worker that drains ends the turn of a review and gives it back: the next one buys the rest alone', async () => {
+  const { ctx, plan, server, at, judged, dataOf } = await reviewRun(1_500);
+  const queue = new Queue(personaQueue('noop'), { connection: ctx.redis, prefix: at.prefix, skipVersionCheck: true });
+  onTestFinished(() => queue.close());
+  // The run's own job, which no review is.
+  await queue.remove(jobIds.work({ runId: plan.runId, generation: 0 }, 'a', 'noop', 0));
+  const data = dataOf(await judged('one'));
+  const job = await queue.add('review', data, { jobId: jobIds.review(data, 'a', 'noop', 0) });
+  const open = () => startFleet(ctx, { personas: ['noop'], gates: false, concurrency: 1 });
+  const drained = await open();
+  await expect.poll(() => server.requests, { timeout: 20_000 }).toBe(2);
+  await drained.close(60_000);
+  expect(drained.load()).toMatchObject({ done: 0, failed: 0, givenBack: 1 });
+  expect(server.requests).toBe(2);
+
+  const next = await open();
+  onTestFinished(() => next.close(2_000));
+  await expect.poll(() => job.getState(), { timeout: 20_000 }).toBe('completed');
+  expect(server.requests).toBe(3);
+  const turns = (await ctx.store.readEvents(plan.runId, 0)).filter((event) => event.type === 'persona.turn');
+  expect(turns.map(({ kind, turn }) => [kind, turn])).toEqual([1, 2, 3].map((turn) => ['review', turn]));
+  expect(await ctx.store.getPhase(plan.runId, 'a')).toMatchObject({ faults: 0, usage: { calls: 3 } });
 });
