@@ -23,8 +23,8 @@ const server = createServer(async (req, res) => {
   const id = req.headers['webhook-id'];
   if (!handled.has(id)) {
     handled.add(id);
-    const { runId, workflow, simulated, event: what } = event.data;
-    console.log(`${event.type} ${workflow} ${runId} ${what.status ?? ''}${simulated ? ' [simulated]' : ''}`);
+    const { runId, workflow, simulated, replayed, event: what } = event.data;
+    console.log(`${event.type} ${workflow} ${runId} ${what.status ?? ''}${replayed ? ' [replayed]' : ''}${simulated ? ' [simulated]' : ''}`);
   }
   // Answer soon: what is not answered with 2xx within ten seconds is sent again.
   res.writeHead(204).end();

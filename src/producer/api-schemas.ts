@@ -116,6 +116,7 @@ export const DeadLetter = z.strictObject({
   workflow: Name,
   runStatus: RunStatus,
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   phase: Name,
   /** Whose last attempt failed; null when no persona's did. */
   persona: Name.nullable(),
@@ -133,6 +134,7 @@ export const FleetEvent = z.strictObject({
   cursor: z.string(),
   workflow: Name,
   simulated: z.boolean(),
+  replayed: z.boolean().optional(),
   event: RunEvent,
 });
 export type FleetEvent = z.infer<typeof FleetEvent>;

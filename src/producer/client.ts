@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import { Approval } from '../shared/handoff.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Question } from '../shared/question.ts';
@@ -22,7 +23,7 @@ import {
   RunReport,
   WorkflowList,
 } from './api-schemas.ts';
-import { ApiHttp, type ClientOptions } from './api-http.ts';
+import { ApiHttp, type ClientOptions, parseTolerantly } from './api-http.ts';
 import { RunFiles } from './files-schemas.ts';
 import type { ServerSentEvent } from './server-sent-events.ts';
 
@@ -177,14 +178,13 @@ export class MaestroClient {
     const hasEnded = async (): Promise<boolean> => lastSeq > 0 && (await this.get(runId)).run.finishedAt !== null;
     for await (const { id, data } of this.#stream(path, { from: String(lastSeq), signal, hasEnded })) {
       lastSeq = Number(id);
-      const event = RunEvent.safeParse(JSON.parse(data));
-      // A newer server may tell of what this client does not know yet.
-      if (!event.success) continue;
+      const event = knownEvent(RunEvent, data);
+      if (event === undefined) continue;
       // A verdict may come ahead of the log, and once more from it after a reconnection.
-      const key = event.data.type === 'gate.verdict' ? `${event.data.phase}/${event.data.round}` : undefined;
+      const key = event.type === 'gate.verdict' ? `${event.phase}/${event.round}` : undefined;
       if (key !== undefined && verdicts.has(key)) continue;
       if (key !== undefined) verdicts.add(key);
-      yield event.data;
+      yield event;
     }
   }
 
@@ -202,8 +202,8 @@ export class MaestroClient {
         throw new FleetError('NOT_FOUND', `the server no longer keeps what came after ${cursor}`, {
           remedy: "Look at the runs, and listen again with the cursor '0' or with none.",
         });
-      const event = FleetEvent.safeParse(JSON.parse(data));
-      if (event.success) yield event.data;
+      const event = knownEvent(FleetEvent, data);
+      if (event !== undefined) yield event;
     }
   }
 
@@ -236,6 +236,16 @@ export class MaestroClient {
 
   #run(runId: string, part?: string): string {
     return `/api/runs/${encodeURIComponent(runId)}${part === undefined ? '' : `/${part}`}`;
+  }
+}
+
+/** An event without what only a newer server knows of it; undefined for one of a kind that this client does not know. */
+function knownEvent<S extends z.ZodType>(schema: S, data: string): z.infer<S> | undefined {
+  try {
+    return parseTolerantly(schema, JSON.parse(data));
+  } catch (err) {
+    if (err instanceof z.ZodError) return undefined;
+    throw err;
   }
 }
 

@@ -1,6 +1,6 @@
 import { FleetError } from '../shared/errors.ts';
 import { type RunId, RunId as RunIdSchema } from '../shared/names.ts';
-import { type RunEvent, TERMINAL_RUN } from '../shared/run-record.ts';
+import { type RunEvent, TERMINAL_RUN, replayedMark } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { z } from 'zod';
 import type { DeadLetter as DeadLetterSchema } from './api-schemas.ts';
@@ -25,6 +25,7 @@ export async function listDead(store: RunStore): Promise<DeadLetter[]> {
       workflow: run.workflow,
       runStatus: run.status,
       simulated: run.simulated,
+      ...replayedMark(run.replayed),
       phase,
       persona: fault?.persona ?? null,
       attempts: fault?.attempt ?? null,

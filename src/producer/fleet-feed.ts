@@ -6,10 +6,10 @@ import type { Redis } from '../shared/redis.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { FleetEvent } from './api-schemas.ts';
 import { SharedPages } from './shared-pages.ts';
-import { isSimulatedRun } from '../shared/run-record.ts';
+import { isReplayedRun, isSimulatedRun, replayedMark } from '../shared/run-record.ts';
 
 type Event = z.infer<typeof FleetEvent>;
-type OfRun = Pick<Event, 'workflow' | 'simulated'>;
+type OfRun = Pick<Event, 'workflow' | 'simulated' | 'replayed'>;
 
 const PAGE = 200;
 const PAGES = 50;
@@ -54,13 +54,14 @@ export class FleetFeed {
     return this.#pages.after(place);
   }
 
-  /** The workflow of a run, and whether it is simulated; undefined when the run is nowhere any more. */
+  /** The workflow of a run, and whether it is simulated or replayed; undefined when the run is nowhere any more. */
   async runOf(runId: string): Promise<OfRun | undefined> {
     const known = this.#runs.get(runId);
     if (known !== undefined) return known;
     try {
       const plan = await this.#store.getPlan(runId);
-      const run = { workflow: plan.workflow, simulated: isSimulatedRun(plan) };
+      const origin = { simulated: isSimulatedRun(plan), ...replayedMark(isReplayedRun(plan)) };
+      const run = { workflow: plan.workflow, ...origin };
       this.#runs.set(runId, run);
       return run;
     } catch (err) {

@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import { type ErrorCode, FleetError, InvalidInputError, formatProblem } from '../shared/errors.ts';
+import { type ErrorCode, FleetError, InvalidInputError, errorMessage, formatProblem } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import { Problem } from './api-schemas.ts';
 import { requestIdOf } from './request-id.ts';
@@ -71,9 +71,11 @@ export const methodNotAllowed =
 /** Turns whatever a route throws into a problem document. Only what nobody foresaw is a 500, and is logged. */
 export const problemHandler =
   (logger: Logger): ErrorRequestHandler =>
-  (err: unknown, req, res, next) => {
+  (err: unknown, req, res, _next) => {
     if (res.headersSent) {
-      next(err);
+      // To break off is the one way left to say that what was sent is not all of it.
+      logger.warn({ requestId: requestIdOf(req), path: req.path, reason: errorMessage(err) }, 'answer broken off');
+      res.destroy();
       return;
     }
     if (sendKnown(err, res)) return;
@@ -101,7 +103,7 @@ function sendKnown(err: unknown, res: Response): boolean {
   const http = HttpError.safeParse(err);
   if (!http.success) return false;
   const detail = err instanceof Error && http.data.type !== undefined ? err.message : (TITLES[http.data.status] ?? '');
-  sendProblem(res, http.data.status, 'BAD_INPUT', { detail });
+  sendProblem(res, http.data.status, http.data.status === 413 ? 'TOO_LARGE' : 'BAD_INPUT', { detail });
   return true;
 }
 

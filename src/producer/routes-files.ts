@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import { replayedMark } from '../shared/run-record.ts';
+import { type RunRecord, originWords, replayedMark } from '../shared/run-record.ts';
 import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
 import type { GitPlace } from '../shared/git.ts';
@@ -141,6 +141,10 @@ function changeRoutes({ repositories, store }: ServerContext): Route[] {
   ];
 }
 
+/** What is taken home says by its name where it is from: files do not tell that no real model wrote them. */
+const nameOf = (run: RunRecord, phase: string | undefined): string =>
+  [run.workflow, run.runId, ...(phase === undefined ? [] : [phase]), ...originWords(run)].join('-');
+
 function zipRoute({ repositories, store }: ServerContext): Route {
   return route({
     method: 'get',
@@ -152,10 +156,9 @@ function zipRoute({ repositories, store }: ServerContext): Route {
     query: FilesQuery,
     answers: [text(200, 'The archive', 'application/zip')],
     handle: async ({ params: { id }, query: { phase }, res }) => {
-      const { workflow } = await store.getRun(id);
+      const name = nameOf(await store.getRun(id), phase);
       await repositories.use(id, phase, async (repository) => {
         const commit = commitOf(repository, id, phase);
-        const name = [workflow, id, ...(phase === undefined ? [] : [phase])].join('-');
         res.attachment(`${name}.zip`).type('application/zip').set('X-Maestro-Commit', commit);
         await repositories.stream(repository.place, ['archive', '--format=zip', `--prefix=${name}/`, commit], res);
       });
@@ -174,12 +177,12 @@ function bundleRoute({ repositories, store, blobs }: ServerContext): Route {
     query: FilesQuery,
     answers: [text(200, 'The bundle', 'application/octet-stream')],
     handle: async ({ params: { id }, query: { phase }, res }) => {
-      const { workflow } = await store.getRun(id);
+      const name = nameOf(await store.getRun(id), phase);
       await repositories.use(id, phase, async (repository) => {
         const commit = commitOf(repository, id, phase);
         const { bundle } = repository.work.work ?? {};
         if (bundle === undefined) throw new FleetError('INTERNAL', `the commit ${commit} has no bundle`);
-        res.attachment(`${workflow}-${id}.bundle`).type('application/octet-stream').set('X-Maestro-Commit', commit);
+        res.attachment(`${name}.bundle`).type('application/octet-stream').set('X-Maestro-Commit', commit);
         res.send(Buffer.from(await blobs.get(bundle)));
       });
     },

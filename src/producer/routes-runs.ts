@@ -1,14 +1,13 @@
 import { z } from 'zod';
-import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import { RunId } from '../shared/names.ts';
-import { RoundEvidence } from '../shared/round-evidence.ts';
 import { runKey } from '../shared/run-keys.ts';
 import { BlobRef, type PhaseRecord, replayedMark } from '../shared/run-record.ts';
 import { RunArtifacts, RunDetail, RunEvidence, RunGates, RunList, RunListQuery, RunReport } from './api-schemas.ts';
 import { groupWaits } from './group-waits.ts';
 import { type Route, json, route, text } from './route.ts';
 import { runLinks } from './run-links.ts';
+import { sendRounds } from './send-rounds.ts';
 import { buildReport } from './run-report.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -128,8 +127,7 @@ function judgementRoutes({ store, blobs }: ServerContext): Route[] {
       handle: async ({ params: { id }, res }) => {
         const [run, phases] = await Promise.all([store.getRun(id), store.getPhases(id)]);
         const refs = phases.flatMap((record) => record.rounds.map((round) => round.evidence));
-        const rounds = await Promise.all(refs.map((ref) => getJson(blobs, ref, RoundEvidence)));
-        res.json({ runId: id, simulated: run.simulated, ...replayedMark(run.replayed), rounds });
+        await sendRounds(res, { runId: id, simulated: run.simulated, ...replayedMark(run.replayed) }, refs, blobs);
       },
     }),
   ];

@@ -96,6 +96,8 @@ describe('the client', () => {
   });
 
   it('throws the refusals of the server with their codes', async () => {
+    const long = { inputs: { requirement: 'x'.repeat(2_000_000) } };
+    await expect(client.execute('diamond', long)).rejects.toMatchObject({ code: 'TOO_LARGE' });
     const { runId } = planOf(['design']);
     await expect(client.get(runId)).rejects.toMatchObject({ code: 'NOT_FOUND', retry: false });
     await expect(client.execute('diamond')).rejects.toMatchObject({ code: 'BAD_INPUT' });
@@ -114,6 +116,23 @@ describe('the client', () => {
     await expect(slow.workflows()).rejects.toMatchObject({ code: 'API_UNAVAILABLE' });
     silent.closeAllConnections();
     silent.close();
+  });
+
+  it('takes events of a newer server without what it does not know, and leaves out kinds that it does not know', async () => {
+    const event = { seq: 1, at: new Date().toISOString(), runId: planOf(['design']).runId, type: 'run.status' };
+    const told = { cursor: '1-1', workflow: 'w', simulated: true, event: { ...event, status: 'running', reason: '' } };
+    const newer = { ...told, region: 'eu', event: { ...told.event, mood: 'good' } };
+    const frames = [newer, { ...told, event: { ...event, type: 'run.painted' } }, told];
+    const future = createServer((_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      for (const frame of frames) res.write(`id: 1-1\ndata: ${JSON.stringify(frame)}\n\n`);
+    });
+    await new Promise<void>((resolve) => future.listen(0, '127.0.0.1', resolve));
+    const events = new MaestroClient({ baseUrl: `http://127.0.0.1:${portOf(future.address())}` }).fleetEvents();
+    expect([(await events.next()).value, (await events.next()).value]).toEqual([told, told]);
+    await events.return(undefined);
+    future.closeAllConnections();
+    future.close();
   });
 
   it('takes a cut stream up again without losing or repeating an event', async () => {

@@ -4,25 +4,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { promisify } from 'node:util';
+import { pino } from 'pino';
 import { afterAll, describe, expect, test } from 'vitest';
+import { RunEvidence } from '../../src/producer/api-schemas.ts';
 import { RunChanges, RunFiles } from '../../src/producer/files-schemas.ts';
 import { RunRepositories } from '../../src/producer/run-repositories.ts';
 import { startServer } from '../../src/producer/server.ts';
+import { putJson } from '../../src/shared/blob-store.ts';
 import { FleetError } from '../../src/shared/errors.ts';
-import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
 
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
 import { HOSTILE, PIXELS, seedRunWithFiles } from './run-with-files.ts';
-import { planOf } from './seed-run.ts';
+import { NO_BLOB, planOf, verdictOf } from './seed-run.ts';
 
 const run = promisify(execFile);
 const ownRedis = testRedis();
 const store = new RunStore(await ownRedis.connect(), ownRedis.prefix);
 const folder = await mkdtemp(join(tmpdir(), 'maestro-files-'));
 const blobs = openBlobStore(join(folder, 'blobs'));
+const logged: string[] = [];
 const TOKEN = 'a-token-of-the-tests';
 const server = await startServer({
   host: '127.0.0.1',
@@ -33,7 +36,7 @@ const server = await startServer({
   packageRoot: await fixtureRoot(),
   provider: 'scripted',
   token: TOKEN,
-  logger: silentLogger(),
+  logger: pino({ level: 'warn' }, { write: (line) => void logged.push(line) }),
 });
 afterAll(async () => {
   await server.close();
@@ -131,11 +134,13 @@ describe('what was changed in a run', () => {
 describe('a run to take home', () => {
   test('is a zip, with the files below one folder', async () => {
     const answer = await ask(`${at}/files.zip`);
-    expect(answer.headers.get('content-disposition')).toContain(`diamond-${plan.runId}.zip`);
+    expect(answer.headers.get('content-disposition')).toContain(`diamond-${plan.runId}-simulated.zip`);
     const zip = join(folder, 'run.zip');
     await writeFile(zip, Buffer.from(await answer.arrayBuffer()));
     const { stdout } = await run('python3', ['-m', 'zipfile', '-l', zip]);
-    expect(stdout).toContain(`diamond-${plan.runId}/src/app.js`);
+    expect(stdout).toContain(`diamond-${plan.runId}-simulated/src/app.js`);
+    const ofPhase = await ask(`${at}/files.bundle?phase=design`);
+    expect(ofPhase.headers.get('content-disposition')).toContain(`diamond-${plan.runId}-design-simulated.bundle`);
   });
 
   test('is a git bundle', async () => {
@@ -196,4 +201,51 @@ test('downloads that nobody reads are ended, and do not pile up', async () => {
   const again = new PassThrough();
   await repositories.stream(place, ['version'], again);
   expect(String(again.read())).toContain('git version');
+});
+
+const NOTHING_MEASURED = {
+  schemaVersion: 1,
+  phase: 'design',
+  commit: 'c'.repeat(40),
+  tree: 'd'.repeat(40),
+  sandbox: 'bwrap',
+  measurements: [],
+  findings: [],
+  artifacts: [],
+  reports: [],
+  reviews: [],
+  approvals: [],
+};
+
+describe('the evidence of a run of many rounds', () => {
+  const rounds = 30;
+  const seeded = async (lost?: number): Promise<string> => {
+    const many = planOf(['design']);
+    await store.createRun(many);
+    for (let round = 0; round < rounds; round += 1) {
+      const evidence = await putJson(blobs, { ...NOTHING_MEASURED, runId: many.runId, round });
+      const judged = { round, verdict: verdictOf('design', 'blocked'), findings: 0, at: new Date().toISOString() };
+      await store.updatePhase(many.runId, 'design', (record) => ({
+        next: {
+          ...record,
+          rounds: [...record.rounds, { ...judged, evidence: round === lost ? NO_BLOB : evidence }],
+        },
+        events: [],
+      }));
+    }
+    return `/api/runs/${many.runId}/evidence`;
+  };
+
+  test('is sent whole and in order', async () => {
+    const sent = RunEvidence.parse(await (await ask(await seeded())).json());
+    expect(sent.simulated).toBe(true);
+    expect(sent.rounds.map(({ round }) => round)).toEqual(Array.from({ length: rounds }, (_, index) => index));
+  });
+
+  test('is refused, or broken off, when a part of it is lost', async () => {
+    expect((await ask(await seeded(0))).status).toBe(503);
+    const path = await seeded(rounds - 1);
+    await expect(ask(path).then((answer) => answer.text())).rejects.toThrow(/terminated/);
+    expect(logged.join()).toContain('answer broken off');
+  });
 });

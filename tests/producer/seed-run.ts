@@ -6,6 +6,13 @@ import type { PhaseVerdict } from '../../src/shared/verdict.ts';
 
 export const NO_BLOB = BlobRef.parse('0'.repeat(64));
 
+/** Of a plan whose answers come from a recording of a real model. */
+export const REPLAY = {
+  provider: 'replay',
+  scripted: null,
+  cassette: { ref: NO_BLOB, provider: 'anthropic', simulated: false },
+} as const;
+
 /** A plan of a chain of phases. */
 export function planOf(phases: readonly string[], extra: Partial<RunPlan> = {}): RunPlan {
   return {

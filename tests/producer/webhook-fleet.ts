@@ -4,6 +4,7 @@ import { type RunningServer, type ServerOptions, startServer } from '../../src/p
 import { DeliveryList, WebhookCreated, WebhookList } from '../../src/producer/webhooks/webhook.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
+import type { RunPlan } from '../../src/shared/run-record.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { testRedis } from '../support/test-redis.ts';
@@ -51,8 +52,8 @@ export async function fleet(webhooks: NonNullable<ServerOptions['webhooks']> = Q
   };
   const add = async (url: string, more: Record<string, unknown> = {}) =>
     WebhookCreated.parse((await call('', { url, events: ['run.finished'], ...more })).document);
-  const run = async (workflow = 'diamond'): Promise<string> => {
-    const plan = planOf(['design'], { workflow });
+  const run = async (workflow = 'diamond', more: Partial<RunPlan> = {}): Promise<string> => {
+    const plan = planOf(['design'], { workflow, ...more });
     await store.createRun(plan);
     await finishRun(store, plan.runId, ['design']);
     return plan.runId;

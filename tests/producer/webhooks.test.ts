@@ -11,6 +11,7 @@ import { childModule } from '../support/child-module.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { webhookReceiver } from '../support/webhook-receiver.ts';
 import { eventually } from '../support/eventually.ts';
+import { REPLAY } from './seed-run.ts';
 import { QUICK, fleet, packageRoot, servers } from './webhook-fleet.ts';
 
 const Body = z.object({
@@ -20,6 +21,7 @@ const Body = z.object({
     runId: z.string(),
     workflow: z.string(),
     simulated: z.boolean(),
+    replayed: z.boolean().optional(),
     event: z.looseObject({ type: z.string(), seq: z.number() }),
     links: z.looseObject({ self: z.string() }),
   }),
@@ -238,6 +240,18 @@ describe('webhooks', () => {
     );
     expect(board).toContain(`run.finished -> ${new URL(receiver.url).host} [simulated]`);
     expect(board).toContain(`/#/runs/${runId}`);
+  });
+
+  it('say of a run that a recording answered that it is replayed', async () => {
+    const { add, run, server } = await fleet();
+    const receiver = await webhookReceiver();
+    await add(receiver.url);
+    await run('diamond', REPLAY);
+    await eventually(() => receiver.received.length).toBe(1);
+    const { data } = Body.parse(JSON.parse(receiver.received[0]?.body ?? ''));
+    expect(data).toMatchObject({ simulated: false, replayed: true });
+    const jobs = await fetch(`${server.url}/queues/api/queues?activeQueue=${QUEUES.webhooks}`);
+    expect(await jobs.text()).toContain(`run.finished -> ${new URL(receiver.url).host} [replayed]`);
   });
 });
 

@@ -1,6 +1,6 @@
 import { listDead, redrive } from '../../producer/dead-letters.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
-import { TERMINAL_RUN } from '../../shared/run-record.ts';
+import { TERMINAL_RUN, originMark } from '../../shared/run-record.ts';
 import { audited } from '../audited.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { oneLine } from '../text.ts';
@@ -25,8 +25,8 @@ export function deadCommand(context: CommandContext, flags: DeadFlags): Promise<
     for (const letter of flags.json === true ? [] : dead) {
       const attempts = letter.attempts === null ? '' : `, attempt ${letter.attempts}`;
       const who = letter.persona === null ? '' : ` ${letter.persona}${attempts}`;
-      const mark = letter.simulated ? ' [simulated]' : '';
-      terminal.out(`${letter.runId}  ${letter.at.slice(0, 19).replace('T', ' ')}  ${letter.phase}${who}${mark}`);
+      const at = letter.at.slice(0, 19).replace('T', ' ');
+      terminal.out(`${letter.runId}  ${at}  ${letter.phase}${who}${originMark(letter)}`);
       terminal.out(`    ${oneLine(letter.error)}`);
     }
     return EXIT.passed;

@@ -2,6 +2,7 @@ import type { Job, Queue } from 'bullmq';
 import { FleetError } from '../../shared/errors.ts';
 import { QUEUES, jobIds } from '../../shared/names.ts';
 import type { Redis } from '../../shared/redis.ts';
+import { originMark } from '../../shared/run-record.ts';
 import { withQueue } from '../with-queue.ts';
 import { deliveriesKey } from './webhook-store.ts';
 import {
@@ -37,6 +38,13 @@ export interface RetryPlan {
 /** The last attempt comes some five hours after the first. */
 export const RETRIES: RetryPlan = { attempts: 12, backoffMs: 5_000 };
 
+/** What is to be sent to whom, and who answered in its run. */
+export interface NewDelivery {
+  webhook: StoredWebhook;
+  data: DeliveryJob;
+  run: Parameters<typeof originMark>[0];
+}
+
 interface Target {
   redis: Redis;
   prefix: string;
@@ -45,11 +53,11 @@ interface Target {
 /** Notes what is to be sent. Its ids follow from webhook and event, so noting it again adds nothing. */
 export async function addDeliveries(
   { redis, prefix, queue }: Target & { queue: Queue },
-  deliveries: readonly { webhook: StoredWebhook; data: DeliveryJob; simulated: boolean }[],
+  deliveries: readonly NewDelivery[],
   retries: RetryPlan,
 ): Promise<void> {
-  const jobs = deliveries.map(({ webhook, data, simulated }) => ({
-    name: `${data.type} -> ${new URL(webhook.url).host}${simulated ? ' [simulated]' : ''}`,
+  const jobs = deliveries.map(({ webhook, data, run }) => ({
+    name: `${data.type} -> ${new URL(webhook.url).host}${originMark(run)}`,
     data,
     opts: {
       jobId: jobIds.delivery(webhook.id, data.runId, data.seq),

@@ -10,7 +10,7 @@ import { RedisScript } from '../../shared/redis-script.ts';
 import type { FleetFeed } from '../fleet-feed.ts';
 import { News } from '../news.ts';
 import type { RunSignals } from '../run-signals.ts';
-import { type RetryPlan, addDeliveries } from './webhook-deliveries.ts';
+import { type NewDelivery, type RetryPlan, addDeliveries } from './webhook-deliveries.ts';
 import type { WebhookStore } from './webhook-store.ts';
 import { DeliveryJob, type StoredWebhook } from './webhook.ts';
 
@@ -114,7 +114,7 @@ export class WebhookDispatcher {
   }
 
   async #deliveries(all: readonly StoredWebhook[], page: readonly FleetEntry[]) {
-    const found: { webhook: StoredWebhook; data: DeliveryJob; simulated: boolean }[] = [];
+    const found: NewDelivery[] = [];
     for (const { id: place, runId, seq, type } of page) {
       const wanting = all.filter(({ events, since }) => events.some((one) => one === type) && isBefore(since, place));
       const run = wanting.length === 0 ? undefined : await this.#of.feed.runOf(runId);
@@ -122,7 +122,7 @@ export class WebhookDispatcher {
       for (const webhook of wanting) {
         if (webhook.workflow !== null && webhook.workflow !== run.workflow) continue;
         const data = DeliveryJob.parse({ schemaVersion: 1, webhookId: webhook.id, runId, seq, type, place });
-        found.push({ webhook, data, simulated: run.simulated });
+        found.push({ webhook, data, run });
       }
     }
     return found;

@@ -159,11 +159,11 @@ class Sender {
   async #body({ place, runId, seq, type }: DeliveryJob): Promise<string> {
     const filled = await this.#of.feed.eventOf({ id: place, runId, seq, type });
     if (filled === undefined) throw new UnrecoverableError('the event is nowhere any more');
-    const { workflow, simulated, event } = filled;
+    const { event, cursor: _, ...ofRun } = filled;
     return JSON.stringify({
       type,
       timestamp: event.at,
-      data: { runId, workflow, simulated, event, links: runLinks(runId) },
+      data: { runId, ...ofRun, event, links: runLinks(runId) },
     });
   }
 

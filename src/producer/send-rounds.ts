@@ -1,0 +1,37 @@
+import { once } from 'node:events';
+import type { Response } from 'express';
+import { type BlobStore, getJson } from '../shared/blob-store.ts';
+import { RoundEvidence } from '../shared/round-evidence.ts';
+import type { BlobRef } from '../shared/run-record.ts';
+
+/** The evidence of a large run has hundreds of megabytes: so many rounds are held at a time, and no more. */
+const AT_ONCE = 8;
+
+/**
+ * Sends `{...head, rounds: [...]}`. A blob that cannot be read throws; when a part was sent before, whoever catches it
+ * must break the answer off.
+ */
+export async function sendRounds(
+  res: Response,
+  head: object,
+  refs: readonly BlobRef[],
+  blobs: BlobStore,
+): Promise<void> {
+  let before = JSON.stringify({ ...head, rounds: [] }).slice(0, -2);
+  res.type('json');
+  for (let at = 0; at < refs.length && !res.destroyed; at += AT_ONCE) {
+    const rounds = await Promise.all(refs.slice(at, at + AT_ONCE).map((ref) => getJson(blobs, ref, RoundEvidence)));
+    res.write(before + rounds.map((round) => JSON.stringify(round)).join());
+    before = ',';
+    if (res.writableNeedDrain) await drained(res);
+  }
+  res.end(refs.length === 0 ? `${before}]}` : ']}');
+}
+
+/** Waits until the reader has taken what was sent, or has gone. */
+async function drained(res: Response): Promise<void> {
+  const either = new AbortController();
+  const of = { signal: either.signal };
+  await Promise.race([once(res, 'drain', of), once(res, 'close', of)]);
+  either.abort();
+}
