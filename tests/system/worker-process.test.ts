@@ -56,11 +56,13 @@ test('a busy health port ends the worker at once, and names the port', async () 
 });
 
 /** A worker process of the command in the middle of a conversation whose turns take their time. */
-async function inConversation(delayMs: number, drain: string) {
+async function inConversation(delayMs: number, drain: string, command?: string) {
   const redis = testRedis();
   const blobs = openBlobStore(join((await place(redis)).home, 'blobs'));
   const { env, home } = await place(redis, blobs.location);
-  const server = await startScriptedProvider({ scripts: [talkScript(talkTurns({ delayMs, firstDelayMs: 0 }))] });
+  const server = await startScriptedProvider({
+    scripts: [talkScript(talkTurns({ delayMs, firstDelayMs: 0, ...(command === undefined ? {} : { command }) }))],
+  });
   onTestFinished(() => server.close());
   const connection = await redis.connect();
   const store = new RunStore(connection, redis.prefix);
@@ -72,7 +74,18 @@ async function inConversation(delayMs: number, drain: string) {
   await worker.says(/^worker ready/m);
   await enqueueRun({ redis: connection, prefix: redis.prefix, store }, plan);
   await expect.poll(() => server.requests, { timeout: 20_000 }).toBe(2);
-  return { worker, url, server, store, plan, env, home, again: () => start(args, settings, home) };
+  return {
+    worker,
+    url,
+    server,
+    store,
+    redis: connection,
+    prefix: redis.prefix,
+    plan,
+    env,
+    home,
+    again: () => start(args, settings, home),
+  };
 }
 
 test('a conversation can be read while it goes on, each turn once, until its run has ended', async () => {
@@ -87,6 +100,24 @@ test('a conversation can be read while it goes on, each turn once, until its run
   expect(turns).toEqual(['1', '2', '3', '4']);
   expect(followed.stdout).toContain('- export const answer = 41;\n      + export const answer = 42;');
   expect(followed.stderr).toMatch(/^simulated/m);
+}, 90_000);
+
+test('a command is followed while it runs, and is no longer shown some time after its worker was killed', async () => {
+  const of = await inConversation(0, '1s', 'echo first; until [ -e never ]; do sleep 0.1; done');
+  const { worker, redis, prefix, plan, env, home } = of;
+  const followed = start(['logs', plan.runId, 'a', '--follow'], env, home);
+  let out = '';
+  followed.child.stdout?.on('data', (text: string) => (out += text));
+  await expect.poll(() => out, { timeout: 30_000 }).toMatch(/^ {2}\$ shell +echo first; .*\n {4}│ first$/m);
+  worker.child.kill('SIGKILL');
+  await worker.ended;
+  const left = await redis.keys(`${prefix}:maestro:run:${plan.runId}:commands*`);
+  expect(left).toHaveLength(2);
+  for (const key of left) {
+    const ttl = await redis.pttl(key);
+    expect(ttl).toBeGreaterThan(0);
+    expect(ttl).toBeLessThanOrEqual(30_000);
+  }
 }, 90_000);
 
 test('a worker that drains ends the turn under way, and another one goes on: no turn is bought twice', async () => {
