@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import pc from 'picocolors';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { logsCommand } from '../../src/cli/commands/logs.ts';
+import { CommandFeed } from '../../src/producer/command-feed.ts';
 import { readServerSentEvents } from '../../src/producer/server-sent-events.ts';
 import { startServer } from '../../src/producer/server.ts';
 import { readConfig } from '../../src/shared/config.ts';
@@ -15,6 +16,8 @@ import {
   readLiveCommands,
 } from '../../src/shared/live-commands.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
+import { newRunId } from '../../src/shared/names.ts';
+import { RunStore } from '../../src/shared/run-store.ts';
 import { openSandbox } from '../../src/shared/sandbox/open-sandbox.ts';
 import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
 import { type LiveCommands, liveCommands } from '../../src/workers/agent/live-command.ts';
@@ -304,4 +307,15 @@ test('what a worker that is gone left behind expires, and no other attempt write
   expect(await putLiveCommand(place, command)).toBe(true);
   expect(await dropLiveCommand(place)).toBe(true);
   expect(await redis.keys(`${at.prefix}:maestro:run:r:commands*`)).toEqual([]);
+});
+
+test('whoever listens to a run at the same time is answered by one look', async () => {
+  const at = testRedis();
+  const redis = await at.connect();
+  const feed = new CommandFeed({ redis, prefix: at.prefix, store: new RunStore(redis, at.prefix) });
+  const [runId, other] = [newRunId(), newRunId()];
+  const look = feed.look(runId);
+  expect(feed.look(runId)).toBe(look);
+  expect(feed.look(other)).not.toBe(look);
+  expect(await look).toEqual({ commands: [], hasEnded: true });
 });
