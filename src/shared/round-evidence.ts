@@ -85,6 +85,8 @@ export const RoundEvidence = z.strictObject({
       bypasses: z.array(Bypass),
       brokenBypassLog: z.string().optional(),
       baseline: Baseline.nullable(),
+      /** Work that did not fit together, a line each; absent in rounds that were judged before it was kept. */
+      conflicts: z.array(z.string()).optional(),
     })
     .optional(),
 });

@@ -1,12 +1,11 @@
 import { DelayedError, WaitingChildrenError } from 'bullmq';
-import { evaluatePhase } from '../gates/evaluate.ts';
+import { APPROVAL, judgeRound } from '../gates/judge-round.ts';
 import { NO_POLICY, judgementMetrics } from '../gates/load-policy.ts';
 import type { RunContext } from '../gates/collector.ts';
 import { claimFindings } from '../gates/claims/claims.ts';
-import { integrityErrors } from '../gates/integrity/verdict.ts';
 import { getJson } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
-import { type Approval, Review } from '../shared/handoff.ts';
+import { Review } from '../shared/handoff.ts';
 import type { GateJob, GateJobResult, PersonaResult } from '../shared/jobs.ts';
 import { jobIds } from '../shared/names.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
@@ -17,9 +16,6 @@ import {
   type RunPlan,
   TERMINAL_PHASE,
   inputsOf,
-  isReplayedRun,
-  isSimulatedRun,
-  replayedMark,
 } from '../shared/run-record.ts';
 import { movePhase } from '../shared/transitions.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
@@ -247,42 +243,12 @@ async function keepMeasured(
   return measured;
 }
 
-/** What the `approval` of a phase is called among the errors of its verdict. */
-const APPROVAL = 'approval';
-
-const refusal = (role: string, approval: Approval | undefined): string =>
-  approval === undefined ? `no ${role} has approved it` : `${approval.by} (${role}) rejected it: ${approval.note}`;
-
-/** The verdict on what is known. What the policy cannot see (merge conflicts, a refused approval) blocks beside it. */
-async function judge(gate: Gate, evidence: RoundEvidence, conflicts: readonly string[]): Promise<Judged> {
-  const judgedWith = await readJudgedWith(gate.ctx, gate.plan, gate.phase);
-  const verdict = evaluatePhase({
-    policySet: gate.loaded.policySet,
-    policy: gate.phase.policy ?? NO_POLICY,
-    phase: gate.phase.name,
-    fallback: gate.phase.policyFallback,
-    measurements: evidence.measurements,
-    artifacts: evidence.artifacts,
-    bypasses: { now: judgedWith.now, known: judgedWith.bypasses, broken: judgedWith.brokenBypassLog },
-    baseline: judgedWith.baseline,
-    work: evidence.work,
-  });
-  const role = gate.phase.approvalRole;
-  const approval = evidence.approvals.find((decision) => decision.role === role);
-  const errors = [
-    ...conflicts.map((reason) => ({ metric: 'merge_conflict', reason })),
-    ...integrityErrors(evidence.integrity),
-    ...(role === null || approval?.decision === 'approved'
-      ? []
-      : [{ metric: APPROVAL, reason: refusal(role, approval) }]),
-  ];
-  const simulated = verdict.simulated || isSimulatedRun(gate.plan);
-  const origin = { simulated, ...replayedMark(isReplayedRun(gate.plan)) };
-  const judged: PhaseVerdict =
-    errors.length === 0
-      ? { ...verdict, ...origin }
-      : { ...verdict, ...origin, verdict: 'blocked', errors: [...verdict.errors, ...errors] };
-  return { verdict: judged, evidence: { ...evidence, judgedWith } };
+/** The verdict on what is known, and the evidence with what it was judged with: whoever has both reaches it again. */
+async function judge(gate: Gate, evidence: RoundEvidence, conflicts: string[]): Promise<Judged> {
+  const judgedWith = { ...(await readJudgedWith(gate.ctx, gate.plan, gate.phase)), conflicts };
+  const { plan, phase, loaded } = gate;
+  const verdict = judgeRound({ policySet: loaded.policySet, plan, phase, evidence, judgedWith });
+  return { verdict, evidence: { ...evidence, judgedWith } };
 }
 
 /** Collects the reviews and approvals of this round; asks for the missing ones and waits. */

@@ -1,15 +1,14 @@
 import { bypassRate, rateLine, rateSettings } from '../gates/bypass/bypass-rate.ts';
+import type { JudgedWith } from '../gates/judge-round.ts';
 import type { PolicySet } from '../gates/load-policy.ts';
 import { baselineOf } from '../gates/trend/baselines.ts';
 import { BaselineStore } from '../shared/baseline.ts';
 import { RedisBypassLog, bypassesOfRun } from '../shared/bypass-log.ts';
 import type { RunId } from '../shared/names.ts';
-import type { RoundEvidence } from '../shared/round-evidence.ts';
 import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import type { PhaseVerdict } from '../shared/verdict.ts';
 import type { WorkerContext } from './worker-context.ts';
 
-type JudgedWith = NonNullable<RoundEvidence['judgedWith']>;
 /** As much of a worker as this needs. */
 type Judging = Pick<WorkerContext, 'redis' | 'config' | 'store' | 'logger'>;
 
