@@ -1,8 +1,9 @@
-import { type LedgerCall, costsBy, parseLedger, totalCosts, usdOf } from '../shared/call-ledger.ts';
+import { costsBy, totalCosts, usdOf } from '../shared/call-ledger.ts';
 import type { ModelConfig } from '../shared/model-config.ts';
 import type { RunId } from '../shared/names.ts';
 import type { Redis } from '../shared/redis.ts';
 import { runKey } from '../shared/run-keys.ts';
+import { readLedger } from '../shared/run-ledger.ts';
 import { type RunPlan, spendKindOf } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import { type SpendKind, dayKey, dayOf, readSpendDays } from '../shared/spend-days.ts';
@@ -56,12 +57,6 @@ export async function runCosts(sources: CostSources, runId: RunId): Promise<RunC
     byDay: costsBy(calls, 'day'),
     calls,
   };
-}
-
-/** Every call of a run, in the order in which they ended; also of a run that has left Redis. */
-async function readLedger({ redis, prefix, store }: CostSources, runId: RunId): Promise<LedgerCall[]> {
-  const calls = await redis.lrange(runKey(prefix, runId, 'calls'), 0, -1);
-  return parseLedger(calls.length > 0 ? calls : ((await store.archive?.find(runId))?.calls ?? []));
 }
 
 /** What the fleet has cost, day by day. */

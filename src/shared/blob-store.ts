@@ -15,12 +15,15 @@ export interface BlobStore {
   readonly location: string;
 }
 
+/** As much of a store as reading takes. */
+export type BlobReader = Pick<BlobStore, 'get'>;
+
 /** Stores a JSON document. */
 export const putJson = (store: BlobStore, value: unknown): Promise<BlobRef> =>
   store.put(Buffer.from(JSON.stringify(value), 'utf8'));
 
 /** Reads a JSON document and checks it with a schema. */
-export async function getJson<T>(store: BlobStore, ref: BlobRef, schema: { parse(value: unknown): T }): Promise<T> {
+export async function getJson<T>(store: BlobReader, ref: BlobRef, schema: { parse(value: unknown): T }): Promise<T> {
   return schema.parse(JSON.parse(Buffer.from(await store.get(ref)).toString('utf8')));
 }
 

@@ -54,6 +54,7 @@ const Environment = z.object({
   MAESTRO_WEBHOOK_ALLOW_PRIVATE: optional(z.enum(['0', '1'])),
   MAESTRO_WEBHOOK_ALLOW_HOSTS: optional(z.string()),
   MAESTRO_WEBHOOK_KEY: optional(z.string().min(32)),
+  MAESTRO_SIGNING_KEY: optional(z.string()),
   ANTHROPIC_API_KEY: optional(z.string()),
   ANTHROPIC_AUTH_TOKEN: optional(z.string()),
   ANTHROPIC_BASE_URL: optional(z.url()),
@@ -98,6 +99,8 @@ export interface Config {
   drainMs: number;
   /** Which addresses beside public ones may be told of events, and what encrypts the secrets of webhooks. */
   webhooks: { allowPrivate: boolean; allowHosts: readonly string[]; key: string | undefined };
+  /** The file of the key that signs the evidence of runs, and whether it is this machine's own, made when it is not there. */
+  signingKey: { file: string; isOwn: boolean };
   anthropic: { apiKey: string | undefined; authToken: string | undefined; baseUrl: string | undefined };
 }
 
@@ -138,6 +141,10 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
       allowPrivate: settings.MAESTRO_WEBHOOK_ALLOW_PRIVATE === '1',
       allowHosts: (settings.MAESTRO_WEBHOOK_ALLOW_HOSTS ?? '').split(',').flatMap((host) => host.trim() || []),
       key: settings.MAESTRO_WEBHOOK_KEY,
+    },
+    signingKey: {
+      file: resolve(cwd, settings.MAESTRO_SIGNING_KEY ?? join(home, 'keys', 'evidence.pem')),
+      isOwn: settings.MAESTRO_SIGNING_KEY === undefined,
     },
     anthropic: {
       apiKey: settings.ANTHROPIC_API_KEY,

@@ -29,6 +29,7 @@ export const ERROR_EXITS = {
   BUDGET_EXCEEDED: EXIT.blocked,
   NEEDS_UNMET: EXIT.blocked,
   PHASE_NOT_PASSED: EXIT.blocked,
+  NOT_VERIFIED: EXIT.verificationFailed,
   SANDBOX_UNAVAILABLE: EXIT.unavailable,
   NETWORK_NOT_ALLOWED: EXIT.blocked,
   MCP_UNAVAILABLE: EXIT.blocked,

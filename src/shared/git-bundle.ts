@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BlobStore } from './blob-store.ts';
+import type { BlobReader, BlobStore } from './blob-store.ts';
 import { FleetError } from './errors.ts';
 import { type GitPlace, git, gitScript } from './git.ts';
 import type { BlobRef } from './run-record.ts';
@@ -25,7 +25,7 @@ git bundle create --quiet "$1" HEAD refs/heads/main
 export async function fetchBundle(
   place: GitPlace,
   source: BundledCommit,
-  blobs: BlobStore,
+  blobs: BlobReader,
   ref: string,
 ): Promise<void> {
   const found = await inScratch(async (scratch) => {

@@ -4,7 +4,8 @@ import type { z } from 'zod';
 import { type RunId, jobIds } from '../shared/names.ts';
 import { Parked } from './parking.ts';
 import { FleetError } from '../shared/errors.ts';
-import { type PhaseRecord, type RunStatus, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
+import { type PhaseRecord, TERMINAL_PHASE, TERMINAL_RUN } from '../shared/run-record.ts';
+import { runOutcome } from '../shared/run-outcome.ts';
 import type { Fence, RunStore } from '../shared/run-store.ts';
 import { leftOut } from '../shared/start-from.ts';
 import { waitersOf } from '../shared/waiters.ts';
@@ -96,44 +97,4 @@ export async function finishRun(store: RunStore, job: RunJob, fence: Fence): Pro
     throw new FleetError('PHASE_NOT_PASSED', `${run.status}: ${run.reason}`);
   }
   return { status: run.status, reason: run.reason };
-}
-
-const named = (list: readonly PhaseRecord[]): string =>
-  list.map((phase) => `${phase.phase}: ${phase.reason}`).join('; ');
-
-/**
- * A run's status from the statuses of its phases; every phase that did not pass is named. `notRun`: those that were
- * left out because the run started from a later one.
- */
-export function runOutcome(
-  phases: readonly PhaseRecord[],
-  notRun: ReadonlySet<string> = new Set(),
-): { status: RunStatus; reason: string } {
-  const having = (...statuses: PhaseRecord['status'][]): PhaseRecord[] =>
-    phases.filter((phase) => statuses.includes(phase.status));
-  const cancelled = having('cancelled');
-  if (cancelled.length > 0) return { status: 'cancelled', reason: named(cancelled) };
-  const failed = having('failed');
-  const blocked = having('blocked');
-  if (failed.length > 0) return { status: 'failed', reason: named([...failed, ...blocked]) };
-  if (blocked.length > 0) return { status: 'blocked', reason: named(blocked) };
-  const stranded = having('not_started', 'waiting', 'running', 'awaiting_approval');
-  if (stranded.length > 0) return { status: 'failed', reason: named(stranded) };
-  const skipped = having('skipped').filter((phase) => !notRun.has(phase.phase));
-  const notes = [
-    ['warnings in', having('passed_with_warnings')],
-    ['not gated:', having('not_gated')],
-    ['started later, so that nobody judged:', having('skipped').filter((phase) => notRun.has(phase.phase))],
-    // A run in which nothing ran has proven nothing.
-    ['nothing ran; skipped:', skipped.length === phases.length ? skipped : []],
-  ] as const;
-  const doubts = notes.filter(([, which]) => which.length > 0);
-  const told = [
-    ...doubts,
-    ...(skipped.length > 0 && skipped.length < phases.length ? [['skipped:', skipped] as const] : []),
-  ];
-  return {
-    status: doubts.length === 0 ? 'passed' : 'passed_with_warnings',
-    reason: told.map(([words, which]) => `${words} ${which.map((phase) => phase.phase).join(', ')}`).join('; '),
-  };
 }

@@ -12,6 +12,7 @@ import { awaitApproval, finishRun, passEdge } from './control-jobs.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { closePhase } from './gate-job.ts';
 import { recordBaselines } from './judged-with.ts';
+import { sealRun } from './seal-run.ts';
 import { Parked, park } from './parking.ts';
 import { leavePlaces } from './places.ts';
 import { doPersonaJob } from './persona-job.ts';
@@ -345,6 +346,7 @@ async function startControl(
         await recordBaselines(ctx, data.runId);
         return result;
       } finally {
+        await sealRun(ctx, data.runId);
         if (data.places === true) await leave({ runId: data.runId, generation: data.generation });
       }
     },

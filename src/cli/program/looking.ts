@@ -11,8 +11,9 @@ import {
   runsCommand,
   statusCommand,
 } from '../commands/runs.ts';
+import { evidenceCommand, verifyCommand } from '../commands/verify.ts';
 import { workersCommand } from '../commands/workers.ts';
-import { type MakeContext, type SetExit, json, wholeNumber } from './options.ts';
+import { type MakeContext, type SetExit, collect, json, wholeNumber } from './options.ts';
 
 export function addLooking(program: Command, context: MakeContext, set: SetExit): void {
   json(program.command('runs').description('list runs, newest first'))
@@ -63,4 +64,10 @@ export function addLooking(program: Command, context: MakeContext, set: SetExit)
   json(program.command('report <RUN>').description('write the report of a run'))
     .option('--html <FILE>', 'the file to write it to')
     .action((id: string, flags) => set(reportCommand(context(), id, flags)));
+  json(program.command('evidence <RUN>').description('write the signed evidence of a run as one file'))
+    .option('--out <FILE>', 'a new file (default: RUN.evidence.jsonl)')
+    .action((id: string, flags) => set(evidenceCommand(context(), id, flags)));
+  json(program.command('verify <RUN|FILE>').description('check the signed evidence of a run; ends with 6 when it does not hold'))
+    .option('--key <FILE>', 'a public key to trust, in PEM; repeatable (default: the key of this machine)', collect, [])
+    .action((what: string, flags) => set(verifyCommand(context(), what, flags)));
 }

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { FleetError } from '../../shared/errors.ts';
 import type { FileChange } from './lineage.ts';
@@ -45,7 +45,7 @@ export async function snapshotTree(root: string, unnamed: Unnamed = () => undefi
         queue.push(at);
         continue;
       }
-      if (!entry.isFile()) continue;
+      if (!entry.isFile() && !entry.isSymbolicLink()) continue;
       const { ino, size, mtimeMs, ctimeMs } = await lstat(at);
       seen.set(path, `${ino} ${size} ${mtimeMs} ${ctimeMs}`);
       if (seen.size > MAX_FILES) {
@@ -58,8 +58,10 @@ export async function snapshotTree(root: string, unnamed: Unnamed = () => undefi
   return seen;
 }
 
+/** A link is what git keeps of it: where it leads. It is never followed. */
 async function hashFile(file: string): Promise<string> {
   const hash = createHash('sha256');
+  if ((await lstat(file)).isSymbolicLink()) return hash.update(await readlink(file, { encoding: 'buffer' })).digest('hex');
   for await (const chunk of createReadStream(file)) hash.update(Buffer.from(chunk));
   return hash.digest('hex');
 }

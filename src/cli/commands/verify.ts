@@ -1,0 +1,99 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { readBundle, writeBundle } from '../../producer/verify/bundle-file.ts';
+import { type Verification, verifyRun } from '../../producer/verify/verify-run.ts';
+import { EXIT, FleetError } from '../../shared/errors.ts';
+import type { Envelope } from '../../shared/evidence/dsse.ts';
+import { readSeal } from '../../shared/evidence/seal-store.ts';
+import { trustedKeys } from '../../shared/evidence/signing-key.ts';
+import { RunId } from '../../shared/names.ts';
+import { TERMINAL_RUN, originMark } from '../../shared/run-record.ts';
+import { inColumns } from '../columns.ts';
+import { type CommandContext, type Session, withSession } from '../session.ts';
+import type { Terminal } from '../terminal.ts';
+import { oneLine } from '../text.ts';
+import { parseRunId } from './run-id.ts';
+
+interface VerifyFlags {
+  json?: boolean;
+  key: string[];
+}
+
+/** `maestro verify RUN|FILE`: checks the signed evidence of a run; ends with 6 when anything does not hold. */
+export async function verifyCommand(context: CommandContext, what: string, flags: VerifyFlags): Promise<number> {
+  const { config, cwd, terminal } = context;
+  const trusted = await trustedKeys(
+    config.signingKey,
+    flags.key.map((file) => resolve(cwd, file)),
+  );
+  const verification =
+    RunId.safeParse(what).success && !existsSync(resolve(cwd, what))
+      ? await withSession(context, { startRedis: false }, async (session) => {
+          const { blobs, store } = session;
+          return verifyRun({ envelope: await sealOf(session, what), trusted, blobs, store });
+        })
+      : await verifyRun({ ...(await bundleAt(resolve(cwd, what))), trusted });
+  if (flags.json === true) terminal.out(JSON.stringify(verification, null, 2));
+  else showVerification(terminal, verification);
+  return verification.verified ? EXIT.passed : EXIT.verificationFailed;
+}
+
+async function bundleAt(file: string): ReturnType<typeof readBundle> {
+  if (existsSync(file)) return readBundle(file);
+  throw new FleetError('NOT_FOUND', `${file} does not exist, and is no run id`, {
+    remedy: 'Give a run id from `maestro runs`, or a file that `maestro evidence RUN` has written.',
+  });
+}
+
+async function sealOf({ redis, config, blobs, store }: Session, id: string): Promise<Envelope> {
+  const runId = parseRunId(id);
+  const run = await store.getRun(runId);
+  const sealed = await readSeal({ redis, prefix: config.prefix, blobs, store }, runId);
+  if (sealed !== undefined) return sealed;
+  const hasEnded = TERMINAL_RUN.includes(run.status);
+  throw new FleetError(
+    'NOT_VERIFIED',
+    hasEnded ? `run ${runId} was never sealed: nothing was signed when it ended` : `run ${runId} is ${run.status}: it is sealed when it ends`,
+    { remedy: hasEnded ? 'Look in the log of the workers for the reason.' : 'Wait for its end.' },
+  );
+}
+
+function showVerification(terminal: Terminal, { checks, ...of }: Verification): void {
+  const { green, red, bold, dim } = terminal.outColors;
+  const rows = checks.map(({ check, outcome, examined, of: what }) => [
+    { text: outcome === 'held' ? '✔' : '✘', paint: outcome === 'held' ? green : red },
+    { text: check },
+    { text: String(examined) },
+    { text: what, paint: dim },
+  ]);
+  terminal.out(`${bold(`run ${of.runId}`)}  ${of.workflow}, ${of.status}${originMark(of)}, sealed ${of.sealedAt}`);
+  for (const line of inColumns([{ title: '' }, { title: 'check' }, { title: 'looked at', align: 'right' }, { title: '' }], rows, dim))
+    terminal.out(line);
+  for (const { check, problems } of checks)
+    for (const problem of problems) terminal.out(`${red('✘')} ${check}: ${oneLine(problem)}`);
+  const mark = originMark(of);
+  terminal.out(
+    of.verified
+      ? `${green('verified')}: what was sealed holds${mark === '' ? '' : `;${mark} says that no real model made it now`}`
+      : red('not verified'),
+  );
+}
+
+/** `maestro evidence RUN`: writes the evidence of a run as one file that `maestro verify` checks anywhere. */
+export function evidenceCommand(
+  context: CommandContext,
+  id: string,
+  flags: { out?: string; json?: boolean },
+): Promise<number> {
+  const { cwd, terminal } = context;
+  return withSession(context, { startRedis: false }, async (session) => {
+    const file = resolve(cwd, flags.out ?? join('.', `${id}.evidence.jsonl`));
+    const envelope = await sealOf(session, id);
+    if (existsSync(file))
+      throw new FleetError('CONFLICT', `${file} exists already`, { remedy: 'Name another file with --out.' });
+    const blobs = await writeBundle({ file, envelope, blobs: session.blobs });
+    if (flags.json === true) terminal.out(JSON.stringify({ file, blobs }, null, 2));
+    else terminal.out(`${file}: the signed statement and ${blobs} blobs; check it with \`maestro verify ${flags.out ?? file}\``);
+    return EXIT.passed;
+  });
+}

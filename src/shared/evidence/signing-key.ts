@@ -1,0 +1,75 @@
+import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Config } from '../config.ts';
+import { FleetError, errorMessage } from '../errors.ts';
+
+type KeyFile = Config['signingKey'];
+
+/**
+ * The key that signs the evidence of runs: Ed25519, PKCS#8 in PEM. One of this machine's own is made when none is named
+ * and none is there; a file that is named has to be there.
+ */
+export async function signingKey({ file, isOwn }: KeyFile): Promise<KeyObject> {
+  const known = await readKey(file);
+  if (known !== undefined) return known;
+  if (!isOwn)
+    throw new FleetError('BAD_INPUT', `the signing key ${file} does not exist`, {
+      remedy: 'Make it with `openssl genpkey -algorithm ed25519 -out FILE`, or unset MAESTRO_SIGNING_KEY.',
+    });
+  const { privateKey } = generateKeyPairSync('ed25519');
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  // Whoever links first has made the key; nobody reads half of one.
+  const made = `${file}.${process.pid}`;
+  await writeFile(made, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  try {
+    await link(made, file);
+  } catch (err) {
+    if (!(err instanceof Error && 'code' in err && err.code === 'EEXIST')) throw err;
+  } finally {
+    await rm(made, { force: true });
+  }
+  const key = await readKey(file);
+  if (key === undefined) throw new FleetError('INTERNAL', `the signing key ${file} is gone again`, { retry: true });
+  return key;
+}
+
+async function readKey(file: string): Promise<KeyObject | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (err) {
+    if (err instanceof Error && 'code' in err && err.code === 'ENOENT') return undefined;
+    throw new FleetError('BAD_INPUT', `the signing key ${file} cannot be read: ${errorMessage(err)}`);
+  }
+  return ed25519(file, () => createPrivateKey(text));
+}
+
+function ed25519(file: string, parse: () => KeyObject): KeyObject {
+  let key: KeyObject;
+  try {
+    key = parse();
+  } catch {
+    // The reason of OpenSSL could quote the file.
+    throw new FleetError('BAD_INPUT', `${file} holds no key in PEM`);
+  }
+  if (key.asymmetricKeyType !== 'ed25519')
+    throw new FleetError('BAD_INPUT', `${file} holds a key of the kind ${key.asymmetricKeyType}, not ed25519`);
+  return key;
+}
+
+/** The public keys whose signatures count: those of the files that are named, or else this machine's own. */
+export async function trustedKeys(own: KeyFile, files: readonly string[]): Promise<KeyObject[]> {
+  if (files.length === 0) {
+    const key = await readKey(own.file);
+    return key === undefined ? [] : [createPublicKey(key)];
+  }
+  return Promise.all(
+    files.map(async (file) => {
+      const text = await readFile(file, 'utf8').catch((err: unknown) => {
+        throw new FleetError('BAD_INPUT', `the key ${file} cannot be read: ${errorMessage(err)}`);
+      });
+      return ed25519(file, () => createPublicKey(text));
+    }),
+  );
+}
