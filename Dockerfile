@@ -27,7 +27,7 @@ COPY demo demo
 COPY deploy/entrypoint.sh /usr/local/bin/maestro-entrypoint
 # Group-writable with the group inherited: the API and the workers share blobs under different users.
 RUN ln -s /app/bin/maestro /usr/local/bin/maestro \
-  && mkdir -p /data/home /data/blobs && chown -R node:node /data && chmod -R 2775 /data
+  && mkdir -p /data/home/keys /data/blobs && chown -R node:node /data && chmod -R 2775 /data
 ENV NODE_ENV=production \
   MAESTRO_HOME=/data/home \
   MAESTRO_BLOBS=/data/blobs

@@ -11,6 +11,7 @@ import { RunStatement } from '../../src/shared/evidence/statement.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { packagePath } from '../../src/shared/package-root.ts';
 import { RoundEvidence } from '../../src/shared/round-evidence.ts';
+import { BlobRef } from '../../src/shared/run-record.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
 import { loadScripts } from '../../src/workers/scripted/load-script.ts';
 import { startScriptedProvider } from '../../src/workers/scripted/server.ts';
@@ -56,13 +57,25 @@ test('a run is sealed when it ends; the seal is verified where it is and as a fi
   const own = { ...env, MAESTRO_SCRIPTED_URL: model.url };
   const maestro = (...args: string[]) => run(args, own, home);
   await start(['worker', '--provider', 'scripted'], own, home).says(/^worker ready/m);
-  const gated = await maestro('run', await firstPhaseOnly(), '--provider', 'scripted', '--input', REQUIREMENT, '--json');
+  const gated = await maestro(
+    'run',
+    await firstPhaseOnly(),
+    '--provider',
+    'scripted',
+    '--input',
+    REQUIREMENT,
+    '--json',
+  );
   const { runId } = RunJson.parse(jsonOf(gated, 0));
 
   const whole = await maestro('verify', runId, '--json');
   const verified = Verification.parse(JSON.parse(whole.stdout));
   expect(verified.checks.map(({ check, outcome, problems }) => [check, outcome, problems])).toEqual(
-    ['signature', 'blobs', 'records', 'calls', 'files', 'verdicts', 'outcome', 'origin'].map((check) => [check, 'held', []]),
+    ['signature', 'blobs', 'records', 'calls', 'files', 'verdicts', 'outcome', 'origin'].map((check) => [
+      check,
+      'held',
+      [],
+    ]),
   );
   expect(verified).toMatchObject({ verified: true, simulated: true, status: 'passed' });
 
@@ -72,14 +85,20 @@ test('a run is sealed when it ends; the seal is verified where it is and as a fi
   const key = await signingKey(keyFile);
   const [publicKey] = await trustedKeys(keyFile, []);
   if (publicKey === undefined) throw new Error('no key');
-  await writeFile(join(home, 'fleet.pub.pem'), publicKey.export({ type: 'spki', format: 'pem' }));
   const elsewhere = await place(redis);
-  const there = await run(['verify', join(home, 'run.jsonl'), '--key', join(home, 'fleet.pub.pem')], elsewhere.env, elsewhere.home);
+  const there = await run(
+    ['verify', join(home, 'run.jsonl'), '--key', join(home, 'keys', 'evidence.pub.pem')],
+    elsewhere.env,
+    elsewhere.home,
+  );
   expect([there.exit, there.stdout]).toEqual([0, expect.stringMatching(/✔ {2}verdicts[^]*verified[^]*\[simulated\]/)]);
-  const stranger = await run(['verify', join(home, 'run.jsonl')], elsewhere.env, elsewhere.home);
-  expect([stranger.exit, stranger.stdout]).toEqual([6, expect.stringContaining('no trusted key signed it')]);
+  const untrusted = await run(['verify', join(home, 'run.jsonl')], elsewhere.env, elsewhere.home);
+  expect([untrusted.exit, untrusted.stdout]).toEqual([6, expect.stringContaining('no trusted key signed it')]);
   const text = await readFile(join(home, 'run.jsonl'), 'utf8');
-  await writeFile(join(home, 'bad.jsonl'), text.replace(/("base64":")(.)/, (_, head, first) => `${head}${first === 'A' ? 'B' : 'A'}`));
+  await writeFile(
+    join(home, 'bad.jsonl'),
+    text.replace(/("base64":")(.)/, (_, head, first) => `${head}${first === 'A' ? 'B' : 'A'}`),
+  );
   expect((await maestro('verify', 'bad.jsonl')).stdout).toContain('its bytes have another sha256');
   await writeFile(join(home, 'half.jsonl'), text.slice(0, text.length / 2));
   expect((await maestro('verify', 'half.jsonl')).stderr).toMatch(/half\.jsonl:\d+:1 is no blob/);
@@ -96,7 +115,8 @@ test('a run is sealed when it ends; the seal is verified where it is and as a fi
     await change(changed);
     const forged = seal(Buffer.from(JSON.stringify(changed)), by);
     const { checks } = await verifyRun({ envelope: forged, trusted: [publicKey], blobs, store: stored });
-    return Object.fromEntries(checks.filter((check) => check.outcome !== 'held').map(({ check, problems }) => [check, problems.join('; ')]));
+    const violated = checks.filter((check) => check.outcome !== 'held');
+    return violated.map(({ check, problems }) => `${check}: ${problems.join('; ')}`).join('\n');
   };
   const [phase] = statement.predicate.phases;
   const [round] = phase?.rounds ?? [];
@@ -108,46 +128,43 @@ test('a run is sealed when it ends; the seal is verified where it is and as a fi
     return found;
   };
 
-  expect(await problemsOf(() => undefined)).toEqual({});
-  expect(await problemsOf(() => undefined, generateKeyPairSync('ed25519').privateKey)).toEqual({
-    signature: expect.stringContaining('no trusted key signed it'),
-  });
+  expect(await problemsOf(() => undefined)).toBe('');
+  const stranger = generateKeyPairSync('ed25519').privateKey;
+  expect(await problemsOf(() => undefined, stranger)).toMatch(/^signature: no trusted key signed it: .*$/);
   // A value that was never measured.
-  const raised = await putJson(blobs, {
-    ...evidence,
-    measurements: evidence.measurements.map((one) => (one.status === 'measured' ? { ...one, value: one.value / 2 } : one)),
-  });
-  expect(await problemsOf((one) => (roundOf(one).evidence = RunStatement.shape.predicate.shape.calls.parse(raised)))).toEqual({
-    verdicts: expect.stringMatching(/^requirements, round 1: the record says passed, judged again it is blocked/),
-  });
+  const halved = evidence.measurements.map((one) =>
+    one.status === 'measured' ? { ...one, value: one.value / 2 } : one,
+  );
+  const other = await putJson(blobs, { ...evidence, measurements: halved });
+  expect(await problemsOf((one) => (roundOf(one).evidence = other))).toMatch(
+    /^verdicts: requirements, round 1: the record says passed, judged again it is blocked.*$/,
+  );
   // An error that was let through.
-  expect(
-    await problemsOf((one) => roundOf(one).verdict.errors.push({ metric: 'test_count', reason: 'it could not be read' })),
-  ).toEqual({ verdicts: expect.stringContaining('an error let through: test_count: it could not be read') });
+  const unread = { metric: 'test_count', reason: 'it could not be read' };
+  expect(await problemsOf((one) => roundOf(one).verdict.errors.push(unread))).toMatch(
+    /^verdicts: .*an error let through: test_count: it could not be read$/,
+  );
   // A stand-in that is called real.
-  expect(await problemsOf((one) => (one.predicate.run.simulated = false))).toEqual({
-    origin: expect.stringContaining('the run says real'),
-  });
+  expect(await problemsOf((one) => (one.predicate.run.simulated = false))).toMatch(/^origin: .*the run says real$/);
   // A run that did not pass, and one that says something else today.
-  expect(await problemsOf((one) => Object.assign(one.predicate.phases[0] ?? {}, { status: 'blocked' }))).toEqual({
-    outcome: 'the run is passed, its phases make it blocked',
-  });
-  expect(await problemsOf((one) => Object.assign(one.predicate.run, { status: 'blocked' }), key, store)).toMatchObject({
-    records: "the run's status is passed, sealed was blocked",
-  });
+  expect(await problemsOf((one) => Object.assign(one.predicate.phases[0] ?? {}, { status: 'blocked' }))).toBe(
+    'outcome: the run is passed, its phases make it blocked',
+  );
+  expect(await problemsOf((one) => Object.assign(one.predicate.run, { status: 'blocked' }), key, store)).toMatch(
+    /^records: the run's status is passed, sealed was blocked$/m,
+  );
   // A conversation that wrote nothing, and one whose calls nobody billed.
   const talk = Object.keys(phase?.transcripts ?? {})[0] ?? '';
   const [empty, calls] = [await putJson(blobs, { calls: [], lineage: [] }), await putJson(blobs, [])];
   expect(
     await problemsOf((one) => Object.assign(one.predicate.phases[0]?.transcripts ?? {}, { [talk]: empty })),
-  ).toMatchObject({ files: expect.stringContaining('comes from no call, no person and no merge') });
-  expect(await problemsOf((one) => Object.assign(one.predicate, { calls }))).toEqual({
-    calls: expect.stringContaining('is not in the ledger of the run'),
-  });
+  ).toMatch(/^files: .*comes from no call, no person and no merge/m);
+  expect(await problemsOf((one) => Object.assign(one.predicate, { calls }))).toMatch(
+    /^calls: .*is not in the ledger of the run.*$/,
+  );
   // What it rests on is gone.
-  expect(await problemsOf((one) => (roundOf(one).evidence = '0'.repeat(64) as typeof round.evidence))).toMatchObject({
-    blobs: expect.stringContaining('0'.repeat(64)),
-  });
+  const gone = BlobRef.parse('0'.repeat(64));
+  expect(await problemsOf((one) => (roundOf(one).evidence = gone))).toMatch(/^blobs: .*0{64}/);
 
   // What git merged was written by no call, and is found to be the merge of what was.
   const merged = await maestro('run', 'diamond.yaml', '--provider', 'scripted', '--json');

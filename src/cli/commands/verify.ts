@@ -53,7 +53,9 @@ async function sealOf({ redis, config, blobs, store }: Session, id: string): Pro
   const hasEnded = TERMINAL_RUN.includes(run.status);
   throw new FleetError(
     'NOT_VERIFIED',
-    hasEnded ? `run ${runId} was never sealed: nothing was signed when it ended` : `run ${runId} is ${run.status}: it is sealed when it ends`,
+    hasEnded
+      ? `run ${runId} was never sealed: nothing was signed when it ended`
+      : `run ${runId} is ${run.status}: it is sealed when it ends`,
     { remedy: hasEnded ? 'Look in the log of the workers for the reason.' : 'Wait for its end.' },
   );
 }
@@ -67,7 +69,11 @@ function showVerification(terminal: Terminal, { checks, ...of }: Verification): 
     { text: what, paint: dim },
   ]);
   terminal.out(`${bold(`run ${of.runId}`)}  ${of.workflow}, ${of.status}${originMark(of)}, sealed ${of.sealedAt}`);
-  for (const line of inColumns([{ title: '' }, { title: 'check' }, { title: 'looked at', align: 'right' }, { title: '' }], rows, dim))
+  for (const line of inColumns(
+    [{ title: '' }, { title: 'check' }, { title: 'looked at', align: 'right' }, { title: '' }],
+    rows,
+    dim,
+  ))
     terminal.out(line);
   for (const { check, problems } of checks)
     for (const problem of problems) terminal.out(`${red('✘')} ${check}: ${oneLine(problem)}`);
@@ -93,7 +99,10 @@ export function evidenceCommand(
       throw new FleetError('CONFLICT', `${file} exists already`, { remedy: 'Name another file with --out.' });
     const blobs = await writeBundle({ file, envelope, blobs: session.blobs });
     if (flags.json === true) terminal.out(JSON.stringify({ file, blobs }, null, 2));
-    else terminal.out(`${file}: the signed statement and ${blobs} blobs; check it with \`maestro verify ${flags.out ?? file}\``);
+    else
+      terminal.out(
+        `${file}: the signed statement and ${blobs} blobs; check it with \`maestro verify ${flags.out ?? file}\``,
+      );
     return EXIT.passed;
   });
 }

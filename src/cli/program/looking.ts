@@ -67,7 +67,11 @@ export function addLooking(program: Command, context: MakeContext, set: SetExit)
   json(program.command('evidence <RUN>').description('write the signed evidence of a run as one file'))
     .option('--out <FILE>', 'a new file (default: RUN.evidence.jsonl)')
     .action((id: string, flags) => set(evidenceCommand(context(), id, flags)));
-  json(program.command('verify <RUN|FILE>').description('check the signed evidence of a run; ends with 6 when it does not hold'))
+  json(
+    program
+      .command('verify <RUN|FILE>')
+      .description('check the signed evidence of a run; ends with 6 when it does not hold'),
+  )
     .option('--key <FILE>', 'a public key to trust, in PEM; repeatable (default: the key of this machine)', collect, [])
     .action((what: string, flags) => set(verifyCommand(context(), what, flags)));
 }

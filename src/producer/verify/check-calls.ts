@@ -11,7 +11,9 @@ export async function checkCalls(
   { predicate }: RunStatement,
   talks: readonly Talk[],
 ): Promise<EvidenceCheck> {
-  const ledger = new Set((await getJson(blobs, predicate.calls, z.array(LedgerCall))).map(({ requestId }) => requestId));
+  const ledger = new Set(
+    (await getJson(blobs, predicate.calls, z.array(LedgerCall))).map(({ requestId }) => requestId),
+  );
   const answered = talks.flatMap((talk) =>
     talk.calls.filter(({ outcome }) => outcome === 'answered').map((call) => ({ talk, call })),
   );

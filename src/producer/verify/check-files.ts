@@ -37,10 +37,15 @@ export async function checkFiles(
       const files = (await filesOf(place, commit)).filter(({ path, oid }) => !seen.has(`${oid} ${path}`));
       for (const { path, oid } of files) seen.add(`${oid} ${path}`);
       for (const path of await origins.without(commit, files))
-        problems.push(`${phase}: ${JSON.stringify(path)} as it was handed on comes from no call, no person and no merge`);
+        problems.push(
+          `${phase}: ${JSON.stringify(path)} as it was handed on comes from no call, no person and no merge`,
+        );
     }
     const more = problems.length > SHOWN ? [`and ${problems.length - SHOWN} more`] : [];
-    return checked('files', 'files with an origin', { examined: seen.size, problems: [...problems.slice(0, SHOWN), ...more] });
+    return checked('files', 'files with an origin', {
+      examined: seen.size,
+      problems: [...problems.slice(0, SHOWN), ...more],
+    });
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

@@ -13,7 +13,9 @@ export function checkOutcome({ predicate }: RunStatement): EvidenceCheck {
   const problems = [
     ...plan.phases.filter(({ name }) => !known.has(name)).map(({ name }) => `${name}: it has no record`),
     // Whoever cancels a run ends it before its phases.
-    ...(run.status === status || run.status === 'cancelled' ? [] : [`the run is ${run.status}, its phases make it ${status}`]),
+    ...(run.status === status || run.status === 'cancelled'
+      ? []
+      : [`the run is ${run.status}, its phases make it ${status}`]),
     ...phases.flatMap((record) => phaseProblems(record, predicate)),
   ];
   return checked('outcome', 'phases', { examined: phases.length, problems });
@@ -59,8 +61,10 @@ export function checkOrigin({ predicate }: RunStatement, talks: readonly Talk[])
     }
     if (has.simulated && record.rounds.length > 0 && !record.simulated)
       problems.push(`${record.phase}: a stand-in had a part in it, and its record says real`);
-    if (has.simulated && !run.simulated) problems.push(`a stand-in had a part in ${record.phase}, and the run says real`);
-    if (has.replayed && run.replayed !== true) problems.push(`${record.phase} was replayed, and the run does not say so`);
+    if (has.simulated && !run.simulated)
+      problems.push(`a stand-in had a part in ${record.phase}, and the run says real`);
+    if (has.replayed && run.replayed !== true)
+      problems.push(`${record.phase} was replayed, and the run does not say so`);
   }
   return checked('origin', 'calls and marks', { examined, problems });
 }

@@ -22,7 +22,9 @@ export async function checkVerdicts(blobs: BlobReader, { predicate }: RunStateme
       examined += 1;
       const at = `${record.phase}, round ${round.round + 1}`;
       const evidence = await getJson(blobs, round.evidence, RoundEvidence);
-      problems.push(...roundProblems({ plan, record, round, evidence, policySet }).map((problem) => `${at}: ${problem}`));
+      problems.push(
+        ...roundProblems({ plan, record, round, evidence, policySet }).map((problem) => `${at}: ${problem}`),
+      );
     }
   return checked('verdicts', 'verdicts judged again', { examined, problems });
 }
@@ -54,7 +56,9 @@ function roundProblems(of: {
     ...strays,
     ...(isDeepStrictEqual(plain(again), said)
       ? []
-      : [`the record says ${round.verdict.verdict}, judged again it is ${again.verdict}${difference(again, round.verdict)}`]),
+      : [
+          `the record says ${round.verdict.verdict}, judged again it is ${again.verdict}${difference(again, round.verdict)}`,
+        ]),
     ...letThrough(round.verdict),
   ];
 }

@@ -30,7 +30,8 @@ class HashedObjects extends Writable {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (err?: Error | null) => void): void {
     try {
-      for (let at = 0; at < chunk.length; ) at = this.#open === undefined ? this.#line(chunk, at) : this.#bytes(chunk, at);
+      for (let at = 0; at < chunk.length;)
+        at = this.#open === undefined ? this.#line(chunk, at) : this.#bytes(chunk, at);
       done();
     } catch (err) {
       done(err instanceof Error ? err : new Error(String(err)));

@@ -68,7 +68,10 @@ export async function verifyRun(of: {
   };
 }
 
-function checkSignature(of: { envelope: Envelope; trusted: readonly KeyObject[] }, signedBy: string | null): EvidenceCheck {
+function checkSignature(
+  of: { envelope: Envelope; trusted: readonly KeyObject[] },
+  signedBy: string | null,
+): EvidenceCheck {
   const { signatures } = of.envelope;
   const theirs = signatures.map(({ keyid }) => keyid.slice(0, 16)).join(', ');
   const ours = of.trusted.map((key) => keyIdOf(key).slice(0, 16)).join(', ') || 'none';
@@ -115,9 +118,13 @@ async function checkRecords(store: RunStore, { predicate }: RunStatement): Promi
     ...phases.flatMap((phase) => {
       const before = sealed.get(phase.phase);
       if (before === undefined) return [`${phase.phase} was not sealed`];
-      return isDeepStrictEqual(core(phase), core(before)) ? [] : [`the record of ${phase.phase} is not the one that was sealed`];
+      return isDeepStrictEqual(core(phase), core(before))
+        ? []
+        : [`the record of ${phase.phase} is not the one that was sealed`];
     }),
-    ...[...sealed.keys()].filter((name) => !phases.some(({ phase }) => phase === name)).map((name) => `${name} is gone`),
+    ...[...sealed.keys()]
+      .filter((name) => !phases.some(({ phase }) => phase === name))
+      .map((name) => `${name} is gone`),
   ];
   return checked('records', 'records', { examined: phases.length + 1, problems });
 }

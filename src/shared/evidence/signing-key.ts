@@ -11,7 +11,7 @@ type KeyFile = Config['signingKey'];
  * and none is there; a file that is named has to be there.
  */
 export async function signingKey({ file, isOwn }: KeyFile): Promise<KeyObject> {
-  const known = await readKey(file);
+  const known = await readKey(file, createPrivateKey);
   if (known !== undefined) return known;
   if (!isOwn)
     throw new FleetError('BAD_INPUT', `the signing key ${file} does not exist`, {
@@ -29,20 +29,24 @@ export async function signingKey({ file, isOwn }: KeyFile): Promise<KeyObject> {
   } finally {
     await rm(made, { force: true });
   }
-  const key = await readKey(file);
+  const key = await readKey(file, createPrivateKey);
   if (key === undefined) throw new FleetError('INTERNAL', `the signing key ${file} is gone again`, { retry: true });
+  await writeFile(publicFile(file), createPublicKey(key).export({ type: 'spki', format: 'pem' }), { mode: 0o644 });
   return key;
 }
 
-async function readKey(file: string): Promise<KeyObject | undefined> {
+/** Beside the key lies its public half, for whoever verifies and may not sign. */
+const publicFile = (file: string): string => `${file.replace(/\.pem$/, '')}.pub.pem`;
+
+async function readKey(file: string, parse: (pem: string) => KeyObject): Promise<KeyObject | undefined> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
   } catch (err) {
     if (err instanceof Error && 'code' in err && err.code === 'ENOENT') return undefined;
-    throw new FleetError('BAD_INPUT', `the signing key ${file} cannot be read: ${errorMessage(err)}`);
+    throw new FleetError('BAD_INPUT', `the key ${file} cannot be read: ${errorMessage(err)}`);
   }
-  return ed25519(file, () => createPrivateKey(text));
+  return ed25519(file, () => parse(text));
 }
 
 function ed25519(file: string, parse: () => KeyObject): KeyObject {
@@ -58,18 +62,17 @@ function ed25519(file: string, parse: () => KeyObject): KeyObject {
   return key;
 }
 
-/** The public keys whose signatures count: those of the files that are named, or else this machine's own. */
+/** The public keys whose signatures count: those of the files that are named, or else the one of this machine. */
 export async function trustedKeys(own: KeyFile, files: readonly string[]): Promise<KeyObject[]> {
   if (files.length === 0) {
-    const key = await readKey(own.file);
-    return key === undefined ? [] : [createPublicKey(key)];
+    const key = (await readKey(publicFile(own.file), createPublicKey)) ?? (await readKey(own.file, createPublicKey));
+    return key === undefined ? [] : [key];
   }
   return Promise.all(
     files.map(async (file) => {
-      const text = await readFile(file, 'utf8').catch((err: unknown) => {
-        throw new FleetError('BAD_INPUT', `the key ${file} cannot be read: ${errorMessage(err)}`);
-      });
-      return ed25519(file, () => createPublicKey(text));
+      const key = await readKey(file, createPublicKey);
+      if (key === undefined) throw new FleetError('BAD_INPUT', `the key ${file} does not exist`);
+      return key;
     }),
   );
 }

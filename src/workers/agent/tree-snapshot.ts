@@ -61,7 +61,8 @@ export async function snapshotTree(root: string, unnamed: Unnamed = () => undefi
 /** A link is what git keeps of it: where it leads. It is never followed. */
 async function hashFile(file: string): Promise<string> {
   const hash = createHash('sha256');
-  if ((await lstat(file)).isSymbolicLink()) return hash.update(await readlink(file, { encoding: 'buffer' })).digest('hex');
+  if ((await lstat(file)).isSymbolicLink())
+    return hash.update(await readlink(file, { encoding: 'buffer' })).digest('hex');
   for await (const chunk of createReadStream(file)) hash.update(Buffer.from(chunk));
   return hash.digest('hex');
 }
