@@ -20,6 +20,8 @@ export const LiveCommand = z.strictObject({
   round: z.number().int().nonnegative(),
   /** Whether no real model asked for it. */
   simulated: z.boolean(),
+  /** Whether a recording asked for it. */
+  replayed: z.boolean().optional(),
   /** The call of the conversation that runs it. */
   toolUseId: z.string(),
   tool: z.string(),

@@ -130,6 +130,7 @@ test('what a command prints is followed while it runs, and is gone with it', asy
       kind: 'work',
       round: 0,
       simulated: true,
+      replayed: true,
       toolUseId: 'toolu_1',
       tool: 'shell',
       command: 'npm test -- <b>all</b>',
@@ -141,6 +142,7 @@ test('what a command prints is followed while it runs, and is gone with it', asy
   await put('');
   const command = page.getByRole('article', { name: 'backend: shell under way' });
   await command.getByText('npm test -- <b>all</b>').waitFor();
+  await command.getByRole('heading', { name: 'backend: coder runs replayed simulated' }).waitFor();
   await command.getByText('Nothing has been printed.').waitFor();
   await put('ok 1 <img src=x onerror=alert(1)>\n');
   const output = command.getByRole('region', { name: 'What it has printed' });

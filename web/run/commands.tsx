@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { LiveCommand } from '../../src/shared/live-commands.ts';
-import { Elapsed, SimulatedMark } from '../ui/basic.tsx';
+import { Elapsed, OriginMarks } from '../ui/basic.tsx';
 
 /** What personas are running right now, with the end of what it prints. */
 export const CommandsUnderWay = ({ commands }: { commands: LiveCommand[] }): JSX.Element => (
@@ -29,7 +29,7 @@ function Command({ command }: { command: LiveCommand }): JSX.Element {
     <article class="turn" aria-label={`${command.phase}: ${command.tool} under way`}>
       <div class="turn-head">
         <h3>
-          {command.phase}: {command.persona} runs {command.simulated && <SimulatedMark />}
+          {command.phase}: {command.persona} runs <OriginMarks of={command} />
         </h3>
         <span class="muted num">
           for <Elapsed from={command.startedAt} to={null} />, {command.bytes.toLocaleString()} bytes

@@ -12,7 +12,7 @@ const SHOWN_AFTER_MS = 300;
 const BEAT_MS = LIVE_TTL_MS / 3;
 const COMMAND_CHARS = 2_000;
 
-type Shown = Omit<LiveCommand, 'phase' | 'persona' | 'kind' | 'round' | 'simulated'>;
+type Shown = Omit<LiveCommand, 'phase' | 'persona' | 'kind' | 'round' | 'simulated' | 'replayed'>;
 
 /** Where commands are shown while they run. Neither of these may hold up a command, or fail it. */
 interface LiveBoard {
