@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { sha256Of } from '../shared/sha256-of.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { MAX_REPORT_BYTES, MAX_REPORT_FILES, listFiles, readRegularFile } from './hostile-files.ts';
 
@@ -39,7 +39,7 @@ export async function harvestReports(
       const target = join(reportsDir, collector, path);
       await mkdir(dirname(target), { recursive: true });
       await writeFile(target, bytes);
-      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const sha256 = await sha256Of(bytes);
       reports.push({ name: `${collector}/${path}`, path: target, sha256, bytes: bytes.length });
     }
   }

@@ -6,6 +6,7 @@ import { errorMessage } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import { IntegrityCheck } from '../shared/round-evidence.ts';
 import { Finding, Measurement } from '../shared/verdict.ts';
+import { sha256Of } from '../shared/sha256-of.ts';
 import type { CollectContext, Collector } from './collector.ts';
 import type { Report } from './harvest-reports.ts';
 import type { CollectorRun } from './run-collector.ts';
@@ -251,7 +252,7 @@ function writeReports(reports: KeptReports, reportsDir: string): Promise<Report[
       const path = join(reportsDir, name);
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, bytes);
-      return { name, path, sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length };
+      return { name, path, sha256: await sha256Of(bytes), bytes: bytes.length };
     }),
   );
 }

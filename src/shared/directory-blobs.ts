@@ -1,12 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FleetError, errorMessage } from './errors.ts';
 import type { BlobStore } from './blob-store.ts';
 import { BlobRef } from './run-record.ts';
+import { sha256Of } from './sha256-of.ts';
 
-export const addressOf = (bytes: Uint8Array): BlobRef =>
-  BlobRef.parse(createHash('sha256').update(bytes).digest('hex'));
+export const addressOf = async (bytes: Uint8Array): Promise<BlobRef> => BlobRef.parse(await sha256Of(bytes));
 
 export const missingBlob = (ref: BlobRef, location: string, cause: unknown): FleetError =>
   new FleetError('BLOB_UNAVAILABLE', `blob ${ref} is not in ${location}`, {
@@ -17,8 +17,8 @@ export const missingBlob = (ref: BlobRef, location: string, cause: unknown): Fle
   });
 
 /** Checks bytes against the address they were read from. */
-export function verified(ref: BlobRef, bytes: Uint8Array, location: string): Uint8Array {
-  if (addressOf(bytes) === ref) return bytes;
+export async function verified(ref: BlobRef, bytes: Uint8Array, location: string): Promise<Uint8Array> {
+  if ((await addressOf(bytes)) === ref) return bytes;
   throw new FleetError('BLOB_UNAVAILABLE', `blob ${ref} in ${location} is damaged: its bytes have another address`, {
     remedy: 'Remove it from the store and run the phase that made it again.',
     details: { isLost: true },
@@ -41,11 +41,11 @@ export class DirectoryBlobs implements BlobStore {
   }
 
   async put(bytes: Uint8Array): Promise<BlobRef> {
-    const ref = addressOf(bytes);
+    const ref = await addressOf(bytes);
     const path = this.#pathOf(ref);
     // A damaged file is written anew, so that storing again mends it.
     const stored = await readFile(path).catch(() => undefined);
-    if (stored !== undefined && addressOf(stored) === ref) return ref;
+    if (stored !== undefined && (await addressOf(stored)) === ref) return ref;
     const temporary = join(dirname(path), `.${ref}.${randomUUID()}`);
     try {
       await mkdir(dirname(path), { recursive: true });
@@ -58,7 +58,7 @@ export class DirectoryBlobs implements BlobStore {
 
   async get(ref: BlobRef): Promise<Uint8Array> {
     try {
-      return verified(ref, await readFile(this.#pathOf(ref)), this.location);
+      return await verified(ref, await readFile(this.#pathOf(ref)), this.location);
     } catch (err) {
       if (err instanceof FleetError) throw err;
       const isMissing = err instanceof Error && 'code' in err && err.code === 'ENOENT';

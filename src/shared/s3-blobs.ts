@@ -34,7 +34,7 @@ export class S3Blobs implements BlobStore {
   }
 
   async put(bytes: Uint8Array): Promise<BlobRef> {
-    const ref = addressOf(bytes);
+    const ref = await addressOf(bytes);
     try {
       await this.#client.send(new PutObjectCommand({ ...this.#object(ref), Body: bytes }));
       return ref;
@@ -47,7 +47,7 @@ export class S3Blobs implements BlobStore {
     try {
       const answer = await this.#client.send(new GetObjectCommand(this.#object(ref)));
       const bytes = await answer.Body?.transformToByteArray();
-      return verified(ref, bytes ?? new Uint8Array(), this.location);
+      return await verified(ref, bytes ?? new Uint8Array(), this.location);
     } catch (err) {
       if (err instanceof FleetError) throw err;
       throw isMissing(err) ? missingBlob(ref, this.location, err) : storeFailure(this.location, err);

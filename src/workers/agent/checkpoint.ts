@@ -8,11 +8,13 @@ import { LineageEntry } from './lineage.ts';
 
 const Block = z.looseObject({ type: z.string() });
 
+const MessageShape = z.strictObject({
+  role: z.enum(['user', 'assistant']),
+  content: z.union([z.string(), z.array(Block)]),
+});
+
 /** A message as the API takes it. Only its shape is checked here; the API checks the rest again with every call. */
-const Message = z.custom<Anthropic.MessageParam>((value) => {
-  const shape = z.strictObject({ role: z.enum(['user', 'assistant']), content: z.union([z.string(), z.array(Block)]) });
-  return shape.safeParse(value).success;
-}, 'not a message');
+const Message = z.custom<Anthropic.MessageParam>((value) => MessageShape.safeParse(value).success, 'not a message');
 
 /** One time the conversation was summed up. */
 export const Compaction = z.strictObject({

@@ -54,15 +54,25 @@ function roundOf(recent: readonly string[]): number | undefined {
   return undefined;
 }
 
-/** How often a file was set back to what it had been before. Commands that change many files at once are not counted. */
-function returnsOf(lineage: readonly LineageEntry[], path: string): number {
+/**
+ * How often each of these files was set back to what it had been before. Commands that change many files at once are not
+ * counted. One walk for all of them: a command may change tens of thousands.
+ */
+function returnsOf(lineage: readonly LineageEntry[], paths: ReadonlySet<string>): Map<string, number> {
   const filesOfCall = new Map<string, number>();
   for (const { toolUseId } of lineage) filesOfCall.set(toolUseId, (filesOfCall.get(toolUseId) ?? 0) + 1);
-  const versions = lineage
-    .filter((entry) => entry.path === path && filesOfCall.get(entry.toolUseId) === 1)
-    .map(({ sha256 }) => sha256)
-    .filter((version, index, all) => version !== all[index - 1]);
-  return versions.filter((version, index) => versions.indexOf(version) < index).length;
+  const versions = new Map<string, { last: string | null; seen: Set<string | null>; returns: number }>();
+  for (const { path, sha256, toolUseId } of lineage) {
+    if (!paths.has(path) || filesOfCall.get(toolUseId) !== 1) continue;
+    const known = versions.get(path);
+    if (known === undefined) versions.set(path, { last: sha256, seen: new Set([sha256]), returns: 0 });
+    else if (known.last !== sha256) {
+      if (known.seen.has(sha256)) known.returns += 1;
+      known.seen.add(sha256);
+      known.last = sha256;
+    }
+  }
+  return new Map([...versions].map(([path, { returns }]) => [path, returns]));
 }
 
 interface Seen {
@@ -78,8 +88,7 @@ interface Seen {
 function circlesIn(circles: Circles, turn: TurnDone, lineage: readonly LineageEntry[]): Seen[] {
   const found: Seen[] = [];
   const { idleTurns } = circles;
-  for (const path of new Set(turn.changed.map((entry) => entry.path))) {
-    const returns = returnsOf(lineage, path);
+  for (const [path, returns] of returnsOf(lineage, new Set(turn.changed.map((entry) => entry.path)))) {
     if (returns < RETURNS_WARNED) continue;
     const times = `${path} was set back ${returns} times to what it had been before`;
     const warning =

@@ -48,10 +48,16 @@ export interface ToolBox {
   invoke(call: ToolCall): Promise<ToolOutcome>;
 }
 
-/** The JSON schema of a tool's input, as the API wants it. */
+const inputSchemas = new WeakMap<z.ZodType, Anthropic.Tool.InputSchema>();
+
+/** The JSON schema of a tool's input, as the API wants it; made once for each, and not for each conversation. */
 export function inputSchemaOf(schema: z.ZodType): Anthropic.Tool.InputSchema {
+  const known = inputSchemas.get(schema);
+  if (known !== undefined) return known;
   const { $schema: _, ...json } = z.toJSONSchema(schema, { io: 'input' });
-  return { ...json, type: 'object' };
+  const made: Anthropic.Tool.InputSchema = { ...json, type: 'object' };
+  inputSchemas.set(schema, made);
+  return made;
 }
 
 /** One line per problem of an input, naming the field. */

@@ -24,7 +24,8 @@ const DIRECTIVES: readonly Directive[] = [
   { rule: 'tamper/source-url', pattern: /(?<=[#@]\s?source)U(?=RL\s*=)/g, replacement: '_' },
 ];
 
-const IN_COMMENT = /\/\/|\/\*|^\s*\*/;
+/** How a line of a block comment begins. */
+const STAR = /[^\S\n]*\*/y;
 
 /** The text without effective tool switches, of equal length, and a finding for each that stood in a comment. */
 export function defuse(
@@ -36,25 +37,58 @@ export function defuse(
   let result = text;
   for (const directive of DIRECTIVES) {
     if (kind === 'text' && directive.rule !== 'tamper/secretlint-disable') continue;
-    result = result.replace(directive.pattern, (match, ...rest) => {
+    const place = placesIn(text);
+    result = result.replace(directive.pattern, (_match, ...rest) => {
       const offset = rest.find((value) => typeof value === 'number') ?? 0;
-      const before = text.slice(0, offset);
-      const lineStart = before.lastIndexOf('\n') + 1;
-      if (
-        kind === 'text' ||
-        IN_COMMENT.test(text.slice(lineStart, offset + match.length)) ||
-        before.lastIndexOf('/*') > before.lastIndexOf('*/')
-      )
+      const { line, lineStart, isInComment } = place(offset);
+      if (kind === 'text' || isInComment)
         findings.push({
           rule: directive.rule,
           message: 'A comment that switches a measuring tool off has no effect here; remove it and mend what it hides',
           severity: 'warning',
           file,
-          line: before.split('\n').length,
+          line,
           column: offset - lineStart + 1,
         });
       return directive.replacement;
     });
   }
   return { text: result, changed: result !== text, findings };
+}
+
+/**
+ * Tells where places in a text lie, when asked for one after the other: what was walked through once is not walked
+ * through again, because a hostile file has such places by the hundred thousand.
+ */
+function placesIn(text: string): (offset: number) => { line: number; lineStart: number; isInComment: boolean } {
+  const newline = lastBefore(text, '\n');
+  const rest = lastBefore(text, '//');
+  const opened = lastBefore(text, '/*');
+  const closed = lastBefore(text, '*/');
+  let starred = { lineStart: -1, end: -1 };
+  return (offset) => {
+    const { count, at } = newline(offset);
+    const lineStart = at + 1;
+    if (starred.lineStart !== lineStart) {
+      STAR.lastIndex = lineStart;
+      starred = { lineStart, end: STAR.test(text) ? STAR.lastIndex : Number.POSITIVE_INFINITY };
+    }
+    const block = opened(offset).at;
+    const isInComment =
+      rest(offset).at >= lineStart || block >= lineStart || starred.end <= offset || block > closed(offset).at;
+    return { line: count + 1, lineStart, isInComment };
+  };
+}
+
+/** How many of a mark end before an offset, and where the last of them begins; offsets may only grow. */
+function lastBefore(text: string, mark: string): (offset: number) => { count: number; at: number } {
+  let [count, at, next] = [0, -1, text.indexOf(mark)];
+  return (offset) => {
+    while (next !== -1 && next + mark.length <= offset) {
+      count += 1;
+      at = next;
+      next = text.indexOf(mark, next + 1);
+    }
+    return { count, at };
+  };
 }
