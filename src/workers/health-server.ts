@@ -4,7 +4,8 @@ import { portBusyError } from '../shared/ports.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { WorkerStanding } from '../shared/worker-registry.ts';
 import type { Presence } from './presence.ts';
-import type { LoopDelay } from './vitals.ts';
+import { HELD_MS, type LoopBusy } from './loop-stretches.ts';
+import type { Vitals } from './vitals.ts';
 
 export interface HealthServer {
   url: string;
@@ -59,10 +60,11 @@ async function answer(
       ...(problem === undefined ? {} : { reason: problem }),
       ...worker,
       loopDelay: presence.vitals.whole,
+      loopBusy: presence.vitals.busy,
     });
   }
   if (path !== '/metrics') return send(res, 404, { status: 'not found' });
-  const text = workerMetrics(worker, presence.vitals.whole, presence.vitals.cpuSeconds);
+  const text = workerMetrics(worker, presence.vitals);
   res.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text);
 }
 
@@ -91,7 +93,7 @@ const metric = (name: string, type: 'gauge' | 'counter', help: string, values: r
   ...values.map((value) => `${name}${value}`),
 ];
 
-function workerMetrics(worker: WorkerStanding, delay: LoopDelay, cpuSeconds: number): string {
+function workerMetrics(worker: WorkerStanding, { whole: delay, busy, cpuSeconds }: Vitals): string {
   const loop = 'maestro_worker_event_loop_delay_seconds';
   return `${[
     ...metric(
@@ -117,8 +119,24 @@ function workerMetrics(worker: WorkerStanding, delay: LoopDelay, cpuSeconds: num
       `{quantile="0.99"} ${delay.p99Ms / 1000}`,
       `{quantile="1"} ${delay.maxMs / 1000}`,
     ]),
+    ...(busy === undefined ? [] : busyMetrics(busy)),
   ].join('\n')}\n`;
 }
+
+const busyMetrics = ({ p99Ms, maxMs, heldMs }: LoopBusy): string[] => [
+  ...metric(
+    'maestro_worker_event_loop_busy_seconds',
+    'gauge',
+    'Processor time of the main thread between two looks at the event loop 10 ms apart, by quantile.',
+    [`{quantile="0.99"} ${p99Ms / 1000}`, `{quantile="1"} ${maxMs / 1000}`],
+  ),
+  ...metric(
+    'maestro_worker_event_loop_held_seconds_total',
+    'counter',
+    `Processor time of the main thread in stretches that held the event loop for more than ${HELD_MS} ms.`,
+    [` ${heldMs / 1000}`],
+  ),
+];
 
 async function listen(server: Server, host: string, port: number): Promise<void> {
   try {

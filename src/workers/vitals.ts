@@ -1,4 +1,5 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { type LoopBusy, LoopStretches } from './loop-stretches.ts';
 
 /** How often the event loop is looked at. */
 const RESOLUTION_MS = 10;
@@ -13,6 +14,7 @@ export interface LoopDelay {
 export class Vitals {
   readonly #whole = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #recent = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  readonly #stretches = LoopStretches.open();
   #cpu = process.cpuUsage();
   #at = performance.now();
 
@@ -24,6 +26,11 @@ export class Vitals {
   /** Since the process began. */
   get whole(): LoopDelay {
     return delayOf(this.#whole);
+  }
+
+  /** How long this process's own work held the loop; undefined where the system does not tell. */
+  get busy(): LoopBusy | undefined {
+    return this.#stretches?.busy;
   }
 
   get rssBytes(): number {
@@ -50,6 +57,7 @@ export class Vitals {
   close(): void {
     this.#whole.disable();
     this.#recent.disable();
+    this.#stretches?.close();
   }
 }
 

@@ -28,5 +28,7 @@ test('thirty conversations in one worker process all end, and none waits for ano
   expect(Math.max(...report.samples.map(({ conversations }) => conversations))).toBe(CONVERSATIONS);
   const firstEnd = Math.min(...report.talks.map(({ endedAtMs }) => endedAtMs));
   for (const { firstTurnAtMs } of report.talks) expect(firstTurnAtMs).toBeLessThan(firstEnd);
+  // Processor time, which other load on the machine does not add to. Work of 60 ms in every turn adds seconds.
+  expect(report.loopBusy.held).toBeLessThan(1);
   expect(report.exit).toBe(0);
 }, 150_000);

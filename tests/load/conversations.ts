@@ -9,8 +9,8 @@ import { type LoadReport, loadConversations, mib } from './load.ts';
 
 /**
  * `npm run load:conversations -- --conversations 500`: so many conversations at once in one worker process, against the
- * stand-in with answers that take two seconds. Reports memory, processor time, how late the event loop was, and how
- * fast it went; ends with 1 when a conversation did not end well. `--no-command` leaves the sandbox out, `--kilobytes N`
+ * stand-in with answers that take two seconds. Reports memory, processor time, how late the event loop was, how
+ * much of that was the worker's own work and not the machine's, and how fast it went; ends with 1 when a conversation did not end well. `--no-command` leaves the sandbox out, `--kilobytes N`
  * makes each conversation so large, `--cpu-prof DIR` profiles the worker, `--json` prints one document.
  */
 async function main(): Promise<number> {
@@ -58,7 +58,7 @@ async function main(): Promise<number> {
 const withoutKeys = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(env).filter(([name]) => !/^(ANTHROPIC_|MAESTRO_|REDIS_URL$)/.test(name)));
 
-function summaryOf({ talks, seconds, samples, loopDelay, calls, exit }: LoadReport) {
+function summaryOf({ talks, seconds, samples, loopDelay, loopBusy, calls, exit }: LoadReport) {
   const good = talks.filter((talk) => talk.status === 'passed' || talk.status === 'passed_with_warnings');
   const [first, last] = [samples[0], samples.at(-1)];
   const cpu = (last?.cpuSeconds ?? 0) - (first?.cpuSeconds ?? 0);
@@ -82,6 +82,11 @@ function summaryOf({ talks, seconds, samples, loopDelay, calls, exit }: LoadRepo
       p99: Math.round(loopDelay.p99 * 1000),
       max: Math.round(loopDelay.max * 1000),
     },
+    loopBusyMs: {
+      p99: Math.round(loopBusy.p99 * 1000),
+      max: Math.round(loopBusy.max * 1000),
+      held: Math.round(loopBusy.held * 1000),
+    },
     betweenTurnsMs: { median: gaps[Math.floor(gaps.length / 2)], longest: gaps.at(-1) },
     workerExit: exit,
   };
@@ -95,6 +100,7 @@ function describe(report: LoadReport): string {
     `  memory ${all.rssMiB.start} MiB at the start, ${all.rssMiB.peak} at most, ${all.rssMiB.end} at the end`,
     `  processor ${all.cpuSeconds} s, ${all.cpuShare} of a core (of the process itself, without git and the sandbox)`,
     `  event loop late by ${all.loopDelayMs.p50} ms (p50), ${all.loopDelayMs.p99} ms (p99), ${all.loopDelayMs.max} ms at most`,
+    `  its own work held the event loop for ${all.loopBusyMs.p99} ms of processor time (p99), ${all.loopBusyMs.max} ms at most; ${all.loopBusyMs.held} ms in stretches of more than 50 ms`,
     `  longest time between two turns of a conversation: median ${all.betweenTurnsMs.median} ms, at most ${all.betweenTurnsMs.longest} ms`,
     `  the worker ended with ${all.workerExit}`,
     '',

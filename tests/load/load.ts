@@ -56,6 +56,8 @@ export interface LoadReport {
   samples: LoadSample[];
   /** Seconds, over all of the load. */
   loopDelay: { p50: number; p99: number; max: number };
+  /** Seconds of processor time of the main thread between two looks at the loop, and in stretches that held it too long. */
+  loopBusy: { p99: number; max: number; held: number };
   /** Calls that the provider answered. */
   calls: number;
   exit: number | null;
@@ -93,14 +95,19 @@ export async function loadConversations(options: LoadOptions): Promise<LoadRepor
     const seconds = (Date.now() - began) / 1000;
     const metrics = await metricsOf(worker.url);
     const talks = await Promise.all(plans.map((plan) => talkOf(store, plan, began)));
-    const loop = (quantile: string): number =>
-      metrics.get(`maestro_worker_event_loop_delay_seconds{quantile="${quantile}"}`) ?? Number.NaN;
+    const loop = (what: 'delay' | 'busy', quantile: string): number =>
+      metrics.get(`maestro_worker_event_loop_${what}_seconds{quantile="${quantile}"}`) ?? Number.NaN;
     const exit = await worker.stop();
     return {
       talks,
       seconds,
       samples,
-      loopDelay: { p50: loop('0.5'), p99: loop('0.99'), max: loop('1') },
+      loopDelay: { p50: loop('delay', '0.5'), p99: loop('delay', '0.99'), max: loop('delay', '1') },
+      loopBusy: {
+        p99: loop('busy', '0.99'),
+        max: loop('busy', '1'),
+        held: metrics.get('maestro_worker_event_loop_held_seconds_total') ?? Number.NaN,
+      },
       calls: provider.requests,
       exit,
     };

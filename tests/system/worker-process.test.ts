@@ -27,6 +27,8 @@ test('a worker tells how it is, is seen by the fleet, and is gone from it when i
   expect((await fetch(`${url}/healthz`, { method: 'POST' })).status).toBe(405);
   const metrics = await (await fetch(`${url}/metrics`)).text();
   expect(metrics).toMatch(/^maestro_worker_event_loop_delay_seconds\{quantile="0\.99"\} [\d.]+$/m);
+  expect(metrics).toMatch(/^maestro_worker_event_loop_busy_seconds\{quantile="1"\} [\d.]+$/m);
+  expect(metrics).toMatch(/^maestro_worker_event_loop_held_seconds_total [\d.]+$/m);
   expect(metrics).toMatch(/^maestro_worker_resident_memory_bytes [1-9]\d{6,}$/m);
   expect(metrics).toMatch(/^maestro_worker_draining 0$/m);
 
