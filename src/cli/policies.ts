@@ -49,6 +49,10 @@ export async function loadPolicies(context: CommandContext, flags: PolicyFlags, 
   return loadPolicySet(sources);
 }
 
+/** The policies of runs that name no others. */
+export const usualPolicies = (context: CommandContext): Promise<PolicySource[]> =>
+  readPolicies(definitionFolders(context, {}).policies);
+
 /** What runs are made from: the shipped definitions, with the policies and the overlay that a command was given. */
 export async function runSources(context: CommandContext, flags: PolicyFlags): Promise<RunSources> {
   const sources = await loadRunSources(definitionFolders(context, flags));

@@ -48,12 +48,12 @@ export type CollectedValue =
   | {
       value: number;
       examined: number;
-      source?: 'collector' | 'review' | 'approval';
-      simulated?: boolean;
-      evidence?: Evidence[];
+      source?: 'collector' | 'review' | 'approval' | undefined;
+      simulated?: boolean | undefined;
+      evidence?: Evidence[] | undefined;
     }
   /** Could not be measured: says why, in words that tell the author what to do. */
-  | { notEvaluable: string; evidence?: Evidence[] };
+  | { notEvaluable: string; evidence?: Evidence[] | undefined };
 
 export interface Collected {
   /** One entry for every wanted metric. A metric left out is not evaluable. */

@@ -17,6 +17,7 @@ import { inParallel } from './in-parallel.ts';
 import { NO_POLICY, type PolicySet, policyOf } from './load-policy.ts';
 import type { MetricSpec } from './policy-schema.ts';
 import { notEvaluable, runCollector } from './run-collector.ts';
+import type { CollectorProcesses } from './separate/collector-processes.ts';
 import { type SelfTestResults, describeProof, faultOfProof } from './selftest/self-test.ts';
 
 const PARALLEL_COLLECTORS = 2;
@@ -41,6 +42,8 @@ export interface MeasureOptions {
   only?: { collectors: readonly string[]; previous: PhaseMeasurement };
   /** When given, a collector whose self-test did not pass, or that has none, measures nothing. */
   selftest?: SelfTestResults | undefined;
+  /** Where collectors run; in this process when it is not given. */
+  processes?: CollectorProcesses | undefined;
   /** Results of earlier measurements of the same files. */
   cache?: MeasureCache | undefined;
 }
@@ -103,13 +106,20 @@ export async function measurePhase(given: MeasureOptions): Promise<PhaseMeasurem
 function declaredBy({
   policySet,
   collectors = allCollectors,
+  processes,
   selftest,
   sandbox,
 }: MeasureOptions): Pick<MeasureOptions, 'selftest'> & { collectors: readonly Collector[] } {
-  if (policySet.declared === undefined) return { collectors, selftest };
-  const declared = withDeclared(collectors, policySet.declared.commands, policySet.metrics);
+  const own = processes === undefined ? collectors : collectors.map((collector) => processes.separate(collector));
+  if (policySet.declared === undefined) return { collectors: own, selftest };
+  const { commands } = policySet.declared;
+  const declared = withDeclared(own, commands, policySet.metrics);
+  const { metrics: catalogue } = policySet;
+  const ids = declared.replaced.map(({ id }) => id);
   return {
-    collectors: declared.collectors,
+    collectors: declared.collectors.map((each) =>
+      processes !== undefined && ids.includes(each.id) ? processes.separate(each, { commands, catalogue }) : each,
+    ),
     selftest: selftest && provenWithDeclared(selftest, declared.replaced, sandbox.description),
   };
 }

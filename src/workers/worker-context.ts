@@ -1,16 +1,18 @@
 import type { BlobStore } from '../shared/blob-store.ts';
 import type { Config } from '../shared/config.ts';
 import { getJson } from '../shared/blob-store.ts';
-import { Definitions, type GivenFiles } from '../shared/definitions.ts';
+import { Definitions, type GivenFiles, type PolicySource } from '../shared/definitions.ts';
 import { readGivenFiles } from '../shared/given-files.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { ModelConfig } from '../shared/model-config.ts';
+import { Recent } from '../shared/recent.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { BlobRef } from '../shared/run-record.ts';
 import type { RunStore } from '../shared/run-store.ts';
 import type { Sandbox } from '../shared/sandbox/sandbox.ts';
 import { type PolicySet, loadPolicySet } from '../gates/load-policy.ts';
 import type { Collector } from '../gates/collector.ts';
+import type { CollectorProcesses } from '../gates/separate/collector-processes.ts';
 import type { MeasuringAids } from '../gates/open-measuring-aids.ts';
 
 /** What every job handler of a worker process shares. */
@@ -30,6 +32,8 @@ export interface WorkerContext {
   measuring?: Partial<MeasuringAids> & {
     /** What measures in this process, where that is not what ships. */
     collectors?: readonly Collector[];
+    /** Where collectors run, so that they hold up no conversation. */
+    processes?: CollectorProcesses | undefined;
   };
   logger: Logger;
 }
@@ -45,6 +49,8 @@ export interface LoadedDefinitions {
 export class DefinitionsCache {
   readonly #blobs: BlobStore;
   readonly #loaded = new Map<BlobRef, Promise<LoadedDefinitions>>();
+  /** Most workflows are judged by the same policies, and reading them takes some 50 ms in one go. */
+  readonly #policies = new Recent<PolicySet>(20);
 
   constructor(blobs: BlobStore) {
     this.#blobs = blobs;
@@ -62,9 +68,17 @@ export class DefinitionsCache {
     return loading;
   }
 
+  /** Reads policies, or finds them read. */
+  policiesOf(sources: readonly PolicySource[]): PolicySet {
+    const key = JSON.stringify(sources);
+    const policies = this.#policies.get(key) ?? loadPolicySet(sources);
+    this.#policies.set(key, policies);
+    return policies;
+  }
+
   async #load(ref: BlobRef): Promise<LoadedDefinitions> {
     const definitions = await getJson(this.#blobs, ref, Definitions);
     const given = await readGivenFiles(this.#blobs, definitions.given);
-    return { definitions, policySet: loadPolicySet(definitions.policies), given };
+    return { definitions, policySet: this.policiesOf(definitions.policies), given };
   }
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { findPersona, personasIn } from '../../shared/persona-files.ts';
 import { allCollectors } from '../../gates/collectors/registry.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
+import { CollectorProcesses } from '../../gates/separate/collector-processes.ts';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { Launcher } from '../../shared/launcher.ts';
 import { startProgramsBy } from '../../shared/process.ts';
@@ -13,7 +14,7 @@ import { type HealthServer, startHealthServer } from '../../workers/health-serve
 import { type Presence, announce } from '../../workers/presence.ts';
 import { startShippedScripts } from '../../workers/scripted/shipped.ts';
 import { DefinitionsCache, type WorkerContext } from '../../workers/worker-context.ts';
-import { allPersonas, modelsFileOf } from '../policies.ts';
+import { allPersonas, modelsFileOf, usualPolicies } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { openWorkFolder, removeWorkFolder } from '../work-folder.ts';
 import { count } from '../text.ts';
@@ -76,6 +77,7 @@ async function serveQueues(
   const { cache } = config;
   const sandbox = await openSandbox({ mode: config.sandbox, cache, logger: session.logger });
   const measuring = await openMeasuringAids({ cache, sandbox, logger: session.logger, signal: stopping.signal });
+  const processes = sandbox.settings && new CollectorProcesses(sandbox.settings);
   const isGating = flags.gates === true || flags.personas === undefined;
   const models = await loadModelConfig(modelsFileOf(context));
   const ctx: WorkerContext = {
@@ -88,9 +90,11 @@ async function serveQueues(
     models,
     endpointKeys: endpointKeys(models, context.env),
     definitions: new DefinitionsCache(session.blobs),
-    measuring,
+    measuring: { ...measuring, processes },
     logger: session.logger,
   };
+  // What is long in coming is done before a job could wait for it.
+  ctx.definitions.policiesOf(await usualPolicies(context));
   const serves = { personas, gates: isGating, concurrency: flags.concurrency };
   let presence: Presence | undefined;
   // The port comes first: when it is taken, no job was touched.
@@ -105,7 +109,7 @@ async function serveQueues(
     // In the background: what a measurement needs first is proven first.
     const prove = async (): Promise<void> => {
       try {
-        terminal.err(await measuring.selftest.proveAll(allCollectors));
+        terminal.err(await measuring.selftest.proveAll(allCollectors.map((one) => processes?.separate(one) ?? one)));
       } catch (err) {
         if (!stopping.signal.aborted) terminal.err(`the self-test could not be run: ${errorMessage(err)}`);
       }
@@ -118,6 +122,7 @@ async function serveQueues(
   } finally {
     await presence?.close();
     await health?.close();
+    processes?.close();
   }
 }
 

@@ -6,7 +6,6 @@ import { type EgressProxy, SOCKET_NAME, openEgressProxy } from '../network/egres
 import { runProcess } from '../process.ts';
 import { checkCommand } from './check-command.ts';
 import { watchDisk } from './disk-watch.ts';
-import type { BubblewrapTools } from './find-bubblewrap.ts';
 import { SANDBOX_UID, grantAccess } from './grant-access.ts';
 import { limitArguments } from './limit-arguments.ts';
 import { BRIDGE, PROXY_FOLDER } from './network-bridge.ts';
@@ -18,18 +17,10 @@ import {
   type SandboxMount,
   type SandboxResult,
 } from './sandbox.ts';
+import type { BubblewrapTools, SandboxSettings, Shape } from './sandbox-settings.ts';
 
 /** The user commands believe to be when the fleet is an ordinary user: their files are that user's. */
 const MAPPED_UID = 1000;
-
-/**
- * How privileges are dropped.
- * `user`: the fleet is an ordinary user; one bubblewrap with a user namespace.
- * `root`: an outer bubblewrap makes the mounts, an ordinary user is taken on, and an inner one adds the namespaces, so
- * that the process limit counts for this command alone and no further user namespace can be made.
- * `root-without-user-namespaces`: where the kernel denies those to ordinary users.
- */
-export type Shape = 'user' | 'root' | 'root-without-user-namespaces';
 
 export const shapesFor = (uid: number): readonly Shape[] =>
   uid === 0 ? ['root', 'root-without-user-namespaces'] : ['user'];
@@ -59,11 +50,13 @@ const PUBLIC_ETC = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d',
 export class BubblewrapSandbox implements Sandbox {
   readonly kind = 'bwrap';
   readonly description: string;
+  readonly settings: SandboxSettings;
   readonly #tools: BubblewrapTools;
   readonly #shape: Shape;
   readonly #uid: number;
 
   constructor(tools: BubblewrapTools, shape: Shape) {
+    this.settings = { bwrap: { tools, shape } };
     this.#tools = tools;
     this.#shape = shape;
     this.#uid = uidFor(shape);

@@ -7,15 +7,7 @@ import { watchDisk } from './disk-watch.ts';
 import { grantAccess } from './grant-access.ts';
 import { limitArguments } from './limit-arguments.ts';
 import { DEFAULT_LIMITS, type Sandbox, type SandboxCommand, type SandboxMount, type SandboxResult } from './sandbox.ts';
-
-export interface DirectSandboxOptions {
-  kind: 'container' | 'off';
-  description: string;
-  prlimit: string;
-  setpriv: string;
-  /** The user to run commands as; undefined when the fleet is an ordinary user already. */
-  uid: number | undefined;
-}
+import type { DirectSandboxOptions, SandboxSettings } from './sandbox-settings.ts';
 
 /**
  * Runs commands beside the fleet, with limits and a cleared environment but no isolation of files or network.
@@ -25,9 +17,11 @@ export interface DirectSandboxOptions {
 export class DirectSandbox implements Sandbox {
   readonly kind: 'container' | 'off';
   readonly description: string;
+  readonly settings: SandboxSettings;
   readonly #options: DirectSandboxOptions;
 
   constructor(options: DirectSandboxOptions) {
+    this.settings = { direct: options };
     this.#options = options;
     this.kind = options.kind;
     const user = options.uid === undefined ? 'user of the fleet' : `user ${options.uid}`;

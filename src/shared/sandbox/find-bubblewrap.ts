@@ -6,23 +6,8 @@ import { libraryFolders, unpackDebianPackages } from '../debian-packages.ts';
 import { FleetError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { runProcess } from '../process.ts';
+import type { BubblewrapTools } from './sandbox-settings.ts';
 import { syscallFilter } from './syscall-filter.ts';
-
-/** The programs and files that make up the sandbox, as found on this machine. */
-export interface BubblewrapTools {
-  bwrap: string;
-  version: string;
-  /** Folders with libraries that bubblewrap needs and the system lacks. */
-  libraries: readonly string[];
-  setpriv: string;
-  prlimit: string;
-  /** Makes commands the first that the kernel ends when the machine has no memory left. */
-  choom: string | undefined;
-  /** Folder with the few /etc files that commands see. */
-  etc: string;
-  /** The file with the filter of system calls; none for a machine whose calls are not known. */
-  filter: string | undefined;
-}
 
 const SYSTEM_PATH = ['/usr/bin', '/bin', '/usr/sbin', '/sbin', '/usr/local/bin'].join(delimiter);
 

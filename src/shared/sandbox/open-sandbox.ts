@@ -7,6 +7,7 @@ import { findBubblewrap, findProgram } from './find-bubblewrap.ts';
 import { SANDBOX_UID } from './grant-access.ts';
 import { probeSandbox } from './probe.ts';
 import type { Sandbox } from './sandbox.ts';
+import type { SandboxSettings } from './sandbox-settings.ts';
 
 export interface OpenSandboxOptions {
   /** `auto` is bubblewrap or nothing: weaker kinds are never taken unasked. */
@@ -32,6 +33,12 @@ export async function openSandbox(options: OpenSandboxOptions): Promise<Sandbox>
   }
   return openDirect('container', `the container itself (${container}), its network and files are reachable`);
 }
+
+/** A sandbox that was opened, and proven to hold, by another process. */
+export const sandboxOf = (settings: SandboxSettings): Sandbox =>
+  'bwrap' in settings
+    ? new BubblewrapSandbox(settings.bwrap.tools, settings.bwrap.shape)
+    : new DirectSandbox(settings.direct);
 
 async function openBubblewrap({ cache, logger }: OpenSandboxOptions): Promise<Sandbox> {
   const failures: string[] = [];

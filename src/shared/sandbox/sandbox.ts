@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Egress } from '../network/allow-list.ts';
 import type { ProgressListener } from '../output-progress.ts';
+import type { SandboxSettings } from './sandbox-settings.ts';
 
 /** What one command may use. Sizes in bytes, times in milliseconds. */
 export interface SandboxLimits {
@@ -78,6 +79,7 @@ export interface Sandbox {
   readonly kind: 'bwrap' | 'container' | 'off';
   /** One line for `doctor` and for evidence, e.g. `bubblewrap 0.8.0, no network, user 64999`. */
   readonly description: string;
+  readonly settings?: SandboxSettings;
   run(command: SandboxCommand): Promise<SandboxResult>;
   /**
    * The path under which a command sees an inside path. The same path with bubblewrap; without mounts (`container`,

@@ -73,14 +73,14 @@ const specFor = (collector: Collector, metric: string, own: Partial<MetricSpec> 
   ...own,
 });
 
-/** Collects metrics from a project, as the gates do. */
-export function collect(
+/** What the gates give a collector. */
+export function contextFor(
   collector: Collector,
   project: Project,
   metrics: readonly string[],
   options: Options = {},
-): Promise<Collected> {
-  const context: CollectContext = {
+): CollectContext {
+  return {
     root: project.root,
     outDir: project.outDir,
     sandbox: options.sandbox ?? noSandbox,
@@ -92,8 +92,15 @@ export function collect(
     signal: new AbortController().signal,
     logger: silentLogger(),
   };
-  return collector.collect(context);
 }
+
+/** Collects metrics from a project, as the gates do. */
+export const collect = (
+  collector: Collector,
+  project: Project,
+  metrics: readonly string[],
+  options: Options = {},
+): Promise<Collected> => collector.collect(contextFor(collector, project, metrics, options));
 
 /** The value and what was examined, or the reason why there is none. */
 export function readingOf(collected: Collected, metric: string): { value: number; examined: number } | string {
