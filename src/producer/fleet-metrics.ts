@@ -16,6 +16,13 @@ export function workerLines(workers: readonly WorkerStanding[]): string[] {
       each(({ conversations }) => conversations),
     ),
     ...gauge(
+      'maestro_worker_max_conversations',
+      'Conversations that a worker may hold at once.',
+      workers.flatMap(({ id, host, maxConversations }): Value[] =>
+        maxConversations === undefined ? [] : [[{ worker: id, host }, maxConversations]],
+      ),
+    ),
+    ...gauge(
       'maestro_worker_resident_memory_bytes',
       'Memory, by worker.',
       each(({ rssBytes }) => rssBytes),

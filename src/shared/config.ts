@@ -46,6 +46,7 @@ const Environment = z.object({
   MAESTRO_PERSONAS: optional(z.string()),
   MAESTRO_STUCK_AFTER: optional(Duration),
   MAESTRO_DRAIN_DEADLINE: optional(Duration),
+  MAESTRO_MAX_CONVERSATIONS: optional(z.coerce.number().int().min(1).max(10_000)),
   MAESTRO_API_URL: optional(z.url()),
   MAESTRO_TOKEN: optional(z.string()),
   MAESTRO_CORS_ORIGINS: optional(Origins),
@@ -97,6 +98,8 @@ export interface Config {
   stuckAfterMs: number;
   /** How long a worker that is told to stop lets its work end before it gives it back. */
   drainMs: number;
+  /** Conversations that a worker process holds at once, over all personas; the built-in limit when not set. */
+  maxConversations: number | undefined;
   /** Which addresses beside public ones may be told of events, and what encrypts the secrets of webhooks. */
   webhooks: { allowPrivate: boolean; allowHosts: readonly string[]; key: string | undefined };
   /** The file of the key that signs the evidence of runs, and whether it is this machine's own, made when it is not there. */
@@ -136,6 +139,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     keepRuns: { days: settings.MAESTRO_KEEP_RUNS_DAYS ?? 30, count: settings.MAESTRO_KEEP_RUNS_COUNT ?? 1_000 },
     personas: settings.MAESTRO_PERSONAS === undefined ? undefined : resolve(cwd, settings.MAESTRO_PERSONAS),
     stuckAfterMs: durationMs(settings.MAESTRO_STUCK_AFTER ?? '10m'),
+    maxConversations: settings.MAESTRO_MAX_CONVERSATIONS,
     drainMs: durationMs(settings.MAESTRO_DRAIN_DEADLINE ?? '20s'),
     webhooks: {
       allowPrivate: settings.MAESTRO_WEBHOOK_ALLOW_PRIVATE === '1',

@@ -24,6 +24,8 @@ export const WorkerStanding = z.object({
   active: z.record(z.string(), z.number().int()),
   /** Conversations with a model under way. */
   conversations: z.number().int(),
+  /** How many it may hold at once; earlier versions do not say. */
+  maxConversations: z.number().int().optional(),
   /** Jobs that ended in this process, and those of them that failed. */
   done: z.number().int(),
   failed: z.number().int(),

@@ -8,6 +8,7 @@ import type { Fence } from '../shared/run-store.ts';
 import { assertKnownVersion } from '../shared/schema-version.ts';
 import { movePhase } from '../shared/transitions.ts';
 import { wakeJob } from '../shared/wake-job.ts';
+import { ConversationPlaces } from './conversation-places.ts';
 import { awaitApproval, finishRun, passEdge } from './control-jobs.ts';
 import type { GateHandle } from './gate-handle.ts';
 import { closePhase } from './gate-job.ts';
@@ -32,6 +33,8 @@ import type { WorkerContext } from './worker-context.ts';
 const LOCK = { lockDuration: 6_000, stalledInterval: 1_500, maxStalledCount: 1_000_000 } as const;
 /** The jobs that ended in each of so many minutes are kept by queue, for whoever asks how fast the fleet is. */
 const METRICS = { maxDataPoints: 60 } as const;
+/** Conversations at once in one process, when nothing else is said; more only where one persona alone may hold more. */
+const CONVERSATIONS_AT_ONCE = 100;
 /** Gate jobs at once in one process, when nothing else is said. */
 export const GATES_AT_ONCE = 10;
 
@@ -42,6 +45,8 @@ export interface FleetOptions {
   gates: boolean;
   /** Jobs at once of each persona in this process. */
   concurrency: number;
+  /** Conversations at once, of all personas together; `CONVERSATIONS_AT_ONCE` or `concurrency` when nothing is said. */
+  maxConversations?: number | undefined;
   /** Gate jobs at once. They take turns at measuring, so that one that only looks at its children waits for nobody. */
   gatesAtOnce?: number;
 }
@@ -51,6 +56,7 @@ export interface FleetLoad {
   /** Jobs under way, by queue. */
   active: Record<string, number>;
   conversations: number;
+  maxConversations: number;
   done: number;
   failed: number;
   /** Jobs that this process broke off, for others to go on with. */
@@ -99,6 +105,8 @@ interface QueueRole<T extends JobData> {
   schema: { parse(value: unknown): T };
   /** Whether the job waits while its run is paused; control jobs only tell what has happened. */
   isPausable: boolean;
+  /** Whether it takes one of the places that the process has for conversations. */
+  isConversation?: boolean;
   handle: (held: Held<T>) => Promise<unknown>;
 }
 
@@ -108,14 +116,16 @@ export async function startFleet(
   options: FleetOptions,
   handlers: FleetHandlers = HANDLERS,
 ): Promise<Fleet> {
-  const parts = new FleetParts(ctx);
+  const { concurrency, maxConversations = Math.max(CONVERSATIONS_AT_ONCE, concurrency) } = options;
+  const parts = new FleetParts(ctx, new ConversationPlaces(maxConversations));
   const { watch } = parts;
   for (const persona of options.personas) {
     await parts.start({
       queue: personaQueue(persona),
-      concurrency: options.concurrency,
+      concurrency,
       schema: PersonaJob,
       isPausable: true,
+      isConversation: true,
       handle: ({ data, fence, job }) =>
         watch.during(data, (signal) =>
           handlers.persona(ctx, {
@@ -142,6 +152,7 @@ class FleetParts {
   readonly watch: RunWatch;
   readonly queues: QueuePool;
   readonly #ctx: WorkerContext;
+  readonly #places: ConversationPlaces;
   readonly #workers: Worker[] = [];
   readonly #connections: Redis[] = [];
   #sweeper: Sweeper | undefined;
@@ -150,8 +161,9 @@ class FleetParts {
   #isGivingBack = false;
   #closing: Promise<void> | undefined;
 
-  constructor(ctx: WorkerContext) {
+  constructor(ctx: WorkerContext, places: ConversationPlaces) {
     this.#ctx = ctx;
+    this.#places = places;
     this.watch = new RunWatch(ctx.store);
     this.queues = new QueuePool(ctx);
   }
@@ -161,7 +173,7 @@ class FleetParts {
     const { logger, redisUrl, config } = this.#ctx;
     const connection = await connectRedis(redisUrl, 'worker');
     this.#connections.push(connection);
-    const worker = new Worker(role.queue, (job, token = '') => this.#counted(role, job, token), {
+    const worker = new Worker(role.queue, (job, token = '') => this.#placed(role, job, token), {
       connection,
       prefix: config.prefix,
       concurrency: role.concurrency,
@@ -181,6 +193,12 @@ class FleetParts {
     });
     worker.on('closed', () => connection.disconnect());
     this.#workers.push(worker);
+    if (role.isConversation === true) this.#places.add(worker);
+  }
+
+  #placed<T extends JobData>(role: QueueRole<T>, job: Job, token: string): Promise<unknown> {
+    const work = (): Promise<unknown> => this.#counted(role, job, token);
+    return role.isConversation === true ? this.#places.hold(job, token, work) : work();
   }
 
   async #counted<T extends JobData>(role: QueueRole<T>, job: Job, token: string): Promise<unknown> {
@@ -246,16 +264,17 @@ class FleetParts {
 
   load(): FleetLoad {
     const busy = [...this.#load].filter(([, jobs]) => jobs > 0);
-    const talks = busy.filter(([queue]) => queue.startsWith(personaQueue('')));
     return {
       active: Object.fromEntries(busy),
-      conversations: talks.reduce((sum, [, jobs]) => sum + jobs, 0),
+      conversations: this.#places.used,
+      maxConversations: this.#places.limit,
       ...this.#ended,
       isDraining: this.isDraining,
     };
   }
 
   async #close(deadlineMs: number): Promise<void> {
+    this.#places.close();
     const closed = Promise.allSettled(this.#workers.map((worker) => worker.close()));
     const isDone = await Promise.race([closed.then(() => true), sleep(deadlineMs, false, { ref: false })]);
     if (!isDone) {

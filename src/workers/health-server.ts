@@ -105,6 +105,12 @@ function workerMetrics(worker: WorkerStanding, { whole: delay, busy, cpuSeconds 
     ...metric('maestro_worker_conversations', 'gauge', 'Conversations with a model under way.', [
       ` ${worker.conversations}`,
     ]),
+    ...metric(
+      'maestro_worker_max_conversations',
+      'gauge',
+      'Conversations that the process may hold at once.',
+      worker.maxConversations === undefined ? [] : [` ${worker.maxConversations}`],
+    ),
     ...metric('maestro_worker_jobs_ended_total', 'counter', 'Jobs that ended in this process.', [
       `{outcome="done"} ${worker.done}`,
       `{outcome="failed"} ${worker.failed}`,

@@ -32,7 +32,7 @@ export async function announce(
   const id = `${host}.${process.pid}.${randomUUID().slice(0, 8)}`;
   let recent = vitals.sinceLast();
   const standing = (): WorkerStanding => {
-    const { active, conversations, done, failed, isDraining } = fleet.load();
+    const { active, conversations, maxConversations, done, failed, isDraining } = fleet.load();
     return {
       id,
       host,
@@ -44,6 +44,7 @@ export async function announce(
       concurrency: as.concurrency,
       active,
       conversations,
+      ...(as.personas.length === 0 ? {} : { maxConversations }),
       done,
       failed,
       startedAt,

@@ -55,6 +55,7 @@ const worker = (id: string, more: Partial<WorkerStanding> = {}): WorkerStanding 
   concurrency: 20,
   active: { 'persona.coder': 3, gates: 1 },
   conversations: 3,
+  maxConversations: 40,
   done: 12,
   failed: 1,
   startedAt: new Date(Date.now() - 90_000).toISOString(),

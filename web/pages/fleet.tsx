@@ -157,7 +157,9 @@ const workerRow = (worker: WorkerStanding): Row => {
       <Pill status={worker.state === 'working' ? 'running' : 'paused'}>{worker.state}</Pill>,
       <span title={personas.join(', ')}>{serves}</span>,
       Object.values(worker.active).reduce((sum, jobs) => sum + jobs, 0),
-      worker.conversations,
+      worker.maxConversations === undefined
+        ? worker.conversations
+        : `${worker.conversations}/${worker.maxConversations}`,
       worker.done,
       worker.failed,
       `${Math.round(worker.cpu * 100)}%`,

@@ -26,6 +26,8 @@ export interface WorkerFlags {
   personas?: string;
   personasDir?: string;
   concurrency: number;
+  /** Conversations at once, of all personas together. */
+  maxConversations?: number;
   gates?: boolean;
   provider?: string;
   exitWithParent?: boolean;
@@ -100,7 +102,8 @@ async function serveQueues(
   // The port comes first: when it is taken, no job was touched.
   const health = await openHealth(session, flags, () => presence);
   try {
-    const fleet = await startFleet(ctx, serves);
+    const maxConversations = flags.maxConversations ?? context.config.maxConversations;
+    const fleet = await startFleet(ctx, { ...serves, maxConversations });
     presence = await announce(ctx, fleet, { ...serves, version: version() });
     if (health !== undefined) terminal.err(`health   ${health.url}/readyz (metrics: ${health.url}/metrics)`);
     terminal.err(

@@ -59,7 +59,7 @@ function workerTable(workers: readonly WorkerStanding[], colors: Terminal['color
     { text: worker.state, paint: worker.state === 'working' ? colors.green : colors.yellow },
     { text: servesText(worker) },
     { text: String(Object.values(worker.active).reduce((sum, jobs) => sum + jobs, 0)) },
-    { text: String(worker.conversations) },
+    { text: talksText(worker) },
     { text: String(worker.done) },
     { text: String(worker.failed), paint: worker.failed > 0 ? colors.yellow : undefined },
     { text: `${Math.round(worker.cpu * 100)}%` },
@@ -70,6 +70,9 @@ function workerTable(workers: readonly WorkerStanding[], colors: Terminal['color
   ]);
   return inColumns(columns, rows, colors.dim);
 }
+
+const talksText = ({ conversations, maxConversations }: WorkerStanding): string =>
+  maxConversations === undefined ? String(conversations) : `${conversations}/${maxConversations}`;
 
 function servesText({ personas, gates, concurrency }: WorkerStanding): string {
   const own = personas.length === 1 ? (personas[0] ?? '') : count(personas.length, 'persona');

@@ -84,6 +84,11 @@ export function addRunning(program: Command, context: MakeContext, set: SetExit)
     .option('--personas <A,B>', 'only these personas')
     .option('--gates', 'the gates and control queues (alone: only these)')
     .option('--concurrency <N>', 'jobs at once of each persona', wholeNumber(1, 500), 2)
+    .option(
+      '--max-conversations <N>',
+      'conversations at once, of all personas together (MAESTRO_MAX_CONVERSATIONS; 100, or --concurrency if more)',
+      wholeNumber(1, 10_000),
+    )
     .addOption(
       new Option('--provider <NAME>', 'scripted: also play runs that ask for the scripted provider').choices([
         'anthropic',
