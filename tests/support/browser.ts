@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import chromium from '@sparticuz/chromium';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
+import { expect } from 'vitest';
 import { z } from 'zod';
 
 export interface OpenPage {
@@ -47,6 +48,18 @@ export async function axeViolations(page: Page): Promise<string[]> {
   return z.array(z.string()).parse(found);
 }
 
+/** Readable on a phone, in light and dark, and by whoever does not see it. */
+export async function looksWell(page: Page, name: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    expect(await axeViolations(page)).toEqual([]);
+  }
+  await page.setViewportSize({ width: 360, height: 800 });
+  expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await shootAll(page, name);
+}
+
 /** The same at the widths of a desk, a tablet and a phone, light and dark. */
 export async function shootAll(page: Page, name: string): Promise<void> {
   if (process.env['MAESTRO_SCREENSHOTS'] === undefined) return;
@@ -54,8 +67,8 @@ export async function shootAll(page: Page, name: string): Promise<void> {
     [1280, 'light'],
     [1280, 'dark'],
     [800, 'light'],
-    [390, 'light'],
-    [390, 'dark'],
+    [360, 'light'],
+    [360, 'dark'],
   ] as const) {
     await page.setViewportSize({ width, height: 900 });
     await page.emulateMedia({ colorScheme });

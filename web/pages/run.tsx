@@ -1,12 +1,15 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { type RunView, useRun } from '../lib/live-run.ts';
-import { cost, tokens, until, words } from '../lib/format.ts';
+import { cost, dollars, tokens, until, words } from '../lib/format.ts';
 import { href } from '../lib/route.ts';
 import { Controls } from '../run/controls.tsx';
 import { Decisions } from '../run/decisions.tsx';
 import { TABS } from '../run/tabs.ts';
 import { Banner, Elapsed, Empty, Fact, Loading, Pill, OriginMarks, Text, When } from '../ui/basic.tsx';
+
+/** Inputs that are longer, in characters, have a line of their own. */
+const SHORT = 60;
 
 export function RunPage({ id, segments }: { id: string; segments: string[] }): JSX.Element {
   const { view, fault, isLive } = useRun(id);
@@ -151,10 +154,10 @@ function Facts({ view }: { view: RunView }): JSX.Element {
       </Fact>
       <Fact name="Cost">
         {costText(run)}
-        {usd !== undefined && ` of $${usd}`}
+        {usd !== undefined && ` of ${dollars(usd)}`}
       </Fact>
       {Object.entries(inputs).map(([name, value]) => (
-        <Fact key={name} name={`input: ${name}`} wide>
+        <Fact key={name} name={`input: ${name}`} wide={String(value).length > SHORT}>
           {String(value)}
         </Fact>
       ))}

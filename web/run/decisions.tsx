@@ -31,6 +31,7 @@ function ApprovalForm({ run, record }: { run: RunView; record: PhaseRecord }): J
   const [note, setNote] = useState('');
   const [isBusy, setBusy] = useState(false);
   const { phase, round } = record;
+  const isGated = run.detail.plan.some((planned) => planned.name === phase && planned.policy !== null);
   const asked = role ?? run.log.asked.get(phase) ?? '';
   const refusal = useRefusal('approvals');
   const submit = async (event: SubmitEvent): Promise<void> => {
@@ -44,8 +45,11 @@ function ApprovalForm({ run, record }: { run: RunView; record: PhaseRecord }): J
     <form class="decision" onSubmit={(event) => void submit(event)} aria-label={`Decision on ${phase}`}>
       <h2>{phase} waits for a decision</h2>
       <p class="muted">
-        Look at its <a href={href('runs', run.id, 'gates', phase)}>gates</a> first. The decision counts for round{' '}
-        {round + 1}.
+        Look at {isGated ? 'its ' : 'what it '}
+        <a href={isGated ? href('runs', run.id, 'gates', phase) : href('runs', run.id, 'changes')}>
+          {isGated ? 'gates' : 'changed'}
+        </a>{' '}
+        first. The decision counts for round {round + 1}.
       </p>
       <div class="fields">
         <label>

@@ -16,19 +16,17 @@ export function GatesTab({ run, rest }: TabProps): JSX.Element {
   const [chosen, round] = rest;
   const [text, setText] = useState('');
   const [most, setMost] = useState(PAGE);
-  const gated = useMemo(() => phasesOf(run.tree).filter(isWorthTelling), [run.tree]);
-  const found = gated.filter(({ id }) =>
+  const told = useMemo(() => phasesOf(run.tree).filter(isWorthTelling), [run.tree]);
+  const found = told.filter(({ id }) =>
     chosen === undefined ? id.toLowerCase().includes(text.toLowerCase()) : id === chosen,
   );
-  const ungated = phasesOf(run.tree).filter(
-    ({ planned, record }) => planned.policy === null && record.rounds.length === 0,
-  );
+  const ungated = phasesOf(run.tree).filter((node) => !isGated(node));
   useEffect(() => scrollToRound(chosen, round), [chosen, round]);
   return (
     <>
       <div class="filter" role="search" aria-label="Gates">
         {chosen === undefined ? (
-          gated.length > 5 && (
+          told.length > 5 && (
             <label>
               Phase <input type="search" value={text} onInput={({ currentTarget }) => setText(currentTarget.value)} />
             </label>
@@ -37,7 +35,7 @@ export function GatesTab({ run, rest }: TabProps): JSX.Element {
           <a href={href('runs', run.id, 'gates')}>All phases</a>
         )}
         <span class="muted">
-          {count(found.length, 'gated phase')}
+          {count(found.filter(isGated).length, 'gated phase')}
           {chosen === undefined &&
             ungated.length > 0 &&
             `, ${ungated.length} not gated: nothing measured them, so nothing says that they passed`}
@@ -56,7 +54,9 @@ export function GatesTab({ run, rest }: TabProps): JSX.Element {
   );
 }
 
-const isWorthTelling = ({ planned, record }: PhaseNode): boolean => planned.policy !== null || record.rounds.length > 0;
+const isGated = ({ planned }: PhaseNode): boolean => planned.policy !== null;
+/** A phase without a policy has rounds too, in which its contracts may have been looked at. */
+const isWorthTelling = (node: PhaseNode): boolean => isGated(node) || node.record.rounds.length > 0;
 
 const NoGates = ({ chosen }: { chosen: string | undefined }): JSX.Element => (
   <Empty title={chosen === undefined ? 'No phase of this run is gated.' : `${chosen} is not gated.`}>
@@ -80,10 +80,11 @@ function judgedText({ record, planned }: PhaseNode): string {
     return planned.policy === null ? 'not gated' : `not judged${still}, policy ${planned.policy}`;
   }
   const parts = [
-    count(last.gates.length, 'gate'),
-    count(last.criteria.length, 'criterion', 'criteria'),
+    ...(planned.policy === null
+      ? ['nothing measured it']
+      : [count(last.gates.length, 'gate'), count(last.criteria.length, 'criterion', 'criteria')]),
     ...(last.contracts === undefined ? [] : [`${count(last.contracts.length, 'line')} of contracts`]),
-    `${last.errors.length} not evaluable`,
+    ...(planned.policy === null && last.errors.length === 0 ? [] : [`${last.errors.length} not evaluable`]),
   ];
   return `${parts.join(', ')} · ${count(record.rounds.length, 'round')}`;
 }

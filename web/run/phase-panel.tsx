@@ -179,7 +179,7 @@ function LastRound({ node: { record } }: { run: RunView; node: PhaseNode }): JSX
       <p>
         Round {last.round + 1}: <Pill status={last.verdict.verdict} />{' '}
         <span class="muted">
-          {good} of {judged.length} judged things passed
+          {judged.length === 0 ? 'nothing was judged' : `${good} of ${judged.length} judged things passed`}
           {bad.length > 0 && `, ${bad.length} did not`}
         </span>
       </p>

@@ -78,16 +78,20 @@ function Hunks({ patch, path }: { patch: StructuredPatch; path: string }): JSX.E
   );
 }
 
+const range = (start: number, lines: number): string => (lines === 1 ? `${start}` : `${start}–${start + lines - 1}`);
+function placeOf({ oldStart, oldLines, newStart, newLines }: StructuredPatch['hunks'][number]): string {
+  if (oldLines === 0) return `lines ${range(newStart, newLines)} are new`;
+  if (newLines === 0) return `lines ${range(oldStart, oldLines)} are gone`;
+  return `lines ${range(oldStart, oldLines)} became ${range(newStart, newLines)}`;
+}
+
 export function HunkLines({ hunk }: { hunk: StructuredPatch['hunks'][number] }): JSX.Element {
   let [before, after] = [hunk.oldStart, hunk.newStart];
   return (
     <table class="hunk">
       <tbody>
         <tr class="place">
-          <td colSpan={3}>
-            lines {hunk.oldStart}–{hunk.oldStart + Math.max(hunk.oldLines - 1, 0)} became {hunk.newStart}–
-            {hunk.newStart + Math.max(hunk.newLines - 1, 0)}
-          </td>
+          <td colSpan={3}>{placeOf(hunk)}</td>
         </tr>
         {hunk.lines.map((line, index) => {
           const sign = line[0] ?? ' ';
