@@ -16,7 +16,7 @@ import {
   RunStatus,
 } from '../shared/run-record.ts';
 import { PhaseVerdict, VerdictWord } from '../shared/verdict.ts';
-import { Budget, InputSpec, InputValues, Priority } from '../shared/workflow-schema.ts';
+import { Budget, InputSpec, InputValues, Priority, WorkflowBudget } from '../shared/workflow-schema.ts';
 
 /** Everything that crosses HTTP. The server, the client and the OpenAPI document read these. */
 
@@ -70,11 +70,15 @@ export const WorkflowSummary = z.strictObject({
   /** Whether it was uploaded, or ships. */
   uploaded: z.boolean(),
   inputs: z.record(z.string(), InputSpec),
+  /** What each of its runs may spend, and all of them in a day. */
+  budget: WorkflowBudget.optional(),
   phases: z.array(z.strictObject({ name: Name, needs: z.array(Name), personas: z.array(Name) })),
 });
 export type WorkflowSummary = z.infer<typeof WorkflowSummary>;
 export const WorkflowList = z.strictObject({
   workflows: z.array(WorkflowSummary),
+  /** Who plays the personas of a run whose request does not say. */
+  provider: ProviderName,
   /** Files that cannot be used, and why. */
   invalid: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
 });

@@ -8,6 +8,7 @@ export function boundedBudget(limit: Budget, wanted: Budget): Budget {
     if (most !== undefined && asked !== undefined && asked > most)
       throw new FleetError('FORBIDDEN', `this token may not raise the budget: ${unit} is limited to ${most}`, {
         remedy: 'Ask for less, or use a token with the scope `admin`.',
+        details: { errors: [{ path: `body.budget.${unit}`, message: `is limited to ${most} for this token` }] },
       });
   }
   return { ...limit, ...wanted };

@@ -16,28 +16,36 @@ export function inputsFromText(workflow: Workflow, texts: Readonly<Record<string
   );
 }
 
-/** Checks what a run is given against what its workflow declares, and fills in defaults. Throws `BAD_INPUT`. */
-export function checkInputs(workflow: Workflow, given: InputValues): InputValues {
+/**
+ * Checks what a run is given against what its workflow declares, and fills in defaults. Throws `BAD_INPUT`, with what is
+ * wrong with each input under its name `at` the place where it was given.
+ */
+export function checkInputs(workflow: Workflow, given: InputValues, at = 'body.inputs'): InputValues {
   const specs = workflow.inputs;
-  const problems = Object.keys(given)
+  const problems: { name: string; says: string; detail: string }[] = Object.keys(given)
     .filter((name) => !Object.hasOwn(specs, name))
-    .map((name) => `there is no input "${name}"${nearestHint(name, Object.keys(specs))}`);
+    .map((name) => {
+      const hint = nearestHint(name, Object.keys(specs));
+      return { name, says: `is not declared${hint}`, detail: `there is no input "${name}"${hint}` };
+    });
+  const add = (name: string, says: string): void =>
+    void problems.push({ name, says, detail: `the input "${name}" ${says}` });
   const inputs: InputValues = {};
   for (const [name, spec] of Object.entries(specs)) {
     const value = Object.hasOwn(given, name) ? given[name] : spec.default;
     if (value === undefined) {
-      if (spec.optional !== true) problems.push(`the input "${name}" is missing`);
+      if (spec.optional !== true) add(name, 'is missing');
       continue;
     }
-    problems.push(...valueProblems(spec, value).map((problem) => `the input "${name}" ${problem}`));
+    for (const problem of valueProblems(spec, value)) add(name, problem);
     inputs[name] = value;
   }
-  if (problems.length > 0)
-    throw new FleetError('BAD_INPUT', `the inputs do not fit workflow ${workflow.name}: ${problems.join('; ')}`, {
-      remedy: describeInputs(workflow),
-      details: { problems },
-    });
-  return inputs;
+  if (problems.length === 0) return inputs;
+  const details = problems.map(({ detail }) => detail);
+  throw new FleetError('BAD_INPUT', `the inputs do not fit workflow ${workflow.name}: ${details.join('; ')}`, {
+    remedy: describeInputs(workflow),
+    details: { errors: problems.map(({ name, says }) => ({ path: `${at}.${name}`, message: says })) },
+  });
 }
 
 function valueProblems(spec: InputSpec, value: Value): string[] {

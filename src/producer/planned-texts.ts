@@ -23,7 +23,7 @@ export class PlannedTexts {
         name,
         typeof value === 'string' ? this.text(value, part.outer) : value,
       ]);
-      this.parts[part.prefix] = checkInputs(part.workflow, Object.fromEntries(values));
+      this.parts[part.prefix] = checkInputs(part.workflow, Object.fromEntries(values), `${part.prefix}with`);
     }
   }
 

@@ -9,7 +9,6 @@ import type { ServerContext } from './server-context.ts';
 import { writtenPersonas } from './workflow-check.ts';
 import { MOST_UPLOAD_BYTES, Upload, Uploads } from './uploads.ts';
 import type { LoadedWorkflow } from './workflow-file.ts';
-import type { WorkflowStore } from './workflow-store.ts';
 
 const WorkflowParams = z.object({ name: Name });
 const MOST_KEY_CHARACTERS = 255;
@@ -24,7 +23,7 @@ export const workflowRoutes = (context: ServerContext): Route[] => [
     summary: 'The workflows that can be run',
     scope: 'read',
     answers: [json(200, 'All of them', 'WorkflowList', WorkflowList)],
-    handle: async ({ res }) => res.json(await listWorkflows(context.workflows)),
+    handle: async ({ res }) => res.json(await listWorkflows(context)),
   }),
   uploadWorkflowRoute(context),
   executeRoute(context),
@@ -94,8 +93,8 @@ function uploadRoute(context: ServerContext): Route {
   });
 }
 
-async function listWorkflows(workflows: WorkflowStore): Promise<WorkflowList> {
-  const list: WorkflowList = { workflows: [], invalid: [] };
+async function listWorkflows({ workflows, provider }: ServerContext): Promise<WorkflowList> {
+  const list: WorkflowList = { workflows: [], provider, invalid: [] };
   for (const { name, uploaded } of await workflows.names()) {
     try {
       list.workflows.push(summaryOf(await workflows.load(name), uploaded));
@@ -108,11 +107,11 @@ async function listWorkflows(workflows: WorkflowStore): Promise<WorkflowList> {
 }
 
 function summaryOf({ workflow, digest }: LoadedWorkflow, uploaded: boolean): WorkflowSummary {
-  const { name, description = '', inputs } = workflow;
+  const { name, description = '', inputs, budget } = workflow;
   const phases = Object.entries(workflow.phases).map(([phase, spec]) => ({
     name: phase,
     needs: spec.needs ?? [],
     personas: [...writtenPersonas(spec)],
   }));
-  return { name, description, digest, uploaded, inputs, phases };
+  return { name, description, digest, uploaded, inputs, ...(budget === undefined ? {} : { budget }), phases };
 }

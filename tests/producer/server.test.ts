@@ -101,7 +101,9 @@ describe('starting runs over HTTP', () => {
     const before = (await store.listRuns({ limit: 200 })).runs.length;
     const response = await execute({}, { inputs: { requirment: 'x' } });
     expect(response.status).toBe(400);
-    expect((await problem(response)).detail).toMatch(/"requirment" \(did you mean "requirement"\?\).*is missing/);
+    const { detail, errors } = await problem(response);
+    expect(detail).toMatch(/"requirment" \(did you mean "requirement"\?\).*is missing/);
+    expect(errors).toContainEqual({ path: 'body.inputs.requirement', message: 'is missing' });
     expect((await store.listRuns({ limit: 200 })).runs.length).toBe(before);
   });
 
@@ -120,7 +122,8 @@ describe('starting runs over HTTP', () => {
   });
 
   it('lists workflows, and the ones that cannot be used with the reason', async () => {
-    const { workflows, invalid } = WorkflowList.parse(await json(ask('/api/workflows')));
+    const { workflows, provider, invalid } = WorkflowList.parse(await json(ask('/api/workflows')));
+    expect(provider).toBe('scripted');
     expect(workflows).toMatchObject([{ name: 'diamond', description: 'a diamond' }]);
     expect(invalid.map(({ name, reason }) => [name, /broken\.yaml:3:9/.test(reason)])).toEqual([['broken', true]]);
   });

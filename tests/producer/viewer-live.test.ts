@@ -9,11 +9,15 @@ import { TokenStore } from '../../src/producer/tokens.ts';
 import { axeViolations, shootAll } from '../support/browser.ts';
 import { noopPlan } from '../support/noop-handlers.ts';
 import { startNoopRuns } from '../support/noop-runs.ts';
-import { fixtureRoot } from './fixture.ts';
+import { DIAMOND as WORKFLOW, fixtureRoot } from './fixture.ts';
 import { openViewer } from './open-viewer.ts';
 import { planOf } from './seed-run.ts';
 
-const viewer = await openViewer({ token: 'a-token-of-sixteen-or-more' });
+const limited = WORKFLOW.replace('name: diamond', 'name: limited\nbudget: { usd: 5, tokens: 1000 }');
+const viewer = await openViewer({
+  token: 'a-token-of-sixteen-or-more',
+  packageRoot: await fixtureRoot({ diamond: WORKFLOW, limited }),
+});
 const { store, at } = viewer;
 const tokens = new TokenStore(viewer.redis, viewer.prefix);
 
@@ -156,6 +160,15 @@ it('whoever may only read is told so before trying, and by the service when tryi
   expect(await form.innerText()).toContain('it needs a scope such as `approve:tech_lead`, and has read');
   expect(await axeViolations(page)).toEqual([]);
   await shootAll(page, 'reader');
+  await page.goto(`${viewer.opened.url}/`);
+  const start = page.getByRole('button', { name: 'Start a run' });
+  expect(await start.getAttribute('title')).toContain('it needs the scope `run`, and has read');
+  await page.goto(`${viewer.opened.url}/#/runs/new/diamond`);
+  await page.getByText('it needs the scope `run`, and has read').waitFor();
+  expect(await page.getByLabel('requirement').isDisabled()).toBe(true);
+  expect(await page.getByRole('button', { name: 'Start run' }).isDisabled()).toBe(true);
+  expect(await axeViolations(page)).toEqual([]);
+  await shootAll(page, 'reader-start');
   await page.close();
 });
 
@@ -176,6 +189,33 @@ it('a decision in a role that the token does not have is refused in words, and t
   await page.getByLabel('Role').fill('tech_lead');
   await page.getByRole('button', { name: 'Approve' }).click();
   await expect.poll(async () => (await store.getApprovals(plan.runId)).length).toBe(1);
+  await page.close();
+});
+
+it('a run that is started with more than a token may spend is refused beside the field, and nothing is lost', async () => {
+  const scopes = ['read', 'run'];
+  const { token } = await tokens.create({ name: 'starter', scopes, expiresAt: null, createdBy: 'tests' });
+  const page = await openAs(token, '/#/runs/new/limited');
+  await page.getByLabel('requirement').fill('shorten my urls please');
+  await page.getByText('Limits, time and version').click();
+  const budget = page.getByLabel('Budget in US dollars');
+  await budget.fill('6');
+  await page.getByRole('button', { name: 'Start run' }).click();
+  const field = page.locator('.field', { has: budget });
+  await field.getByText('Is limited to 5 for this token.').waitFor();
+  await shootAll(page, 'start-limited');
+  await budget.fill('4');
+  await page.getByLabel('Version of the workflow').fill(`sha256:${'0'.repeat(64)}`);
+  await page.getByRole('button', { name: 'Start run' }).click();
+  await page.getByRole('alert').getByText('the workflow "limited" is sha256:').waitFor();
+  await page.getByLabel('Version of the workflow').fill('');
+  await page.getByRole('button', { name: 'Start run' }).click();
+  await page.getByRole('heading', { level: 1, name: 'limited' }).waitFor();
+  const [run] = (await store.listRuns({ limit: 5, workflow: 'limited' })).runs;
+  expect(run === undefined ? run : (await store.getPlan(run.runId)).budget).toEqual({ usd: 4, tokens: 1000 });
+  await page.goto(`${viewer.opened.url}/#/runs/new/limted`);
+  await page.getByText('There is no workflow "limted" here.').waitFor();
+  expect(await axeViolations(page)).toEqual([]);
   await page.close();
 });
 

@@ -5,12 +5,17 @@ import type { RunRecord, RunStatus } from '../../src/shared/run-record.ts';
 import type { VerdictWord } from '../../src/shared/verdict.ts';
 import { ask, messageOf } from '../lib/api.ts';
 import { cost, count, tokens, words } from '../lib/format.ts';
+import { refusalFor, useMe } from '../lib/me.ts';
 import { type PageProps, href, setQuery } from '../lib/route.ts';
 import { useEvery } from '../lib/use-every.ts';
 import { Banner, Elapsed, Empty, Loading, Pill, OriginMarks, Text, When } from '../ui/basic.tsx';
 import { type Row, Table } from '../ui/table.tsx';
+import { Button } from '../ui/button.tsx';
 import { RunPage } from './run.tsx';
+import { StartPage } from './start.tsx';
 
+/** No run has this id: it is where one is started. */
+const NEW = 'new';
 const REFRESH_MS = 4000;
 const PAGE = 50;
 const STATUSES = [
@@ -27,7 +32,8 @@ const STATUSES = [
 const VERDICTS = ['passed', 'passed_with_warnings', 'blocked', 'not_gated'] as const satisfies readonly VerdictWord[];
 
 export function RunsPage({ segments, query }: PageProps): JSX.Element {
-  const [id] = segments;
+  const [id, name] = segments;
+  if (id === NEW) return <StartPage name={name} />;
   return id === undefined ? <Runs query={query} /> : <RunPage key={id} id={id} segments={segments.slice(1)} />;
 }
 
@@ -56,6 +62,9 @@ function Runs({ query }: Pick<PageProps, 'query'>): JSX.Element {
     <>
       <div class="title">
         <h1>Runs</h1>
+        <div class="buttons">
+          <StartLink />
+        </div>
       </div>
       <Filters filter={filter} change={change} />
       {fault !== undefined && <Banner kind="bad">{fault}</Banner>}
@@ -76,6 +85,19 @@ function Runs({ query }: Pick<PageProps, 'query'>): JSX.Element {
         </p>
       )}
     </>
+  );
+}
+
+/** A link, for whoever may follow it. */
+function StartLink(): JSX.Element {
+  const refusal = refusalFor(useMe(), 'run');
+  const label = 'Start a run';
+  return refusal === undefined ? (
+    <a class="button primary" href={href('runs', NEW)}>
+      {label}
+    </a>
+  ) : (
+    <Button label={label} refusal={refusal} onClick={() => undefined} />
   );
 }
 
@@ -171,7 +193,8 @@ function NoRuns({ filter, isMore }: { filter: Filter; isMore: boolean }): JSX.El
   return (
     <Empty title="No runs yet.">
       <p>
-        Start one with <code>maestro run WORKFLOW</code> or <code>POST /api/workflows/NAME/execute</code>.
+        Start one <a href={href('runs', NEW)}>on this page</a>, with <code>maestro run WORKFLOW</code> or with{' '}
+        <code>POST /api/workflows/NAME/execute</code>.
       </p>
     </Empty>
   );

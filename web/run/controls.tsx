@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { Refusal, messageOf, post } from '../lib/api.ts';
+import { post, refusalText } from '../lib/api.ts';
 import type { RunView } from '../lib/live-run.ts';
 import { refusalFor, useMe } from '../lib/me.ts';
 import { ConfirmButton } from '../ui/confirm.tsx';
@@ -23,7 +23,7 @@ export async function act(
     notify(done);
     return true;
   } catch (err) {
-    notify(err instanceof Refusal && err.remedy !== '' ? `${err.message} ${err.remedy}` : messageOf(err), 'bad');
+    notify(refusalText(err), 'bad');
     return false;
   } finally {
     await run.refresh();

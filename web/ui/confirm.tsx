@@ -1,48 +1,21 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { Button, type ButtonProps } from './button.tsx';
 
-interface ConfirmProps {
-  /** What is on the button that opens it, and on the one that does it. */
-  label: string;
-  name?: string;
-  kind?: 'primary' | 'danger' | '';
+interface ConfirmProps extends ButtonProps {
   question: string;
   /** What will happen, so that nobody has to guess. */
   children: ComponentChildren;
-  /** Why it cannot be done; the button says so then, and does nothing. */
-  refusal?: string | undefined;
   act: (reason: string) => Promise<void>;
 }
 
-/** A button that asks before it acts, and takes a reason that is kept with the run. */
-export function ConfirmButton({
-  label,
-  name = label,
-  kind = '',
-  question,
-  children,
-  refusal,
-  act,
-}: ConfirmProps): JSX.Element {
+/** A button that asks before it acts, and takes a reason that is kept with the run. Its label is on the one that does it too. */
+export function ConfirmButton({ question, children, act, ...button }: ConfirmProps): JSX.Element {
   const [isOpen, setOpen] = useState(false);
-  const hint = useId();
+  const { label, kind = '' } = button;
   return (
     <>
-      <button
-        class={kind}
-        aria-label={name}
-        aria-disabled={refusal !== undefined}
-        aria-describedby={refusal === undefined ? undefined : hint}
-        title={refusal}
-        onClick={() => refusal === undefined && setOpen(true)}
-      >
-        {label}
-      </button>
-      {refusal !== undefined && (
-        <span id={hint} class="hidden">
-          {refusal}
-        </span>
-      )}
+      <Button {...button} onClick={() => setOpen(true)} />
       {isOpen && (
         <Confirm label={label} kind={kind} question={question} act={act} close={() => setOpen(false)}>
           {children}
