@@ -69,8 +69,15 @@ interface ScriptedOptions {
   limits?: ScriptedLimits;
   /** What its model can take and give. */
   size?: Partial<ModelSize>;
-  /** Asked for every request, with how many came before it: plays limits, overload and outages. */
-  interfere?: (request: { nth: number; model: string }) => Interference | undefined;
+  /**
+   * Asked for every request, with how many came before it and the turn that it asks for, `RUN WORKFLOW/PHASE/PERSONA ...`:
+   * plays limits, overload and outages, and can keep an answer back.
+   */
+  interfere?: (request: {
+    nth: number;
+    model: string;
+    turn: string;
+  }) => Interference | undefined | Promise<Interference | undefined>;
 }
 
 /** Whether the fleet asks for a note in place of the turns so far. */
@@ -243,7 +250,7 @@ class Stage {
     const inputTokens = inputTokensOf(pieces);
     checkSize(request, inputTokens, this.#size);
     const { turn, key } = chooseTurn(this.#scripts, request.messages);
-    const interference = this.#interfere?.({ nth: this.requests - 1, model: request.model });
+    const interference = await this.#interfere?.({ nth: this.requests - 1, model: request.model, turn: key });
     const fault = interference?.fault === undefined ? this.#faultOf(turn, key) : ScriptFault.parse(interference.fault);
     this.#pass(inputTokens, request.max_tokens, response);
     await delay(this.#latencyMs + turn.delay_ms);
