@@ -52,6 +52,8 @@ export const ModelConfig = z.strictObject({
   contextTokens: z.record(z.string(), z.number().int().min(1_000)).optional(),
   /** A job that has to wait longer for its turn gives its worker back. */
   parkAfter: Duration.optional(),
+  /** A conversation whose calls fail for so long, with no answer between them, gives up. */
+  outageLimit: Duration.optional(),
 });
 export type ModelConfig = z.infer<typeof ModelConfig>;
 
@@ -158,6 +160,9 @@ export const contextTokensOf = (config: ModelConfig, model: string): number =>
 
 /** How long a job may wait for its turn with its worker. */
 export const parkAfterMs = (config: ModelConfig): number => durationMs(config.parkAfter ?? '30s');
+
+/** How long a conversation waits for an endpoint that does not answer. */
+export const outageLimitMs = (config: ModelConfig): number => durationMs(config.outageLimit ?? '15m');
 
 /** What some tokens cost in US dollars; null when the price is unknown. No tokens cost nothing at any price. */
 export function costOf(

@@ -8,7 +8,7 @@ import type { PersonaJob, PersonaResult } from '../shared/jobs.ts';
 import type { Persona } from '../shared/persona-schema.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { durationMs } from '../shared/workflow-schema.ts';
-import { contextTokensOf, priceOf } from '../shared/model-config.ts';
+import { contextTokensOf, outageLimitMs, priceOf } from '../shared/model-config.ts';
 import { type PlannedPhase, type RunPlan, inputsOf, isReplayedRun } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Finding } from '../shared/verdict.ts';
@@ -341,6 +341,7 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
       ...(await fallbackFor(ctx, plan, phase)),
       budget: account,
       turns: turnsOf(ctx, job),
+      outageLimitMs: outageLimitMs(ctx.models),
       jobId: conversationId(job.data),
       checkpoint: talk.saved,
       basis: talk.basis,

@@ -42,7 +42,7 @@ export const NO_KEYS = {
   scriptedUrl: undefined,
 };
 
-const providerAt = (url: string): ModelProvider =>
+export const providerAt = (url: string): ModelProvider =>
   openProvider({ name: 'scripted', config: NO_KEYS, scriptedUrl: url });
 
 /** For tools that run no command: running one is a mistake of the test. */

@@ -1,18 +1,18 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { FleetError } from '../../src/shared/errors.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import type { RateLimits } from '../../src/shared/model-config.ts';
 import { readModelLimits } from '../../src/shared/model-limits.ts';
 import type { Redis } from '../../src/shared/redis.ts';
 import { lastCall } from '../../src/workers/agent/call-in-turn.ts';
-import { newCheckpoint } from '../../src/workers/agent/checkpoint.ts';
+import { type AgentCheckpoint, newCheckpoint } from '../../src/workers/agent/checkpoint.ts';
 import { ModelTurns, type TurnWait } from '../../src/workers/models/model-turns.ts';
 import { Parked } from '../../src/workers/parking.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { type Interference, type ScriptedProvider, startScriptedProvider } from '../../src/workers/scripted/server.ts';
 import { childModule } from '../support/child-module.ts';
 import { testRedis } from '../support/test-redis.ts';
-import { HAND_OFF, runWith } from './agent-support.ts';
+import { HAND_OFF, providerAt, runWith } from './agent-support.ts';
 
 const SCRIPT = Script.parse({
   workflow: 'demo',
@@ -63,6 +63,8 @@ const work = (server: ScriptedProvider, by: Worker, overrides: Parameters<typeof
   runWith(server.url, { turns: by.turns, jobId: `job-${(jobs += 1)}`, ...overrides });
 
 const times = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+/** For a machine that has much else to do. */
+const LONG = { timeout: 15_000 };
 const LIMITED = { status: 429, type: 'rate_limit_error' };
 
 test('a 429 with retry-after pauses the model for every worker, and none of them sends a call before it lifts', async () => {
@@ -134,6 +136,117 @@ test('another model at the same endpoint is called while one is paused', async (
   stop.abort();
   await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' });
   expect((await readModelLimits(by.redis, of.prefix)).models.every(({ waiting: here }) => here === 0)).toBe(true);
+});
+
+describe('a conversation that may go to a fallback', () => {
+  const fallbackAt = (server: ScriptedProvider) => ({
+    fallback: { model: 'claude-haiku-5-5', provider: providerAt(server.url), price: null },
+  });
+
+  test('does so when its model told another that it is overloaded, and says what the model said', async () => {
+    const by = await worker(testRedis());
+    const fault = { status: 529, type: 'overloaded_error', retry_after_s: 60 };
+    const server = await provider((nth) => (nth === 0 ? { fault } : undefined));
+    const stop = new AbortController();
+    const waiting = work(server, by, { signal: stop.signal });
+    await expect.poll(() => by.waits.length).toBe(1);
+    const notes: string[] = [];
+    const { calls } = await work(server, by, {
+      ...fallbackAt(server),
+      onNote: (note) => void notes.push(JSON.stringify(note)),
+    });
+    expect(server.arrivals.map(({ model }) => model)).toEqual(['claude-sonnet-5-5', 'claude-haiku-5-5']);
+    expect(calls).toMatchObject([{ outcome: 'answered', fallbackFrom: 'claude-sonnet-5-5' }]);
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toMatch(/"type":"fallback","turn":1,.*"reason":".*529 overloaded_error/);
+    // One with too small a window waits as if there were none.
+    const { fallback } = fallbackAt(server);
+    const small = work(server, by, { fallback: { ...fallback, contextTokens: 1_000 }, signal: stop.signal });
+    await expect.poll(() => by.waits, LONG).toHaveLength(2);
+    stop.abort();
+    for (const ended of [waiting, small]) await expect(ended).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  test('waits for a limit of requests like all others', async () => {
+    const by = await worker(testRedis());
+    const server = await provider((nth) => (nth === 0 ? { fault: { ...LIMITED, retry_after_s: 60 } } : undefined));
+    const stop = new AbortController();
+    const both = [];
+    for (const cause of ['paused', 'paused']) {
+      both.push(work(server, by, { ...fallbackAt(server), signal: stop.signal }));
+      await expect.poll(() => by.waits[both.length - 1]?.cause, LONG).toBe(cause);
+    }
+    stop.abort();
+    for (const ended of both) await expect(ended).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(server.arrivals).toHaveLength(1);
+  });
+});
+
+/** Keeps the conversation in memory, as a worker would for the next one. */
+function keptBy(kept: { last?: AgentCheckpoint }) {
+  const { last } = kept;
+  return {
+    load: () =>
+      Promise.resolve(last === undefined ? { state: 'none' as const } : { state: 'saved' as const, checkpoint: last }),
+    restore: () => Promise.resolve(undefined),
+    startOver: () => Promise.reject(new Error('it could have been gone on with')),
+    save: (state: AgentCheckpoint) => Promise.resolve(void (kept.last = structuredClone(state))),
+  };
+}
+
+describe('an endpoint that does not answer', () => {
+  const down = () => ({ fault: { status: 503, type: 'api_error' } });
+
+  test('is asked again later, by whichever worker then holds the conversation, as the same attempt', async () => {
+    const of = testRedis();
+    const [first, second] = [await worker(of, { parkAfterMs: 900 }), await worker(of)];
+    const server = await provider((nth) => (nth === 0 ? down() : nth === 1 ? { cut: true } : undefined));
+    const kept: { last?: AgentCheckpoint } = {};
+    const talk = (by: Worker) =>
+      work(server, by, { jobId: 'job-of-both', outageLimitMs: 60_000, checkpoint: keptBy(kept) });
+    await expect(talk(first)).rejects.toBeInstanceOf(Parked);
+    expect(first.waits).toMatchObject([{ cause: 'breaker', parks: true }]);
+    expect(first.waits[0]?.detail).toContain('503');
+    const { calls } = await talk(second);
+    expect(calls.map(({ outcome, attempt }) => `${outcome} ${attempt}`)).toEqual([
+      'failed 1',
+      'failed 1',
+      'answered 1',
+    ]);
+    const [a = 0, b = 0, c = 0] = server.arrivals.map(({ at }) => at);
+    expect(b - a).toBeGreaterThanOrEqual(1_000);
+    expect(c - b).toBeGreaterThanOrEqual(2_000);
+    expect(kept.last?.outage).toBeUndefined();
+  });
+
+  test('is given up after the time that was set, in one line, and no attempt follows', async () => {
+    const by = await worker(testRedis());
+    const server = await provider(down);
+    const kept: { last?: AgentCheckpoint } = {};
+    const ended: unknown = await work(server, by, { outageLimitMs: 900, checkpoint: keptBy(kept) }).catch(
+      (err: unknown) => err,
+    );
+    expect(ended).toMatchObject({ code: 'MODEL_UNAVAILABLE', retry: false });
+    expect(String(ended)).toMatch(
+      /claude-sonnet-5-5 at 127\.0\.0\.1:\d+ did not answer for 0\.9 s \(calls .*: 2; the last said: .*503/,
+    );
+    expect(server.requests).toBe(2);
+    // Whoever takes the run up again has all of the time again.
+    expect(kept.last?.calls).toHaveLength(2);
+    expect(kept.last?.outage).toBeUndefined();
+  });
+
+  test('is not waited for once the work is cancelled', async () => {
+    const by = await worker(testRedis(), { parkAfterMs: 60_000 });
+    const server = await provider(down);
+    await server.close();
+    const stop = new AbortController();
+    const waiting = work(server, by, { outageLimitMs: 600_000, signal: stop.signal });
+    await expect.poll(() => by.waits.length, LONG).toBeGreaterThan(0);
+    expect(by.waits[0]?.detail).toContain('Connection error');
+    stop.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
 });
 
 test('a long wait gives the worker back, and the call keeps its place', async () => {
@@ -279,6 +392,8 @@ test('failures in a row open the breaker for the fleet, one probe closes it, and
   expect(await endpoint()).toMatchObject({ breaker: 'open', failures: 5 });
   expect((await endpoint())?.error).toContain('claude-sonnet-5-5 at 127.0.0.1');
   const opened = Date.now();
+  await expect(work(server, one, { outageLimitMs: 0 })).rejects.toThrow(/did not answer for 0 s .*meanwhile: 0\)/);
+  expect(server.requests).toBe(5);
   // Still down: the probe fails, alone, and the breaker stays open for longer.
   const waiting = times(6).map((index) => work(server, index % 2 === 0 ? one : two).catch((err: unknown) => err));
   await expect.poll(() => server.requests, { timeout: 10_000 }).toBe(6);

@@ -71,6 +71,8 @@ export interface AgentOptions<F> {
   budget?: RunAccount;
   /** The turns of calls, shared by the fleet; without them no call waits, and a refused one ends the attempt. */
   turns?: ModelTurns;
+  /** How long an endpoint may leave the conversation without an answer; without it, the first failed call ends the attempt. */
+  outageLimitMs?: number;
   /** Names this conversation in the account, e.g. the job's id. */
   jobId: string;
   /** Which attempt of the job this is. */

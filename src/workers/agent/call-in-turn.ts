@@ -3,10 +3,11 @@ import { DEFAULT_CONTEXT_TOKENS } from '../../shared/model-config.ts';
 import { type ModelCall, callModel } from '../models/call-model.ts';
 import type { CallRecord } from '../models/call-record.ts';
 import { endOfFailedCall } from '../models/model-errors.ts';
-import type { Turn } from '../models/model-turns.ts';
+import { ModelOverloaded, type Turn } from '../models/model-turns.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { uncachedOf, worstCaseOf } from './build-request.ts';
 import type { AgentCheckpoint } from './checkpoint.ts';
+import { countFailure, waitOutage } from './outage.ts';
 
 /**
  * The answered call that tells how long the conversation is. None does after it was summed up; nor before its first
@@ -22,7 +23,10 @@ export const lastCall = ({ calls, messages }: Pick<AgentCheckpoint, 'calls' | 'm
 export const windowOf = <F>({ fallback, contextTokens }: AgentOptions<F>, { fellBack }: AgentCheckpoint): number =>
   (fellBack === true ? fallback?.contextTokens : contextTokens) ?? DEFAULT_CONTEXT_TOKENS;
 
-/** Makes a call in its turn, as often as the provider asks to wait. Every call is recorded, answered or not. */
+/**
+ * Makes a call in its turn, again as often as the provider asks to wait or does not answer. Every call is recorded,
+ * answered or not.
+ */
 export async function callInTurn<F>(
   of: { options: AgentOptions<F>; state: AgentCheckpoint },
   request: Anthropic.MessageStreamParams,
@@ -47,48 +51,64 @@ export async function callInTurn<F>(
       idleTimeoutMs: options.idleTimeoutMs,
       signal: options.signal,
     };
+    const tokens = worst.inputTokens + worst.outputTokens;
+    const mayFallBack = canFallBack(options, state, tokens);
     const since = performance.now();
-    const entered = await options.turns?.enter({
-      model,
-      host: provider.host,
-      id: call.reservation,
-      inputTokens: uncachedOf(worst, last),
-      outputTokens: worst.outputTokens,
-      signal: options.signal,
-      // A conversation that is kept nowhere would begin anew.
-      mayPark: options.checkpoint !== undefined || state.turns === 0,
-      pausePoint: () => options.pausePoint?.(),
-    });
-    if (state.began !== undefined) state.began.waitedMs += Math.round(performance.now() - since);
+    let entered: Turn | undefined;
+    try {
+      entered = await options.turns?.enter({
+        model,
+        host: provider.host,
+        id: call.reservation,
+        inputTokens: uncachedOf(worst, last),
+        outputTokens: worst.outputTokens,
+        signal: options.signal,
+        // A conversation that is kept nowhere would begin anew.
+        mayPark: options.checkpoint !== undefined || state.turns === 0,
+        pausePoint: () => options.pausePoint?.(),
+        mayGoElsewhere: mayFallBack,
+        after: state.outage && { untilMs: state.outage.untilMs, reason: state.calls.at(-1)?.error ?? '' },
+        onDown: () => waitOutage(of, { model, host: provider.host }),
+      });
+    } catch (err) {
+      if (!(err instanceof ModelOverloaded)) throw err;
+      await fallBack(options, state, { turn: as.turn, reason: err.message });
+      continue;
+    } finally {
+      if (state.began !== undefined) state.began.waitedMs += Math.round(performance.now() - since);
+    }
     const message = await callOnce({ options, state, call, purpose: as.purpose }, entered);
     if (message !== undefined) return message;
-    await fallBack(options, state, { turn: as.turn, tokens: worst.inputTokens + worst.outputTokens });
+    const refused = state.calls.at(-1);
+    if (mayFallBack && refused !== undefined && isOverload(refused))
+      await fallBack(options, state, { turn: as.turn, reason: refused.error ?? '' });
   }
 }
 
-/**
- * The rest of a conversation goes to the fallback, when there is one that can take it in and its model has just said that
- * it is overloaded.
- */
+/** Whether the workflow names a fallback that can take the conversation in, and the model still goes on with it. */
+function canFallBack<F>(options: AgentOptions<F>, state: AgentCheckpoint, tokens: number): boolean {
+  if (options.fallback === undefined || state.fellBack === true) return false;
+  // One with a smaller window could not even sum it up; the model itself can go on as soon as it has time.
+  return tokens <= windowOf(options, { ...state, fellBack: true });
+}
+
+/** The rest of a conversation goes to the fallback: its model has said, to it or to another, that it is overloaded. */
 async function fallBack<F>(
   options: AgentOptions<F>,
   state: AgentCheckpoint,
-  { turn, tokens }: { turn: number; tokens: number },
+  { turn, reason }: { turn: number; reason: string },
 ): Promise<void> {
-  const { fallback, model } = options;
-  const refused = state.calls.at(-1);
-  if (fallback === undefined || state.fellBack === true || refused === undefined || !isOverload(refused)) return;
-  // One with a smaller window could not even sum it up; the model itself can go on as soon as it has time.
-  if (tokens > windowOf(options, { ...state, fellBack: true })) return;
   state.fellBack = true;
+  delete state.outage;
   await options.checkpoint?.save(state);
-  await options.onNote?.({ type: 'fallback', turn, from: model, to: fallback.model, reason: refused.error ?? '' });
+  const to = options.fallback?.model ?? options.model;
+  await options.onNote?.({ type: 'fallback', turn, from: options.model, to, reason });
 }
 
 /** Limits of our own are waited for; only a model that has too much to do is left for another. */
 const isOverload = ({ status, error }: CallRecord): boolean => status === 529 || /overloaded_error/.test(error ?? '');
 
-/** Makes one call. Undefined when the provider asked to wait, and the fleet has been told. */
+/** Makes one call. Undefined when it is to be made again, in its turn, and the fleet has been told why. */
 async function callOnce<F>(
   of: { options: AgentOptions<F>; state: AgentCheckpoint; call: ModelCall; purpose: 'compaction' | undefined },
   entered: Turn | undefined,
@@ -102,15 +122,20 @@ async function callOnce<F>(
     );
   } catch (err) {
     const end = endOfFailedCall(err);
+    const isOut = entered !== undefined && options.outageLimitMs !== undefined && end.how === 'failed';
+    // It has answered, though not with what was wanted.
+    if (end.how === 'limited' || end.how === 'refused') delete state.outage;
+    const lost = isOut ? countFailure(of, { model: call.request.model, host: call.provider.host }) : undefined;
     try {
       if (state.calls.length > recorded) await options.checkpoint?.save(state);
     } finally {
       // Also when it cannot be saved: a call that never leaves would be counted as under way by the whole fleet.
       await entered?.leave(end);
     }
-    if (entered !== undefined && end.how === 'limited') return undefined;
-    throw err;
+    if (lost === undefined && (isOut || (entered !== undefined && end.how === 'limited'))) return undefined;
+    throw lost ?? err;
   }
+  delete state.outage;
   await entered?.leave({ how: 'ok', usage: answer.record.usage });
   return answer.message;
 }

@@ -56,6 +56,8 @@ export const AgentCheckpoint = z.strictObject({
   span: z.strictObject({ from: z.number().int(), to: z.number().int() }).optional(),
   /** The fallback goes on with it: the model was overloaded. */
   fellBack: z.boolean().optional(),
+  /** The endpoint does not answer: since when, how many calls have failed, and when the next is made. In milliseconds. */
+  outage: z.strictObject({ sinceMs: z.number(), calls: z.number().int(), untilMs: z.number() }).optional(),
   compactions: z.array(Compaction).default([]),
   /** The turn that it was last summed up for: not again before that is answered. */
   compactedAt: z.number().int().optional(),

@@ -58,7 +58,7 @@ export function toModelError(err: unknown, call: { host: string; model: string }
 /** How a call ended. `refused`: the endpoint answers and does not want this call; `void`: it was never sent, or ended by us. */
 export type CallEnd =
   | { how: 'ok'; usage: Usage }
-  | { how: 'limited'; afterMs: number | undefined; reason: string }
+  | { how: 'limited'; afterMs: number | undefined; isOverload: boolean; reason: string }
   | { how: 'failed' | 'refused'; reason: string }
   | { how: 'void' };
 
@@ -69,15 +69,16 @@ const Details = z.object({
 });
 
 /**
- * How a call that threw has ended, for the fleet. The only place that decides what is waited for (`limited`: the call
- * is made again, at no cost to its job) and what is a fault of the attempt, which the queue may repeat.
+ * How a call that threw has ended, for the fleet. The only place that decides what is waited for (`limited` and `failed`:
+ * the call is made again, at no cost to its job) and what is a fault of the attempt, which the queue may repeat.
  */
 export function endOfFailedCall(err: unknown): CallEnd {
   if (!(err instanceof FleetError) || err.code !== 'MODEL_UNAVAILABLE') return { how: 'void' };
   const { status, type, retryAfterMs: afterMs } = Details.parse(err.details);
   const reason = err.message;
-  if (status === 429 || status === 529 || type === 'rate_limit_error' || type === 'overloaded_error')
-    return { how: 'limited', afterMs: afterMs ?? undefined, reason };
+  const isOverload = status === 529 || type === 'overloaded_error';
+  if (isOverload || status === 429 || type === 'rate_limit_error')
+    return { how: 'limited', afterMs: afterMs ?? undefined, isOverload, reason };
   // No status: there was no connection, or it broke off, or fell silent.
   const isFault = typeof status !== 'number' || status === 408 || status >= 500;
   return { how: isFault ? 'failed' : 'refused', reason };

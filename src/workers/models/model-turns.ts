@@ -22,7 +22,7 @@ const Verdict = z.union([
     z.literal('wait'),
     z.coerce.number(),
     z.coerce.number(),
-    z.enum(['paused', 'ramp', 'budget', 'breaker']),
+    z.enum(['paused', 'overloaded', 'ramp', 'budget', 'breaker']),
     z.string(),
   ]),
 ]);
@@ -31,8 +31,8 @@ const Verdict = z.union([
 export interface TurnWait {
   model: string;
   host: string;
-  /** `ramp`: a pause has ended, and calls are let through a few at a time. */
-  cause: 'paused' | 'ramp' | 'budget' | 'breaker';
+  /** `overloaded`: a pause, too; `ramp`: a pause has ended, and calls are let through a few at a time. */
+  cause: 'paused' | 'overloaded' | 'ramp' | 'budget' | 'breaker';
   detail: string;
   ms: number;
   /** Whether the job gives its worker back meanwhile. */
@@ -52,7 +52,16 @@ export interface TurnRequest {
   mayPark: boolean;
   /** Throws when the call is no longer wanted. */
   pausePoint: () => void;
+  /** Whether another model is asked instead of one that has too much to do. */
+  mayGoElsewhere?: boolean;
+  /** The endpoint did not answer this conversation, and is not asked again before this time. */
+  after?: { untilMs: number; reason: string } | undefined;
+  /** Told before each wait for an endpoint that does not answer; throws when it was waited for long enough. */
+  onDown?: () => Promise<void>;
 }
+
+/** Thrown in place of a wait, to those who may go elsewhere. The message is what the provider said. */
+export class ModelOverloaded extends Error {}
 
 export interface Turn {
   /** The headers of the answer, as soon as they are there. */
@@ -87,7 +96,7 @@ export class ModelTurns {
     this.#of = options;
   }
 
-  /** Waits for the turn of a call. Throws `Parked` when that takes long. */
+  /** Waits for the turn of a call. Throws `Parked` when that takes long, `ModelOverloaded` when it is not waited for. */
   async enter(request: TurnRequest): Promise<Turn> {
     const { redis, prefix, limitsOf } = this.#of;
     const { keys, member } = limitKeys(prefix, request.host, request.model);
@@ -101,9 +110,11 @@ export class ModelTurns {
     try {
       for (;;) {
         request.pausePoint();
-        const verdict = Verdict.parse(await ENTER.run(redis, keys, args));
+        const verdict = tooEarly(request) ?? Verdict.parse(await ENTER.run(redis, keys, args));
         if (verdict[0] === 'go') return this.#begin(keys, me, { began: verdict[1], taken: [verdict[2], verdict[3]] });
         const [, , ms, cause, detail] = verdict;
+        if (cause === 'overloaded' && request.mayGoElsewhere === true) throw new ModelOverloaded(detail);
+        if (cause === 'breaker') await request.onDown?.();
         const isLong = ms > this.#of.parkAfterMs || (Date.now() - since > this.#of.parkAfterMs && ms > 1_000);
         const wait = { model: request.model, host: request.host, cause, detail, ms, parks: isLong && request.mayPark };
         if (told !== cause && (ms >= TELL_FROM_MS || wait.parks)) {
@@ -154,10 +165,16 @@ export class ModelTurns {
           'reason' in end ? end.reason.slice(0, 300) : '',
           ...usedBy(end),
           ...of.taken.map(String),
+          end.how === 'limited' && end.isOverload ? '1' : '',
         ]);
       },
     };
   }
+}
+
+function tooEarly({ after }: TurnRequest): z.infer<typeof Verdict> | undefined {
+  const ms = (after?.untilMs ?? 0) - Date.now();
+  return ms > 0 ? ['wait', 0, ms, 'breaker', after?.reason ?? ''] : undefined;
 }
 
 /** The tokens sent and received, as they are limited: what is read from the cache is not counted. */
@@ -169,6 +186,7 @@ function usedBy(end: CallEnd): [string, string] {
 
 const CAUSES = {
   paused: 'the provider asked to wait',
+  overloaded: 'the provider asked to wait: the model has too much to do',
   ramp: 'calls are let through a few at a time after a pause',
   budget: 'the budget of this minute is used up',
   breaker: 'the endpoint does not answer',

@@ -88,7 +88,10 @@ if redis.call('HGET', KEYS[5], 'state') == 'open' then
 end
 
 local paused = field('pausedUntil') or 0
-if paused > now then return wait(paused - now, 'paused', redis.call('HGET', KEYS[1], 'reason')) end
+if paused > now then
+  local why = redis.call('HGET', KEYS[1], 'overloaded') == '1' and 'overloaded' or 'paused'
+  return wait(paused - now, why, redis.call('HGET', KEYS[1], 'reason'))
+end
 
 local mine = wants(me)
 local ahead = {requests = 0, input = 0, output = 0, tokens = 0}
@@ -182,7 +185,7 @@ return 1
 /**
  * A call has ended. ARGV: member, how (ok, limited, failed, refused, void), when it began, for how long the provider asks
  * to wait ('' when it does not say), a reason, the tokens sent and received ('' when nobody knows), what was taken of
- * input and output.
+ * input and output, and whether the model has too much to do ('1'), which is not a limit of our own.
  */
 export const LEAVE = new RedisScript(`${COMMON}
 local me, how, began, reason = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
@@ -209,12 +212,15 @@ if how == 'limited' then
   local streak = field('streak') or 0
   if isNews then
     streak = streak + 1
-    redis.call('HSET', KEYS[1], 'streak', streak, 'reason', reason)
+    redis.call('HSET', KEYS[1], 'streak', streak)
     redis.call('HINCRBY', KEYS[1], 'pauses', 1)
   end
   local asked = tonumber(ARGV[4])
   if asked or isNews then
     local ms = asked or math.min(60000, ${FIRST_PAUSE_MS} * 2 ^ (streak - 1))
+    if isNews or now + ms > paused then
+      redis.call('HSET', KEYS[1], 'reason', reason, 'overloaded', ARGV[10])
+    end
     paused = math.max(paused, now + ms)
   end
   redis.call('HSET', KEYS[1], 'pausedUntil', paused, 'level', ${PROBES}, 'rampFrom', paused)
