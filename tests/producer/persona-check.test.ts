@@ -59,7 +59,12 @@ describe('a persona file', () => {
     expect(problems('needs: [cost_analysis, prd_document, topic]\n')).toEqual([
       'poet.yaml:6:9: needs: no persona makes "cost_analysis"',
     ]);
+    expect(problems('needs: [prd_documnt]\n')).toEqual([
+      'poet.yaml:6:9: needs: no persona makes "prd_documnt" (did you mean "prd_document"?)',
+    ]);
+    expect(problems('needs: [topic, requirement]\nbuildsAgainst: []\n')).toEqual([]);
     expect(problems('needs: [api_specificatio]\nbuildsAgainst: [api_specificatio]\n')).toEqual([
+      'poet.yaml:6:9: needs: no persona makes "api_specificatio" (did you mean "api_specification"?)',
       'poet.yaml:7:17: buildsAgainst: no persona makes "api_specificatio" (did you mean "api_specification"?)',
     ]);
   });

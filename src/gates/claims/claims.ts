@@ -2,6 +2,7 @@ import type { Handoff } from '../../shared/handoff.ts';
 import type { Claim, IntegrityCheck } from '../../shared/round-evidence.ts';
 import type { Finding, Measurement } from '../../shared/verdict.ts';
 import { type Statement, readStatements } from './statements.ts';
+import { endsAsItsTests } from './test-runs.ts';
 
 /** What the fleet recorded of one persona job. */
 export interface JobRecord {
@@ -19,7 +20,8 @@ export interface JobRecord {
   findings: readonly Finding[];
 }
 
-const RUNS_TESTS =
+/** Where tests were measured to pass, it is enough that the job has looked at them. */
+const NAMES_TESTS =
   /\b(?:node\s+(?:\S+\s+)*--test\b|(?:npm|pnpm|yarn|bun)\s+(?:run\s+)?(?:test|t)\b|vitest\b|jest\b|mocha\b|ava\b|pytest\b|unittest\b|go\s+test\b|cargo\s+test\b|c8\b|tap\b)|^run_gates$/;
 /** A coverage said to the full percent is true when it is rounded. */
 const ROUNDING = 0.0051;
@@ -96,15 +98,24 @@ function testsPass(job: JobRecord, measurements: readonly Measurement[]): Said {
   const found = reading(measurements, 'test_pass_rate');
   if (typeof found === 'string') return notDone(`could not be measured: ${found}`);
   if (found !== undefined && found < 1) return notDone(`measured: ${percent(found)} of the tests pass`);
-  const runs = job.commands.filter(({ command }) => RUNS_TESTS.test(command));
-  if (runs.length === 0) return notDone('no command of this job ran a test');
-  const last = runs.at(-1);
-  if (last?.exitCode !== 0 && found === undefined)
-    return notDone(`the last run of tests in this job ended with code ${last?.exitCode ?? 'none'}`);
-  return agrees(
-    found === undefined ? `the job ran tests (${last?.command ?? ''}), and they passed` : 'measured: all tests pass',
-  );
+  const named = job.commands.filter(({ command }) => NAMES_TESTS.test(command) || endsAsItsTests(command));
+  const other = named.at(-1);
+  if (other === undefined) return notDone('no command of this job ran a test');
+  if (found !== undefined) return agrees('measured: all tests pass');
+  const last = named.findLast(({ command }) => endsAsItsTests(command));
+  if (last === undefined)
+    return notDone(
+      `no exit code of this job says so: \`${oneLine(other.command)}\` does not end as its tests do (run them as a command of their own, or joined by && alone)`,
+    );
+  if (last.exitCode !== 0)
+    return notDone(`the last run of tests in this job ended with code ${last.exitCode ?? 'none'}`);
+  return agrees(`the job ran tests (${last.command}), and they passed`);
 }
+
+const oneLine = (text: string): string => {
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  return line.length <= 120 ? line : `${line.slice(0, 119)}…`;
+};
 
 /** A measured value, the reason why there is none, or nothing when this phase does not read the metric. */
 function reading(measurements: readonly Measurement[], metric: string): number | string | undefined {

@@ -122,10 +122,57 @@ describe('tests said to pass', () => {
     'npx vitest run',
     'python3 -m pytest -q',
     'run_gates',
+    'cd app && CI=1 npm --prefix web test -- --grep "a | b; c" > log.txt 2>&1 && echo done # npm test || true',
+    './node_modules/.bin/vitest run',
+    "timeout 60 node --test 'tests/**/*.test.js' 2>/dev/null",
+    'pnpm exec jest --ci',
+    'npx c8 --all node --test',
+    'npm test \\\n  -- --silent',
+    'go test ./...',
   ])('`%s` ran tests', (command) => {
     expect(judge('All tests pass.', [], { commands: [{ command, exitCode: 0 }] })).toMatchObject({
       contradicted: false,
     });
+  });
+
+  test.each([
+    'npm test || true',
+    'npm test; true',
+    'npm test\necho done',
+    'npm test | tail -5',
+    'npm test |& cat',
+    'npm test &',
+    'npm test && true || true',
+    '! npm test',
+    'echo npm test',
+    'echo "npm test"',
+    "sh -c 'npm test || true'",
+    'true # npm test',
+    'echo $(npm test)',
+    'echo `npm test`',
+    '(npm test; true)',
+    'if npm test; then true; fi',
+    'cat <<E\nnpm test\nE',
+    'npm test --if-present',
+    'pytest --collect-only',
+    'vitest --version',
+    'grep vitest package.json',
+    'npm install vitest',
+    'ls node_modules/.bin/jest',
+    'true > npm test',
+  ])('the exit code of `%s` is not that of tests', (command) => {
+    const commands = [{ command, exitCode: 0 }];
+    expect(judge('All tests pass.', [], { commands })).toMatchObject({ contradicted: true, blocks: true });
+  });
+
+  test('what was measured needs no exit code, and an earlier run that says so is not undone by one that says nothing', () => {
+    const piped = { command: 'npm test 2>&1 | tail -5', exitCode: 0 };
+    const measuredAll = [measured('test_pass_rate', 1)];
+    expect(judge('All tests pass.', measuredAll, { commands: [piped] })).toMatchObject({ contradicted: false });
+    expect(judge('All tests pass.', [], { commands: [...RAN, piped] })).toMatchObject({ contradicted: false });
+    expect(judge('All tests pass.', [], { commands: [piped] })?.measured).toMatch(
+      /`npm test 2>&1 \| tail -5` does not end as its tests do/,
+    );
   });
 });
 
