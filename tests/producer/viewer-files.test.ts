@@ -54,7 +54,7 @@ test('files are found, read in colours, and taken home', async () => {
   await page.getByLabel('Find a file').fill('design');
   await page.getByText('1 file, commit').waitFor();
   const zip = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Zip' }).click()]);
-  expect(zip[0].suggestedFilename()).toBe(`diamond-${runId}.zip`);
+  expect(zip[0].suggestedFilename()).toBe(`diamond-${runId}-simulated.zip`);
   await page.getByLabel('Find a file').fill('');
   await page.getByLabel('Work of').selectOption('docs');
   await page.getByRole('link', { name: 'guide.md' }).click();
