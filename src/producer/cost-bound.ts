@@ -2,12 +2,12 @@ import { NO_POLICY, type PolicySet, judgementMetrics } from '../gates/load-polic
 import { usdOf } from '../shared/call-ledger.ts';
 import type { Definitions } from '../shared/definitions.ts';
 import { FleetError } from '../shared/errors.ts';
+import { knownInstances } from '../shared/instance-limits.ts';
 import { type ModelConfig, contextTokensOf, priceOf } from '../shared/model-config.ts';
 import { findPersona } from '../shared/persona-files.ts';
 import { type PlannedPhase, type RunPlan, isReplayedRun, isSimulatedRun } from '../shared/run-record.ts';
 import type { Budget } from '../shared/workflow-schema.ts';
 import { CALLS_OF_TURN, NOTES_OF_TURN, NOTE_TOKENS, worstMicrosWithin } from '../shared/worst-case.ts';
-import { knownInstances } from './known-instances.ts';
 
 /** The most that some calls can come to. A sum of null is not known, or too large to be counted exactly. */
 export interface Most {
@@ -95,7 +95,7 @@ export function costBound(of: Planned): CostBound {
   let known = NOTHING;
   const phases = plan.phases.map((phase): PhaseBound => {
     const each = phaseCounted(of, phase);
-    const instances = knownInstances(phase);
+    const instances = knownInstances(phase.repeat?.lists);
     const all = instances === null ? null : times(instances, each);
     if (all !== null) known = plus(known, all);
     return {

@@ -1,4 +1,5 @@
 import { FleetError } from '../shared/errors.ts';
+import { MOST_INSTANCES, assertInstancesOfRun, knownInstances } from '../shared/instance-limits.ts';
 import type { Phase, Workflow } from '../shared/workflow-schema.ts';
 import { type Dag, walkDag } from './dag.ts';
 
@@ -51,6 +52,8 @@ export function expandWorkflow(workflow: Workflow, subs: Readonly<Record<string,
   const byName = new Map<string, ExpandedPhase>();
   /** What needs a phase waits for: itself, or the last phases of its sub-workflow. */
   const ends = new Map<string, string[]>();
+  /** Those of lists that are known already. */
+  let instances = 0;
   const put = (
     owner: Workflow,
     prefix: string,
@@ -71,6 +74,8 @@ export function expandWorkflow(workflow: Workflow, subs: Readonly<Record<string,
             `workflow "${workflow.name}" has more than ${MOST_PHASES} phases with those of its sub-workflows (at "${name}")`,
             { remedy: 'Split it into several runs, or use fewer sub-workflows inside each other.' },
           );
+        instances += knownOf(name, phase);
+        assertInstancesOfRun(instances, name);
         byName.set(name, { name, written, needs, phase, owner, prefix, conditions });
         ends.set(name, [name]);
         continue;
@@ -88,6 +93,16 @@ export function expandWorkflow(workflow: Workflow, subs: Readonly<Record<string,
   };
   put(workflow, '', { needs: [], conditions: [] });
   return { phases: [...byName.values()], parts };
+}
+
+/** How many instances a phase will have for certain. */
+function knownOf(name: string, { foreach, matrix }: Phase): number {
+  const lists = matrix ?? (foreach === undefined ? undefined : { item: foreach });
+  const known = lists === undefined ? 0 : (knownInstances(lists) ?? 0);
+  if (known <= MOST_INSTANCES) return known;
+  throw new FleetError('BAD_INPUT', `phase "${name}" has ${known} instances: at most ${MOST_INSTANCES}`, {
+    remedy: 'Shorten its lists, or split it into several phases.',
+  });
 }
 
 /** Phase -> needs, leaving out needs that do not exist. */

@@ -1,5 +1,6 @@
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { described } from '../shared/expressions.ts';
+import { MOST_INSTANCES } from '../shared/instance-limits.ts';
 import { markedValue } from '../shared/marked-text.ts';
 import { Name } from '../shared/names.ts';
 import { ListItem, type PlannedPhase, type RunPlan, inputsOf } from '../shared/run-record.ts';
@@ -7,8 +8,6 @@ import { renderText } from '../shared/templates.ts';
 import type { ListSource } from '../shared/workflow-schema.ts';
 import { prepareExpression, withResult } from './phase-conditions.ts';
 import type { WorkerContext } from './worker-context.ts';
-
-const MOST_INSTANCES = 500;
 
 type Repeated = PlannedPhase & { repeat: NonNullable<PlannedPhase['repeat']> };
 

@@ -1,5 +1,6 @@
 import { FleetError } from '../shared/errors.ts';
 import { FRESH, type GateJobResult } from '../shared/jobs.ts';
+import { withInstances } from '../shared/instance-limits.ts';
 import { jobIds } from '../shared/names.ts';
 import {
   OPEN_PHASE,
@@ -57,33 +58,21 @@ async function plannedInstances(of: Repeated): Promise<PlannedPhase[] | undefine
     await movePhase(ctx.store, plan.runId, phase.name, status, { reason, fence: handle.fence });
   };
   if (!isRepeated(phase)) return [];
-  let instances: PlannedPhase[];
   try {
-    instances = await instancesFor(ctx, plan, phase);
+    const instances = await instancesFor(ctx, plan, phase);
+    if (instances.length === 0) return await end('skipped', 'its list is empty');
+    // Before the first of them only: those that are under way are stopped by their own calls.
+    if (!plan.phases.some(({ instance }) => instance?.of === phase.name))
+      await assertInstancesAffordable(ctx, plan, phase, instances);
+    await ctx.store.growPlan(plan.runId, (known) => withInstances(known, phase.name, instances), handle.fence);
+    return instances;
   } catch (err) {
-    if (err instanceof FleetError && err.code === 'BAD_INPUT') return end('blocked', err.message);
+    if (err instanceof FleetError && err.code === 'BAD_INPUT')
+      return end('blocked', [err.message, ...(err.remedy === undefined ? [] : [err.remedy])].join('; '));
+    if (err instanceof FleetError && err.code === 'BUDGET_EXCEEDED')
+      return end('blocked', `${err.code}: ${err.message}; none of them was started`);
     throw err;
   }
-  if (instances.length === 0) return end('skipped', 'its list is empty');
-  // Before the first of them only: those that are under way are stopped by their own calls.
-  if (!plan.phases.some(({ instance }) => instance?.of === phase.name)) {
-    try {
-      await assertInstancesAffordable(ctx, plan, phase, instances);
-    } catch (err) {
-      if (err instanceof FleetError && err.code === 'BUDGET_EXCEEDED')
-        return end('blocked', `${err.code}: ${err.message}; none of them was started`);
-      throw err;
-    }
-  }
-  const grow = (known: RunPlan): RunPlan | null => {
-    const missing = instances.filter(({ name }) => !known.phases.some((planned) => planned.name === name));
-    if (missing.length === 0) return null;
-    // Before their phase, which hands on what they hand on: phases come after what they need.
-    const at = known.phases.findIndex(({ name }) => name === phase.name);
-    return { ...known, phases: known.phases.toSpliced(at, 0, ...missing) };
-  };
-  await ctx.store.growPlan(plan.runId, grow, handle.fence);
-  return instances;
 }
 
 /** A run that was taken up again may have another list: what is no longer in it is not run. */

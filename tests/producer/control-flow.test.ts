@@ -10,6 +10,8 @@ import { checkWorkflow } from '../../src/producer/workflow-check.ts';
 import { loadWorkflow, parseWorkflow } from '../../src/producer/workflow-file.ts';
 import { InvalidInputError, formatProblem } from '../../src/shared/errors.ts';
 import { BlobRef, type RunPlan } from '../../src/shared/run-record.ts';
+import { withInstances } from '../../src/shared/instance-limits.ts';
+import { Name } from '../../src/shared/names.ts';
 import { packagePath } from '../../src/shared/package-root.ts';
 import { loadPersonas } from '../../src/shared/persona-files.ts';
 import { type InputValues, Phase, Workflow } from '../../src/shared/workflow-schema.ts';
@@ -185,6 +187,40 @@ phases:
     };
     await expect(files(texts)).rejects.toMatchObject({ code: 'BAD_INPUT' });
     await expect(files(texts)).rejects.toThrow('more than 5000 phases');
+  });
+
+  it('may not have more instances than one phase, or one run, may', async () => {
+    const list = (count: number) => `[${Array.from({ length: count }, (_, n) => n).join(', ')}]`;
+    const repeated = (phases: number, count: number) =>
+      `phases:\n${Array.from({ length: phases }, (_, n) => `  p${n}: { ${IDLE}, foreach: ${list(count)} }`).join('\n')}`;
+    await expect(files({ 'w.yaml': repeated(1, 501) })).rejects.toThrow('phase "p0" has 501 instances: at most 500');
+    await expect(files({ 'w.yaml': repeated(10, 500) })).resolves.toBeDefined();
+    const subs = {
+      'w.yaml': 'phases:\n  x: { workflow: ./s.yaml }\n  y: { workflow: ./s.yaml }',
+      's.yaml': repeated(6, 450),
+    };
+    await expect(files(subs)).rejects.toMatchObject({
+      code: 'BAD_INPUT',
+      message: 'with those of "y--p5" the run has 5400 instances: at most 5000 over all its phases',
+    });
+    const [design, service] = (await planOf({ 'w.yaml': `phases:\n  d: { ${IDLE} }\n  s: { ${IDLE} }` }, {})).phases;
+    if (design === undefined || service === undefined) throw new Error('no phases');
+    const plan = await planOf({ 'w.yaml': `phases:\n  d: { ${IDLE} }` }, {});
+    const made = (count: number, of: string) =>
+      Array.from({ length: count }, (_, item) => ({
+        ...service,
+        name: Name.parse(`${of}--${item}`),
+        instance: { of: service.name, item },
+      }));
+    const full = { ...plan, phases: [...made(4_998, 'f'), design, service] };
+    expect(
+      withInstances(full, 's', made(2, 's'))
+        ?.phases.slice(-3)
+        .map(({ name }) => name),
+    ).toEqual(['s--0', 's--1', 's']);
+    expect(() => withInstances(full, 's', made(3, 's'))).toThrow('the run has 5001 instances');
+    // Those that stand in the plan count once.
+    expect(withInstances(full, 's', made(0, 's'))).toBeNull();
   });
 
   it('stands in the place of its phase: first phases take its needs, later ones wait for its last', async () => {
