@@ -1,10 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Definitions } from '../../src/shared/definitions.ts';
-import { Persona, StoredPersona } from '../../src/shared/persona-schema.ts';
+import { Persona, StoredPersona, ToolName } from '../../src/shared/persona-schema.ts';
+import { packagePath } from '../../src/shared/package-root.ts';
 import { findPersona, loadPersonas } from '../../src/shared/persona-files.ts';
+import { undocumentedKeys } from '../support/documented-keys.ts';
 
 const made: string[] = [];
 afterAll(async () => {
@@ -61,4 +63,13 @@ it('a persona that a run has kept is read as it was, although its file would be 
   expect(Persona.safeParse(kept).success).toBe(false);
   expect(StoredPersona.parse(kept)).toMatchObject({ tools: ['shell'] });
   expect(Definitions.shape.personas.safeParse({ reader: kept }).success).toBe(true);
+});
+
+describe('docs/personas.md', async () => {
+  const page = await readFile(packagePath('docs', 'personas.md'), 'utf8');
+
+  it('names every key of a persona file, at any depth, and every tool', () => {
+    expect(undocumentedKeys(page, Persona)).toEqual([]);
+    expect(ToolName.options.filter((tool) => !page.includes(`\`${tool}\``))).toEqual([]);
+  });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { assertCached } from '../../src/cli/commands/demo.ts';
 import { runText } from '../../src/cli/commands/costs.ts';
 import { RunCosts } from '../../src/producer/api-cost-schemas.ts';
 import { costBound } from '../../src/producer/cost-bound.ts';
@@ -164,6 +165,11 @@ describe('the costs of a run', () => {
     const { totals, calls } = await costs(run.runId);
     expect(totals.repeatTokens).toBeGreaterThan(20_000);
     expect(totals.cachedShare).toBeGreaterThan(0.9);
+    // The demo fails without it, and when nothing tells of it.
+    assertCached(totals);
+    for (const cachedShare of [0.799, 0, null]) expect(() => assertCached({ cachedShare })).toThrow('at least 80%');
+    expect(() => assertCached(null)).toThrow('at least 80%');
+    assertCached({ cachedShare: 0.8 });
     expect(costsBy(calls, 'persona')).toMatchObject([{ key: 'author', totals: { repeatTokens: totals.repeatTokens } }]);
   });
 });

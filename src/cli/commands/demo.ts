@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { runCosts } from '../../producer/cost-report.ts';
 import { enqueueRun } from '../../producer/enqueue.ts';
 import { startServer } from '../../producer/server.ts';
+import type { CostTotals } from '../../shared/call-ledger.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import type { RunPlan } from '../../shared/run-record.ts';
@@ -12,6 +14,7 @@ import { type ChildWorker, startChildWorker, withoutModelKeys } from '../childre
 import { ownPersonas } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { count } from '../text.ts';
+import { costSourcesOf } from './costs.ts';
 import { followRun } from './follow.ts';
 import { type RunFlags, SIMULATED, planFromFlags, showResult } from './run.ts';
 import { commandFor } from './run-result.ts';
@@ -90,7 +93,12 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
       followRun(session, plan, terminal, signal, commandFor(context)),
       ...workers.map((worker) => worker.failed),
     ]);
-    if (hasEnded) return await showResult(context, session, plan, flags);
+    if (hasEnded) {
+      const code = await showResult(context, session, plan, flags);
+      if (isScripted && code === EXIT.passed)
+        assertCached((await runCosts(await costSourcesOf(context, session), plan.runId)).totals);
+      return code;
+    }
     await cancelRun(
       { ...session, prefix: session.config.prefix },
       plan.runId,
@@ -145,6 +153,20 @@ function announceCost({ terminal }: CommandContext, plan: RunPlan): void {
   const models = [...new Set(plan.phases.map((phase) => phase.model))].join(', ');
   terminal.err(
     `this run asks ${models} and costs at most ${limits.join(' and ')}: the worst case of every call is set aside before it is made`,
+  );
+}
+
+const LEAST_CACHED = 0.8;
+
+/** Throws unless most of what the conversations sent again came from the prompt cache. */
+export function assertCached(totals: Pick<CostTotals, 'cachedShare'> | null): void {
+  const share = totals?.cachedShare ?? null;
+  if (share !== null && share >= LEAST_CACHED) return;
+  const found =
+    share === null ? 'nothing that was sent again was counted' : `only ${(share * 100).toFixed(1)}% of it did`;
+  throw new FleetError(
+    'INTERNAL',
+    `the demo is not what it should be: at least ${LEAST_CACHED * 100}% of the input that is sent again must come from the cache, and ${found}`,
   );
 }
 
