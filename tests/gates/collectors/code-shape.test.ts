@@ -258,6 +258,32 @@ describe('the regression collector', () => {
 
 describe('code that is used and not measured', () => {
   const used = 'export const used = 1;\n';
+  const viaStart: [string, Record<string, string>, string?][] = [
+    ['cd app && node real.js', {}],
+    ['cd ./app; exec node .', { 'app/index.js': used }, 'app/index.js'],
+    ['npm --prefix app start', { 'app/package.json': JSON.stringify({ scripts: { start: 'node real.js' } }) }],
+    ['sh -c "cd app && node real.js"', {}],
+    ['./run', { run: '#!/usr/bin/env bash\nset -e\nexec node app/real.js "$@"\n' }],
+    [
+      'bash ops/go.sh',
+      { 'ops/go.sh': 'cd "$(dirname "$0")/.."\nsource ops/more.sh\n', 'ops/more.sh': 'node app/real\n' },
+    ],
+    ['sh ops/go.sh', { 'ops/go.sh': 'HERE="$(cd "$(dirname "$0")" && pwd)"\nnode "${HERE}/../app/real.js"\n' }],
+    ['sh ops/go.sh', { 'ops/go.sh': 'DIR=app\ncd $DIR && node real.js\n' }],
+  ];
+  const undecided: [string, RegExp][] = [
+    ['node $MAIN', /the script "start": node \$MAIN: what that is is known only when it runs/],
+    ['cd $WHERE && node main.js', /the folder \$WHERE is known only when it runs/],
+    ['$RUN src/shared/a.js', /the program \$RUN is known only/],
+    ['node --import "$HOOK" src/shared/a.js', /node \$HOOK/],
+    ['node -e "import(process.env.MAIN)"', /runs code that stands in the command/],
+    ['sh long.sh', /long\.sh: it is too long to be followed/],
+    ['sh wide.sh', /wide\.sh: it changes folders too often/],
+    ['cd broken && npm start', /broken: its package\.json cannot be read/],
+    ['make serve', /what make runs is not followed/],
+    ['sh go.sh', /go\.sh: the program \$\(cat main\) is known only/],
+  ];
+  const startedWith = (start: string): string => JSON.stringify({ name: 'x', type: 'module', scripts: { start } });
   test.each([
     [
       'imported from a folder beside src',
@@ -320,6 +346,32 @@ describe('code that is used and not measured', () => {
       { 'app/real.js': used, 'package.json': JSON.stringify({ name: 'x', type: 'module', ...manifest }) },
       /package\.json names app\/real\.js/,
     ]),
+    ...viaStart.map(([start, files, found = 'app/real.js']): [string, Record<string, string>, RegExp] => [
+      `${start} ${Object.values(files).join(' ')}`,
+      { 'app/real.js': used, ...files, 'package.json': startedWith(start) },
+      new RegExp(`package\\.json names ${found.replace('.', String.raw`\.`)}`),
+    ]),
+    ...undecided.map(([start, why]): [string, Record<string, string>, RegExp] => [
+      start,
+      {
+        'go.sh': '$(cat main) now\n',
+        'long.sh': `A=${'x'.repeat(199)}\n${'"$A" '.repeat(3_000)}\n`,
+        'wide.sh': Array.from({ length: 40 }, (_, n) => `cd f${n}\n`).join(''),
+        'broken/package.json': '{',
+        'package.json': startedWith(start),
+      },
+      new RegExp(`^what package\\.json starts is not decided: .*${why.source}`),
+    ]),
+    [
+      'a path that is put together',
+      { 'app/real.js': used, 'src/shared/a.js': 'export const load = (name) => import(`../../app/${name}.js`);\n' },
+      /uses app\/real\.js/,
+    ],
+    [
+      'a path that is added up',
+      { 'app/real.js': used, 'src/shared/a.js': "export const load = (name) => import('../../app/' + name);\n" },
+      /uses app\/real\.js/,
+    ],
   ])('makes nothing evaluable: %s', async (_name, changes, reason) => {
     expect((await measure('size', await project(changes))).read('lines_of_code')).toMatch(reason);
   });
@@ -330,6 +382,34 @@ describe('code that is used and not measured', () => {
     const named = { name: 'x', type: 'module', bin: './bin/x.js', exports: './dist/index.js' };
     await writeFile(join(root, 'package.json'), JSON.stringify(named));
     expect((await measure('size', root)).read('lines_of_code')).toBe(Number(before) + 1);
+  });
+
+  test.each([
+    'node src/shared/a.js --port $PORT',
+    'NODE_ENV=production node --enable-source-maps dist/main.js',
+    'npm run build && node src/shared/a.js',
+    'cd src/shared && node a.js',
+    'sh ops/go.sh src/shared/a.js',
+    'concurrently "node src/shared/a.js" "vite --host $HOST"',
+    'node --env-file=.env "$(pwd)/src/shared/a.js"',
+  ])('what is started in an ordinary way is decided: %s', async (start) => {
+    const go =
+      'set -eu\ncd "$(dirname "$0")/.."\nif [ -z "${PORT:-}" ]; then PORT=1; fi\nexec node "$@" --port "$PORT"\n';
+    const root = await project({ 'ops/go.sh': go, 'ops/release.js': used, 'package.json': startedWith(start) });
+    expect((await measure('size', root)).read('lines_of_code')).toBeGreaterThan(0);
+  });
+
+  test('what is loaded by a name that is made when it runs is said to be open', async () => {
+    const code = 'export const load = (name) => import(name);\nexport const text = () => require.resolve;\n';
+    const { evidence } = await measure('size', await project({ 'src/shared/a.js': code }));
+    expect(JSON.stringify(evidence)).toContain(
+      'not decided: what src/shared/a.js loads by a name that is made when it runs',
+    );
+    const known = await measure(
+      'size',
+      await project({ 'src/shared/a.js': "export const load = () => import(/* x */ 'node:fs');\n" }),
+    );
+    expect(JSON.stringify(known.evidence)).not.toContain('not decided');
   });
 
   test('scripts and data beside src are left alone', async () => {

@@ -104,11 +104,11 @@ export async function readScope(root: string, phase: string): Promise<ScopeReadi
   if (sources.length === 0)
     return { notEvaluable: `There is no JavaScript or TypeScript file in ${sourceFolders.join(', ')}` };
   const unmeasured = await unmeasuredUse(root, { files, sources: inSrc.filter(isCode) });
-  if (unmeasured !== undefined) return { notEvaluable: unmeasured };
+  if (unmeasured.refused !== undefined) return { notEvaluable: unmeasured.refused };
   return {
     scope: {
       name: hasSplit && (phase === 'backend' || phase === 'frontend') ? phase : 'all',
-      description: `${sourceFolders.join(', ')} with ${testFolders.join(', ')}`,
+      description: `${sourceFolders.join(', ')} with ${testFolders.join(', ')}${openText(unmeasured.undecided)}`,
       manifest,
       files,
       sources,
@@ -117,6 +117,12 @@ export async function readScope(root: string, phase: string): Promise<ScopeReadi
       markup: measured.filter((path) => /\.(?:html?|css)$/.test(path)),
     },
   };
+}
+
+/** What nobody can read off the code is said beside what was measured. */
+function openText([first, ...more]: readonly string[]): string {
+  if (first === undefined) return '';
+  return `; not decided: what ${first}${more.length === 0 ? '' : ` and ${more.length} more`} loads by a name that is made when it runs`;
 }
 
 const topFoldersOf = (tests: readonly string[]): string[] =>

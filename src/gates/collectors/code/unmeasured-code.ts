@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
 import { SKIPPED_AT_TOP, isCode, readProjectText } from './project-files.ts';
+import { type ReadFile, startedBy } from './start-commands.ts';
 
 /** A text that begins like a path, and whether it is imported by it; comments may stand between. */
 const PATH_TEXT =
@@ -23,11 +24,20 @@ interface Project {
   sources: readonly string[];
 }
 
+interface UnmeasuredUse {
+  /** What makes the project not evaluable: one line. */
+  refused: string | undefined;
+  /** Files that load code by a name which is made when they run: what that is cannot be read. */
+  undecided: string[];
+}
+
+const refuse = (refused: string): UnmeasuredUse => ({ refused, undecided: [] });
+
 /**
- * What the code runs and nothing measures: one line, or nothing when there is none. Code that is measured may not lean
- * on code that is not, nor may the program begin there: it would have no coverage, no findings and no size.
+ * What the code runs and nothing measures. Code that is measured may not lean on code that is not, nor may the program
+ * begin there: it would have no coverage, no findings and no size.
  */
-export async function unmeasuredUse(root: string, project: Project): Promise<string | undefined> {
+export async function unmeasuredUse(root: string, project: Project): Promise<UnmeasuredUse> {
   const [files, sources] = [new Set(project.files), new Set(project.sources)];
   const stray = (path: string): string | undefined => {
     const top = path.split('/')[0] ?? '';
@@ -36,19 +46,37 @@ export async function unmeasuredUse(root: string, project: Project): Promise<str
     const found = candidates(path).find((candidate) => files.has(candidate));
     return found !== undefined && isCode(found) && !sources.has(found) ? found : undefined;
   };
-  for (const path of entriesOf(await readProjectText(root, 'package.json'))) {
+  const manifest = Entries.parse(JSON.parse(await readProjectText(root, 'package.json')));
+  const readFile: ReadFile = async (path) => (files.has(path) ? readProjectText(root, path) : undefined);
+  const started = await startedBy(manifest.scripts, readFile);
+  for (const path of [...entriesOf(manifest), ...started.paths]) {
     // What the build makes of the sources is what a built package begins with.
     const outside = path.startsWith('dist/') ? undefined : stray(path);
-    if (outside !== undefined) return `package.json names ${outside} ${OUTSIDE}`;
+    if (outside !== undefined) return refuse(`package.json names ${outside} ${OUTSIDE}`);
   }
+  if (started.undecided !== undefined) return refuse(started.undecided);
+  const undecided: string[] = [];
   for (const source of project.sources) {
-    for (const [, imported, , text = ''] of (await readProjectText(root, source)).matchAll(PATH_TEXT)) {
-      const path = posix.join(posix.dirname(source), unescaped(text).replace(/[?#].*/, ''));
+    const code = await readProjectText(root, source);
+    for (const { 0: whole, 1: imported, 3: text = '', index } of code.matchAll(PATH_TEXT)) {
+      const isMade = imported !== undefined && (text.includes('${') || /^\s*\+/.test(code.slice(index + whole.length)));
+      const named = isMade ? patternOf(text) : unescaped(text).replace(/[?#].*/, '');
+      const path = posix.join(posix.dirname(source), named);
       const outside = imported === undefined && MADE.includes(path.split('/')[0] ?? '') ? undefined : stray(path);
-      if (outside !== undefined) return `${source} uses ${outside} ${OUTSIDE}`;
+      if (outside !== undefined) return refuse(`${source} uses ${outside} ${OUTSIDE}`);
     }
+    if (LOADS_BY_NAME.test(code)) undecided.push(source);
   }
-  return undefined;
+  return { refused: undefined, undecided };
+}
+
+/** An import of something that is no text; comments may stand before it. */
+const LOADS_BY_NAME = /\b(?:import|require)\s*\((?:\s|\/\*[^]*?\*\/)*(?!['"`)\s/])/;
+
+/** What a path may be that is put together when the code runs: its beginning, and its end where it has one. */
+function patternOf(text: string): string {
+  const [before = ''] = text.split('${');
+  return `${before}*${text.includes('${') ? text.slice(text.lastIndexOf('}') + 1) : ''}`;
 }
 
 const OUTSIDE = 'which is outside of the code that is measured: move it there';
@@ -74,28 +102,10 @@ const unescaped = (text: string): string =>
   );
 
 /** Where the program begins, and the files that names of the project stand for. */
-function entriesOf(text: string): string[] {
-  const { main, imports, exports, bin, scripts } = Entries.parse(JSON.parse(text));
-  const paths = [...(main === undefined ? [] : [main]), ...textsIn([imports, exports, bin]), ...startWords(scripts)];
+function entriesOf({ main, imports, exports, bin }: z.infer<typeof Entries>): string[] {
+  const paths = [...(main === undefined ? [] : [main]), ...textsIn([imports, exports, bin])];
   return paths.filter((path) => path !== '').map((path) => posix.normalize(path));
 }
-
-/** The words of the start script, and of every script that it runs in turn. */
-function startWords(scripts: Readonly<Record<string, unknown>>): string[] {
-  const words: string[] = [];
-  const names = new Set(['prestart', 'start', 'poststart']);
-  for (const name of names) {
-    const script = Object.hasOwn(scripts, name) ? scripts[name] : undefined;
-    if (typeof script !== 'string') continue;
-    words.push(...script.split(/[\s"'`=;&|()]+/));
-    if (!RUNS_SCRIPTS.test(script)) continue;
-    for (const word of words) if (Object.hasOwn(scripts, word)) names.add(`pre${word}`).add(word).add(`post${word}`);
-  }
-  return words;
-}
-
-/** Any word after one of these may be the name of a script. */
-const RUNS_SCRIPTS = /\b(?:npm|yarn|pnpm|npm-run-all|run-[sp])\b|--run\b/;
 
 function textsIn(value: unknown): string[] {
   if (typeof value === 'string') return [value];
