@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
 import { lookForWork } from '../gates/contracts/look-for-work.ts';
@@ -14,6 +15,7 @@ import { JUDGEMENT_COLLECTORS } from './gate-measure.ts';
 import { gateText } from './gate-text.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
 import { removeTree } from '../shared/remove-tree.ts';
+import { Turns } from '../shared/turns.ts';
 
 interface Asked {
   plan: RunPlan;
@@ -31,13 +33,21 @@ interface Asked {
   signal: AbortSignal;
 }
 
+/** However many conversations ask at once: each measurement keeps cores busy, and takes processes with heaps of their own. */
+const turns = new Turns(availableParallelism());
+
 /** What the gate would measure and check of the work as it is now, for the `run_gates` tool. */
 export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string> {
+  const { policy } = asked.phase;
+  if (policy === null) return 'This phase is not gated.';
+  await asked.checkpoint();
+  return turns.run(asked.signal, () => measureNow(ctx, asked, policy));
+}
+
+async function measureNow(ctx: WorkerContext, asked: Asked, policy: string): Promise<string> {
   const { plan, phase, loaded, workspace, signal } = asked;
   const personas = [asked.persona];
-  if (phase.policy === null) return 'This phase is not gated.';
   const record = await ctx.store.getPhase(plan.runId, phase.name);
-  await asked.checkpoint();
   await mkdir(asked.scratch, { recursive: true });
   const dir = await mkdtemp(join(asked.scratch, 'now-'));
   try {
@@ -56,7 +66,7 @@ export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string
       scratch: join(dir, 'out'),
       phase: writtenName(phase),
       policySet: loaded.policySet,
-      policy: phase.policy,
+      policy,
       personas,
       sandbox: ctx.sandbox,
       run,
@@ -78,7 +88,7 @@ export async function gatesNow(ctx: WorkerContext, asked: Asked): Promise<string
     });
     const verdict = evaluatePhase({
       policySet: loaded.policySet,
-      policy: phase.policy,
+      policy,
       phase: phase.name,
       fallback: phase.policyFallback,
       measurements: measured.measurements,
