@@ -1,5 +1,5 @@
 import { RunArchive } from '../shared/archive.ts';
-import { type BlobStore } from '../shared/blob-store.ts';
+import { type ShelvedBlobs } from '../shared/blob-store.ts';
 import type { Config } from '../shared/config.ts';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { type Logger, createLogger } from '../shared/logger.ts';
@@ -26,7 +26,7 @@ export interface Session {
   redisUrl: string;
   redis: Redis;
   store: RunStore;
-  blobs: BlobStore;
+  blobs: ShelvedBlobs;
   logger: Logger;
   server: RedisHandle;
 }

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { BlobStore } from '../shared/blob-store.ts';
+import type { ShelvedBlobs } from '../shared/blob-store.ts';
 import type { GivenFile } from '../shared/definitions.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { RunId } from '../shared/names.ts';
@@ -22,7 +22,7 @@ type Request = z.infer<typeof ExecuteRequest>;
 /** Where runs are made, and from what. */
 export interface ExecuteContext extends EnqueueTarget {
   workflows: { load(name: string, digest?: string): Promise<LoadedWorkflow> };
-  blobs: BlobStore;
+  blobs: ShelvedBlobs;
   sources: RunSources;
   /** Who plays the personas when a request does not say. */
   provider: ProviderName;

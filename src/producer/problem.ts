@@ -42,6 +42,8 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
 const HttpError = z.object({ status: z.number().int().min(400).max(499), type: z.string().optional() });
 const RedisError = z.object({ name: z.enum(['MaxRetriesPerRequestError', 'AbortError']) });
 const PartErrors = Problem.shape.errors.unwrap();
+/** Where the code alone does not say it. */
+const OtherStatus = z.literal(408);
 const LOST_REDIS = /Connection is closed|Stream isn't writeable|ECONNREFUSED/;
 
 /** Sends one RFC 9457 document. */
@@ -93,7 +95,10 @@ function sendKnown(err: unknown, res: Response): boolean {
     const remedy = err.remedy === undefined ? {} : { remedy: err.remedy };
     const errors = PartErrors.safeParse(err.details['errors']);
     const listed = errors.success ? { errors: errors.data } : {};
-    sendProblem(res, STATUS_OF[err.code] ?? 500, err.code, { detail: err.message, ...remedy, ...listed });
+    const status = OtherStatus.safeParse(err.details['status']).data ?? STATUS_OF[err.code] ?? 500;
+    // Of a request that did not arrive in time, the rest is not waited for.
+    if (status === 408) res.set('Connection', 'close');
+    sendProblem(res, status, err.code, { detail: err.message, ...remedy, ...listed });
     return true;
   }
   if (RedisError.safeParse(err).success || (err instanceof Error && LOST_REDIS.test(err.message))) {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { RunArchive } from '../shared/archive.ts';
-import type { BlobStore } from '../shared/blob-store.ts';
+import type { ShelvedBlobs } from '../shared/blob-store.ts';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import { type RunId, RunId as RunIdSchema } from '../shared/names.ts';
 import { openBlobStore } from '../shared/open-blob-store.ts';
@@ -47,7 +47,7 @@ export class MaestroProducer {
   readonly #prefix: string;
   readonly #redisUrl: string;
   readonly #store: RunStore;
-  readonly #blobs: BlobStore;
+  readonly #blobs: ShelvedBlobs;
   readonly #workflows: WorkflowCache;
   readonly #sources: RunSources;
   readonly #provider: ProviderName;

@@ -7,7 +7,8 @@ import { type Route, json, route } from './route.ts';
 import { runLinks } from './run-links.ts';
 import type { ServerContext } from './server-context.ts';
 import { writtenPersonas } from './workflow-check.ts';
-import { MOST_UPLOAD_BYTES, Upload, Uploads } from './uploads.ts';
+import { MOST_UPLOAD_BYTES } from './upload-bodies.ts';
+import { Upload, Uploads } from './uploads.ts';
 import type { LoadedWorkflow } from './workflow-file.ts';
 
 const WorkflowParams = z.object({ name: Name });
@@ -86,7 +87,9 @@ function uploadRoute(context: ServerContext): Route {
     body: { type: 'application/octet-stream', stream: true },
     answers: [json(201, 'What to name it by', 'Upload', Upload)],
     handle: async ({ principal, note, req, res }) => {
-      const upload = await new Uploads(context).receive(req, `${principal.kind}:${principal.name}`);
+      const sender = `${principal.kind}:${principal.name}`;
+      const body = await context.uploadBodies.read(req, sender);
+      const upload = await new Uploads(context).receive(body, sender);
       note({ ref: upload.ref });
       res.status(201).json(upload);
     },

@@ -1,4 +1,4 @@
-import type { BlobStore } from '../shared/blob-store.ts';
+import type { ShelvedBlobs } from '../shared/blob-store.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
@@ -10,6 +10,7 @@ import type { RunRepositories } from './run-repositories.ts';
 import type { EventStreams } from './event-streams.ts';
 import type { FleetFeed } from './fleet-feed.ts';
 import type { RunSignals } from './run-signals.ts';
+import type { UploadBodies } from './upload-bodies.ts';
 import type { WebhookStore } from './webhooks/webhook-store.ts';
 import type { WorkflowStore } from './workflow-store.ts';
 
@@ -18,7 +19,8 @@ export interface ServerContext {
   redis: Redis;
   prefix: string;
   store: RunStore;
-  blobs: BlobStore;
+  blobs: ShelvedBlobs;
+  uploadBodies: UploadBodies;
   signals: RunSignals;
   /** The files of runs, for looking at. */
   repositories: RunRepositories;

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import { RunArchive } from '../shared/archive.ts';
-import type { BlobStore } from '../shared/blob-store.ts';
+import type { ShelvedBlobs } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import { portBusyError } from '../shared/ports.ts';
@@ -35,6 +35,8 @@ import { RunSignals } from './run-signals.ts';
 import { startScheduler } from './scheduler.ts';
 import type { ServerContext } from './server-context.ts';
 import { TokenStore } from './tokens.ts';
+import { UploadBodies } from './upload-bodies.ts';
+import { Uploads, startUploadSweep } from './uploads.ts';
 import { WorkflowStore } from './workflow-store.ts';
 import { PUBLIC_ONLY, type WebhookOptions, startWebhooks } from './webhooks/webhooks.ts';
 
@@ -44,7 +46,7 @@ export interface ServerOptions {
   port: number;
   redisUrl: string;
   prefix: string;
-  blobs: BlobStore;
+  blobs: ShelvedBlobs;
   /** The folder that holds `workflows/`, and the built viewer in `dist/web/`. */
   packageRoot: string;
   /** Personas, policies and models of the runs that are started here; the shipped ones when left out. */
@@ -58,8 +60,8 @@ export interface ServerOptions {
   /** How many proxies stand before the server: the address of a caller is what the first of them saw. */
   trustedProxies?: number;
   limits?: Partial<RateLimits>;
-  /** How long a request may take to arrive: its headers, and all of it. */
-  arrivalMs?: { headers: number; request: number };
+  /** How long a request may take to arrive: its headers, all of it, and an upload of which nothing comes. */
+  arrivalMs?: { headers: number; request: number; uploadSilent?: number };
   logger: Logger;
   /** How many event streams are held at most, and how slow their readers may be. */
   streams?: StreamLimits;
@@ -122,9 +124,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const sending = await startWebhooks({ ...options, redis, feed, signals, options: options.webhooks ?? PUBLIC_ONLY });
     ends.splice(1, 0, () => sending.close());
     const webhooks = sending.store;
+    const sweep = startUploadSweep(new Uploads({ ...options, redis }), options.logger);
+    ends.splice(1, 0, () => sweep.close());
     const workflows = new WorkflowStore({ ...options, sources, redis });
     const serving = {
       workflows,
+      uploadBodies: new UploadBodies(options.arrivalMs?.uploadSilent),
       redis,
       store,
       signals,
@@ -165,7 +170,11 @@ function refuseMalformed(err: Error & { code?: string }, socket: Duplex): void {
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // Whoever goes on sending does not keep the request alive, nor its place among those that are read.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
+/** So long a sender has to take the answer: a connection that is closed on unread bytes may lose it. */
+const LINGER_MS = 1_000;
 const MALFORMED: Partial<Record<string, number>> = {
   HPE_HEADER_OVERFLOW: 431,
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,

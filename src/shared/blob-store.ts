@@ -18,6 +18,28 @@ export interface BlobStore {
 /** As much of a store as reading takes. */
 export type BlobReader = Pick<BlobStore, 'get'>;
 
+/**
+ * A blob store with shelves: parts of it whose blobs are thrown away together. A blob outside of them is never deleted, as
+ * whoever stored the same bytes may rest on it. The same bytes on a shelf are another copy, so nothing else rests on those.
+ */
+export interface ShelvedBlobs extends BlobStore {
+  /** A shelf is there as soon as something is put on it. Its name has lower-case letters, digits and dashes. */
+  shelf(name: string): BlobStore;
+  /** The names of the shelves that hold something. */
+  shelves(): Promise<string[]>;
+  /** Throws away what is on a shelf. Several may do it at once, and again. */
+  clearShelf(name: string): Promise<void>;
+}
+
+const SHELVES = 'shelves';
+
+/** The path of a shelf below the store, by its name; the folder of all shelves without one. */
+export function shelfPath(name?: string): string {
+  if (name === undefined) return SHELVES;
+  if (!/^[a-z0-9-]{1,100}$/.test(name)) throw new FleetError('INTERNAL', `"${name}" is no name of a shelf`);
+  return `${SHELVES}/${name}`;
+}
+
 /** Stores a JSON document. */
 export const putJson = (store: BlobStore, value: unknown): Promise<BlobRef> =>
   store.put(Buffer.from(JSON.stringify(value), 'utf8'));

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FleetError, errorMessage } from './errors.ts';
-import type { BlobStore } from './blob-store.ts';
+import { type BlobStore, type ShelvedBlobs, shelfPath } from './blob-store.ts';
 import { BlobRef } from './run-record.ts';
 import { sha256Of } from './sha256-of.ts';
 
@@ -33,7 +33,7 @@ export const storeFailure = (location: string, err: unknown): FleetError =>
   });
 
 /** Blobs as files, in folders by the first two digits of their address. */
-export class DirectoryBlobs implements BlobStore {
+export class DirectoryBlobs implements ShelvedBlobs {
   readonly location: string;
 
   constructor(folder: string) {
@@ -61,8 +61,7 @@ export class DirectoryBlobs implements BlobStore {
       return await verified(ref, await readFile(this.#pathOf(ref)), this.location);
     } catch (err) {
       if (err instanceof FleetError) throw err;
-      const isMissing = err instanceof Error && 'code' in err && err.code === 'ENOENT';
-      throw isMissing ? missingBlob(ref, this.location, err) : storeFailure(this.location, err);
+      throw isMissing(err) ? missingBlob(ref, this.location, err) : storeFailure(this.location, err);
     }
   }
 
@@ -71,6 +70,27 @@ export class DirectoryBlobs implements BlobStore {
       () => true,
       () => false,
     );
+  }
+
+  shelf(name: string): BlobStore {
+    return new DirectoryBlobs(join(this.location, shelfPath(name)));
+  }
+
+  async shelves(): Promise<string[]> {
+    try {
+      return await readdir(join(this.location, shelfPath()));
+    } catch (err) {
+      if (isMissing(err)) return [];
+      throw storeFailure(this.location, err);
+    }
+  }
+
+  async clearShelf(name: string): Promise<void> {
+    try {
+      await rm(join(this.location, shelfPath(name)), { recursive: true, force: true, maxRetries: 3 });
+    } catch (err) {
+      throw storeFailure(this.location, err);
+    }
   }
 
   async #place(temporary: string, path: string, bytes: Uint8Array): Promise<void> {
@@ -88,6 +108,8 @@ export class DirectoryBlobs implements BlobStore {
     return join(this.location, address.slice(0, 2), address);
   }
 }
+
+const isMissing = (err: unknown): boolean => err instanceof Error && 'code' in err && err.code === 'ENOENT';
 
 /** A reference is handed out only once the bytes would survive a power cut. */
 async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {

@@ -1,17 +1,16 @@
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { BlobStore } from './blob-store.ts';
+import { type BlobStore, type ShelvedBlobs, shelfPath } from './blob-store.ts';
 import { DirectoryBlobs } from './directory-blobs.ts';
 import { FleetError } from './errors.ts';
-import type { BlobRef } from './run-record.ts';
 import type { S3Location } from './s3-blobs.ts';
 
 /** A path, `file:///...`, or `s3://bucket/prefix?endpoint=http://host:9000&region=eu-central-1`. */
-export function openBlobStore(location: string): BlobStore {
+export function openBlobStore(location: string): ShelvedBlobs {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
   if (location === '') throw badLocation(location, 'is empty');
   if (scheme === undefined) return new DirectoryBlobs(isAbsolute(location) ? location : resolve(location));
-  if (scheme === 's3') return new LazyS3Blobs(parseS3(location));
+  if (scheme === 's3') return openS3(parseS3(location));
   if (scheme !== 'file') throw badLocation(location, 'has an unknown scheme');
   try {
     return new DirectoryBlobs(fileURLToPath(location));
@@ -48,30 +47,22 @@ function parseS3(location: string): S3Location {
 }
 
 /** Loads the S3 client when the first blob is asked for, so that nobody else pays for it. */
-class LazyS3Blobs implements BlobStore {
-  readonly location: string;
-  readonly #where: S3Location;
-  #store: Promise<BlobStore> | undefined;
-
-  constructor(where: S3Location) {
-    this.#where = where;
-    this.location = `s3://${where.bucket}/${where.prefix}`.replace(/\/$/, '');
-  }
-
-  async put(bytes: Uint8Array): Promise<BlobRef> {
-    return (await this.#open()).put(bytes);
-  }
-
-  async get(ref: BlobRef): Promise<Uint8Array> {
-    return (await this.#open()).get(ref);
-  }
-
-  async has(ref: BlobRef): Promise<boolean> {
-    return (await this.#open()).has(ref);
-  }
-
-  #open(): Promise<BlobStore> {
-    this.#store ??= import('./s3-blobs.ts').then(({ S3Blobs }) => new S3Blobs(this.#where));
-    return this.#store;
-  }
+function openS3(where: S3Location): ShelvedBlobs {
+  let store: Promise<ShelvedBlobs> | undefined;
+  const open = (): Promise<ShelvedBlobs> =>
+    (store ??= import('./s3-blobs.ts').then(({ S3Blobs }) => new S3Blobs(where)));
+  const location = `s3://${where.bucket}/${where.prefix}`.replace(/\/$/, '');
+  return {
+    ...lazily(location, open),
+    shelf: (name) => lazily(`${location}/${shelfPath(name)}`, async () => (await open()).shelf(name)),
+    shelves: async () => (await open()).shelves(),
+    clearShelf: async (name) => (await open()).clearShelf(name),
+  };
 }
+
+const lazily = (location: string, open: () => Promise<BlobStore>): BlobStore => ({
+  location,
+  put: async (bytes) => (await open()).put(bytes),
+  get: async (ref) => (await open()).get(ref),
+  has: async (ref) => (await open()).has(ref),
+});

@@ -1,19 +1,24 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { request as send } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { json } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Problem } from '../../src/producer/api-schemas.ts';
-import { MOST_UPLOAD_BYTES } from '../../src/producer/uploads.ts';
+import { MOST_UPLOAD_BYTES } from '../../src/producer/upload-bodies.ts';
+import { Uploads } from '../../src/producer/uploads.ts';
+import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { openWorkspace } from '../../src/shared/workspace.ts';
 import { neededSources } from '../../src/workers/needed-sources.ts';
 import { tempFolder } from '../support/temp-folder.ts';
-import { apiFixture } from './api-support.ts';
+import { eventually } from '../support/eventually.ts';
+import { apiFixture, bearer } from './api-support.ts';
 import { DIAMOND } from './fixture.ts';
 
-const { url, blobs, store, redis, prefix } = await apiFixture();
+const { url, serve, blobs, store, redis, prefix } = await apiFixture();
 
 async function post(path: string, body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) {
   const response = await fetch(`${url}${path}`, { method: 'POST', body, headers });
@@ -23,6 +28,15 @@ const upload = async (content: string | Uint8Array<ArrayBuffer>): Promise<string
   String((await post('/api/uploads', content)).body['ref']);
 const execute = (request: unknown, name = 'diamond', headers: Record<string, string> = {}) =>
   post(`/api/workflows/${name}/execute`, JSON.stringify(request), headers);
+/** An upload whose body is not sent by itself. */
+function openUpload(at: string, headers: Record<string, string>) {
+  const request = send(`${at}/api/uploads`, { method: 'POST', headers, agent: false });
+  request.write('x');
+  const answered = once(request, 'response');
+  // A test may break it off.
+  answered.catch(() => undefined);
+  return { request, answered };
+}
 const inputs = { requirement: 'shorten my urls please' };
 
 describe('uploads', () => {
@@ -83,6 +97,68 @@ describe('uploads', () => {
     expect(await answered).toMatchObject([{ statusCode: 413 }]);
   });
 
+  it('take places in turn: four of one sender and eight in all, and give them back however they end', async () => {
+    const { url: own, tokenFor } = await apiFixture({ arrivalMs: { headers: 20_000, request: 60_000 } });
+    const [one, two, three] = [
+      await tokenFor('one', ['run']),
+      await tokenFor('two', ['run']),
+      await tokenFor('three', ['run']),
+    ];
+    const open = (token: string) =>
+      openUpload(own, { authorization: `Bearer ${token}`, 'transfer-encoding': 'chunked' });
+    const small = async (token: string): Promise<unknown> => {
+      const response = await fetch(`${own}/api/uploads`, { method: 'POST', body: 'x', headers: bearer(token) });
+      const { status, detail } = z
+        .object({ status: z.number().default(201), detail: z.string().default('') })
+        .parse(await response.json());
+      return [status, detail];
+    };
+    const ones = Array.from({ length: 4 }, () => open(one));
+    await eventually(() => small(one)).toEqual([429, '4 uploads of this token are being read already']);
+    expect(await small(two)).toEqual([201, '']);
+    const twos = Array.from({ length: 4 }, () => open(two));
+    await eventually(() => small(three)).toEqual([429, '8 uploads are being read already']);
+    twos[0]?.request.end();
+    expect(await twos[0]?.answered).toMatchObject([{ statusCode: 201 }]);
+    expect(await small(three)).toEqual([201, '']);
+    for (const { request } of ones) request.destroy();
+    await eventually(() => small(one)).toEqual([201, '']);
+    for (const { request } of twos) request.destroy();
+  });
+
+  it('are answered 408 and give their place back when nothing more of them comes', async () => {
+    const { url: own } = await apiFixture({ arrivalMs: { headers: 20_000, request: 60_000, uploadSilent: 300 } });
+    const stalled = Array.from({ length: 4 }, () => openUpload(own, { 'content-length': '10' }));
+    for (const { answered } of stalled) {
+      const [response] = await answered;
+      expect(response).toMatchObject({ statusCode: 408, headers: { connection: 'close' } });
+      expect(Problem.parse(await json(response))).toMatchObject({
+        detail: 'nothing more of the upload came for 0.3 s',
+      });
+    }
+    expect((await fetch(`${own}/api/uploads`, { method: 'POST', body: 'x' })).status).toBe(201);
+  });
+
+  it('are ended with their request when they come a little at a time, also for a sender that does not hang up', async () => {
+    const { url: own } = await apiFixture({ arrivalMs: { headers: 300, request: 600 } });
+    const { port } = new URL(own);
+    const drip = async (): Promise<string> => {
+      const socket = connect({ port: Number(port), host: '127.0.0.1', allowHalfOpen: true });
+      socket.on('error', () => undefined);
+      socket.write('POST /api/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n');
+      const dripping = setInterval(() => socket.write('x'), 20);
+      let answer = '';
+      socket.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+      // It goes on sending until it is cut off.
+      await new Promise((resolve) => socket.on('close', resolve));
+      clearInterval(dripping);
+      return answer;
+    };
+    const answers = await Promise.all(Array.from({ length: 4 }, drip));
+    for (const answer of answers) expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+    expect((await fetch(`${own}/api/uploads`, { method: 'POST', body: 'x' })).status).toBe(201);
+  });
+
   it('have a limit for each caller and day', async () => {
     const today = new Date().toISOString().slice(0, 10);
     const key = `${prefix}:maestro:uploaded:${today}:local:local`;
@@ -106,6 +182,80 @@ describe('uploads', () => {
     expect((await execute({ inputs, files: { a: { text: '' }, 'a/b': { text: '' } } })).status).toBe(400);
     const many = Object.fromEntries(Array.from({ length: 201 }, (_, index) => [`f${index}`, { text: 'x' }]));
     expect((await execute({ inputs, files: many })).status).toBe(400);
+  });
+});
+
+describe('expired uploads', () => {
+  const day = 24 * 3_600_000;
+  const start = Date.parse('2026-01-01T23:59:59Z');
+  /** Servers that share everything, and a clock. */
+  async function replicas() {
+    const folder = await tempFolder();
+    let now = start;
+    const open = () =>
+      new Uploads({
+        redis,
+        prefix: `${prefix}-${folder}`,
+        blobs: openBlobStore(folder),
+        clock: () => Promise.resolve(now),
+      });
+    const servers = [open(), open(), open()] as const;
+    const shelves = async () => (await openBlobStore(folder).shelves()).toSorted();
+    return { servers, shelves, blobs: openBlobStore(folder), pass: (days: number) => (now = start + days * day) };
+  }
+  const content = Buffer.from('sent more than once');
+
+  it('are deleted when none of their day can be named, by however many servers, and nothing else is', async () => {
+    const { servers, shelves, blobs: stored, pass } = await replicas();
+    const [first] = servers;
+    const { ref, expiresAt } = await first.receive(content, 'somebody');
+    expect(expiresAt).toBe('2026-01-08T23:59:59.000Z');
+    await stored.put(content);
+    const others = stored.shelf('of-something-else');
+    await others.put(content);
+    pass(8);
+    expect(await Promise.all(servers.map((one) => one.sweep()))).toEqual([[], [], []]);
+    expect(Buffer.from(await first.read(ref))).toEqual(content);
+    pass(9);
+    expect((await Promise.all(servers.map((one) => one.sweep()))).flat()).toContain('2026-01-01');
+    expect(await shelves()).toEqual(['of-something-else']);
+    expect([await stored.has(ref), await others.has(ref)]).toEqual([true, true]);
+  });
+
+  it('never take with them what is sent anew while they are deleted', async () => {
+    const { servers, shelves, pass } = await replicas();
+    const [one, two, three] = servers;
+    const { ref } = await one.receive(content, 'somebody');
+    for (let round = 1; round <= 20; round += 1) {
+      pass(round * 9);
+      // Each of them sees its old copy go while it comes again, is named, and is still there afterwards.
+      const named = async (at: Uploads): Promise<void> => {
+        await at.receive(content, 'somebody else');
+        expect(Buffer.from(await at.read(ref))).toEqual(content);
+      };
+      await Promise.all([one.sweep(), named(two), two.sweep(), named(three), three.sweep(), one.sweep()]);
+      expect(Buffer.from(await one.read(ref))).toEqual(content);
+      expect(await shelves()).toHaveLength(1);
+    }
+  });
+
+  it('are no longer needed by the runs that were given them', async () => {
+    const ref = await upload('a requirement, and a file as well');
+    const files = { 'brief.md': { upload: ref } };
+    const { body } = await execute({ inputs: { requirement: { upload: ref } }, files });
+    for (const name of await blobs.shelves()) await blobs.clearShelf(name);
+    const plan = await store.getPlan(String(body['runId']));
+    const [first] = plan.phases;
+    const sources = first === undefined ? [] : await neededSources(store, plan.runId, first);
+    const { workspace } = await openWorkspace({ dir: await tempFolder(), blobs, sources });
+    expect(await readFile(join(workspace.dir, 'brief.md'), 'utf8')).toBe('a requirement, and a file as well');
+    expect(plan.inputs['requirement']).toBe('a requirement, and a file as well');
+  });
+
+  it('are deleted by a server that starts', async () => {
+    await blobs.shelf('uploads-2020-02-29').put(content);
+    await serve();
+    await eventually(() => blobs.shelves()).not.toContain('uploads-2020-02-29');
   });
 });
 

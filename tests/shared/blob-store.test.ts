@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
-import { type BlobStore, getJson, putJson } from '../../src/shared/blob-store.ts';
+import { type ShelvedBlobs, getJson, putJson } from '../../src/shared/blob-store.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { BlobRef } from '../../src/shared/run-record.ts';
 
@@ -14,7 +14,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'blobs-test-'));
 const folder = join(scratch, 'store');
 const objects = join(scratch, 'objects');
 let server: ChildProcess;
-const stores: Record<string, () => BlobStore> = { directory: () => openBlobStore(folder) };
+const stores: Record<string, () => ShelvedBlobs> = { directory: () => openBlobStore(folder) };
 const absent = BlobRef.parse('0'.repeat(64));
 const hello = '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824';
 
@@ -38,7 +38,7 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-const storeOf = (kind: string): BlobStore => {
+const storeOf = (kind: string): ShelvedBlobs => {
   const open = stores[kind];
   if (open === undefined) throw new Error(`no store ${kind}`);
   return open();
@@ -80,6 +80,26 @@ describe.each(['directory', 's3'])('a blob store in a %s', (kind) => {
     // As from code that skipped the schema.
     const ref = z.custom<BlobRef>().parse('../../etc/passwd');
     await expect(storeOf(kind).get(ref)).rejects.toThrow(/Invalid string/);
+  });
+
+  test('throws away a shelf as a whole, and nothing that is the same elsewhere', async () => {
+    const store = storeOf(kind);
+    expect(await store.shelves()).toEqual([]);
+    const bytes = Buffer.from('here and there');
+    const [ref] = await Promise.all([store.put(bytes), store.shelf('a').put(bytes), store.shelf('a-b').put(bytes)]);
+    const more = Array.from({ length: 20 }, (_, index) => store.shelf('a').put(Buffer.from(`more ${index}`)));
+    await Promise.all(more);
+    expect((await storeOf(kind).shelves()).toSorted()).toEqual(['a', 'a-b']);
+    expect(await store.shelf('c').has(ref)).toBe(false);
+    await Promise.all([1, 2].map(() => storeOf(kind).clearShelf('a')));
+    expect(await store.shelves()).toEqual(['a-b']);
+    expect(await store.shelf('a').has(ref)).toBe(false);
+    await expect(store.shelf('a').get(ref)).rejects.toThrow(`${store.location}/shelves/a`);
+    for (const kept of [store, store.shelf('a-b')]) expect(Buffer.from(await kept.get(ref))).toEqual(bytes);
+    await store.clearShelf('never');
+    await expect(async () => store.clearShelf('..')).rejects.toThrow(/no name of a shelf/);
+    await store.clearShelf('a-b');
+    expect(await store.shelves()).toEqual([]);
   });
 
   test('reads JSON back through its schema', async () => {
@@ -128,5 +148,7 @@ describe('openBlobStore', () => {
     const file = join(scratch, 'file');
     writeFileSync(file, '');
     await expect(openBlobStore(file).put(Buffer.from('x'))).rejects.toMatchObject({ code: 'BLOB_UNAVAILABLE' });
+    for (const away of [store, openBlobStore(file)])
+      await expect(away.shelves()).rejects.toMatchObject({ code: 'BLOB_UNAVAILABLE' });
   });
 });

@@ -4,7 +4,6 @@ import { type Redis, connectRedis } from '../../src/shared/redis.ts';
 import type { PhaseStatus } from '../../src/shared/run-record.ts';
 import type { RunStore } from '../../src/shared/run-store.ts';
 import { type Fleet, startFleet } from '../../src/workers/fleet.ts';
-import type { WorkerContext } from '../../src/workers/worker-context.ts';
 import { noopContext, noopHandlers } from './noop-handlers.ts';
 import { tempFolder } from './temp-folder.ts';
 import type { TestRedis } from './test-redis.ts';
@@ -15,7 +14,7 @@ export interface NoopFleet {
   store: RunStore;
   redis: Redis;
   fleet: Fleet;
-  ctx: WorkerContext;
+  ctx: ReturnType<typeof noopContext>;
   /** Phases in the order their personas began and ended. */
   log: string[];
 }

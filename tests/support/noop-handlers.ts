@@ -1,4 +1,4 @@
-import { putJson } from '../../src/shared/blob-store.ts';
+import { type ShelvedBlobs, putJson } from '../../src/shared/blob-store.ts';
 import { RunArchive } from '../../src/shared/archive.ts';
 import { FleetError } from '../../src/shared/errors.ts';
 import type { Handoff } from '../../src/shared/handoff.ts';
@@ -188,7 +188,7 @@ export function noopContext(at: {
   prefix: string;
   home: string;
   logger?: Logger;
-}): WorkerContext {
+}): WorkerContext & { blobs: ShelvedBlobs } {
   const config = { ...readConfig({ MAESTRO_HOME: at.home }, '/'), prefix: at.prefix };
   const blobs = openBlobStore(config.blobs);
   return {
