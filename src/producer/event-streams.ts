@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import type { Response } from 'express';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Redis } from '../shared/redis.ts';
 import { type Principal, principalOf } from './principal.ts';
+import { StreamPlaces } from './stream-places.ts';
 import type { TokenRecord } from './tokens.ts';
 
 const HEARTBEAT_MS = 15_000;
@@ -10,6 +12,8 @@ const HEARTBEAT_MS = 15_000;
 const SLOW_MS = 60_000;
 /** How often it is looked at whether the tokens of the readers still hold: once for all streams together. */
 const RECHECK_MS = 20_000;
+/** A place of a token lapses when its server has not said so many times that it is taken. */
+const LEASE_RECHECKS = 3;
 /** How many streams one process holds. */
 const MOST_STREAMS = 10_000;
 /** What a client is told to wait before it connects again. */
@@ -20,6 +24,8 @@ export interface StreamLimits {
   slowMs?: number;
   recheckMs?: number;
   most?: number;
+  /** Of one token, over all servers. */
+  mostPerToken?: number | undefined;
 }
 
 /** One stream of server-sent events to one reader. */
@@ -32,7 +38,8 @@ export interface EventStream {
 
 /** The event streams of this process: how many there may be, and how slow their readers. */
 export class EventStreams {
-  readonly #limits: Required<StreamLimits>;
+  readonly #limits: Required<Omit<StreamLimits, 'mostPerToken'>>;
+  readonly #places: StreamPlaces;
   readonly #closing: AbortSignal;
   readonly #open = new Map<Response, { principal: Principal; end: () => void }>();
   readonly #tokens: () => Promise<TokenRecord[]>;
@@ -41,6 +48,8 @@ export class EventStreams {
 
   constructor(of: {
     closing: AbortSignal;
+    redis: Redis;
+    prefix: string;
     /** Those that there are now. */
     tokens: () => Promise<TokenRecord[]>;
     logger: Logger;
@@ -51,12 +60,17 @@ export class EventStreams {
       slowMs = SLOW_MS,
       recheckMs = RECHECK_MS,
       most = MOST_STREAMS,
+      mostPerToken,
     } = of.limits ?? {};
     this.#closing = of.closing;
     this.#tokens = of.tokens;
     this.#logger = of.logger;
     this.#limits = { heartbeatMs, slowMs, recheckMs, most };
-    const recheck = setInterval(() => void this.#endUnauthorised(), recheckMs).unref();
+    this.#places = new StreamPlaces({ ...of, most: mostPerToken, leaseMs: LEASE_RECHECKS * recheckMs });
+    const recheck = setInterval(() => {
+      void this.#endUnauthorised();
+      void this.#places.renew();
+    }, recheckMs).unref();
     of.closing.addEventListener('abort', () => clearInterval(recheck), { once: true });
   }
 
@@ -84,6 +98,10 @@ export class EventStreams {
    * itself: what it has not taken stays in the log. It is ended after a while, and may go on from where it was.
    */
   async serve(res: Response, write: (stream: EventStream) => Promise<void>): Promise<void> {
+    await this.#places.use(principalOf(res.req), () => this.#serve(res, write));
+  }
+
+  async #serve(res: Response, write: (stream: EventStream) => Promise<void>): Promise<void> {
     // Whoever left while the request was looked at will not be heard leaving once more.
     if (res.destroyed) return;
     if (this.#open.size >= this.#limits.most)

@@ -36,10 +36,10 @@ export class RateLimiters {
     });
   }
 
-  /** Limits what each token asks. Whoever needs none, on this machine, is not limited. */
+  /** Limits what each token asks. */
   readonly limitTokens: RequestHandler = async (req, res, next) => {
     const principal = principalOf(req);
-    const key = rateKey(principal);
+    const key = limitKey(principal);
     if (key === undefined) {
       next();
       return;
@@ -76,5 +76,6 @@ export function sendTooMany(res: Response, seconds: number, detail: string): voi
   sendProblem(res, 429, 'RATE_LIMITED', { detail, remedy: `Ask again in ${seconds} s.` });
 }
 
-const rateKey = ({ kind, tokenId, name }: Principal): string | undefined =>
+/** Whose share is counted. Undefined for who needs no token, on this machine, and is not limited. */
+export const limitKey = ({ kind, tokenId, name }: Principal): string | undefined =>
   kind === 'token' ? (tokenId ?? name) : kind === 'bootstrap' ? 'bootstrap' : undefined;

@@ -116,9 +116,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     signals.listenToFleet(() => feed.grown());
     const { audit, guard } = access;
     const streams = new EventStreams({
+      ...options,
       closing: closing.signal,
+      redis,
       tokens: () => guard.tokens.list(),
-      logger: options.logger,
       limits: options.streams,
     });
     const sending = await startWebhooks({ ...options, redis, feed, signals, options: options.webhooks ?? PUBLIC_ONLY });

@@ -52,6 +52,7 @@ const Environment = z.object({
   MAESTRO_CORS_ORIGINS: optional(Origins),
   MAESTRO_TRUSTED_PROXIES: optional(z.coerce.number().int().min(0).max(16)),
   MAESTRO_RATE_LIMIT: optional(z.coerce.number().int().min(1).max(10_000_000)),
+  MAESTRO_STREAM_LIMIT: optional(z.coerce.number().int().min(1).max(1_000_000)),
   MAESTRO_WEBHOOK_ALLOW_PRIVATE: optional(z.enum(['0', '1'])),
   MAESTRO_WEBHOOK_ALLOW_HOSTS: optional(z.string()),
   MAESTRO_WEBHOOK_KEY: optional(z.string().min(32)),
@@ -89,6 +90,8 @@ export interface Config {
   trustedProxies: number;
   /** Requests a minute for each token; the built-in limit when not set. */
   rateLimit: number | undefined;
+  /** Event streams that one token may have open. */
+  streamLimit: number | undefined;
   port: number;
   /** Runs that have ended stay in Redis for so many days, and so many of them; older ones move to the blob store. */
   keepRuns: { days: number; count: number };
@@ -135,6 +138,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     corsOrigins: settings.MAESTRO_CORS_ORIGINS ?? [],
     trustedProxies: settings.MAESTRO_TRUSTED_PROXIES ?? 0,
     rateLimit: settings.MAESTRO_RATE_LIMIT,
+    streamLimit: settings.MAESTRO_STREAM_LIMIT,
     port: settings.PORT ?? 4000,
     keepRuns: { days: settings.MAESTRO_KEEP_RUNS_DAYS ?? 30, count: settings.MAESTRO_KEEP_RUNS_COUNT ?? 1_000 },
     personas: settings.MAESTRO_PERSONAS === undefined ? undefined : resolve(cwd, settings.MAESTRO_PERSONAS),

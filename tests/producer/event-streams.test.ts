@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, get as httpGet } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Problem } from '../../src/producer/api-schemas.ts';
 import { readServerSentEvents } from '../../src/producer/server-sent-events.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
@@ -11,6 +12,7 @@ import { RunStore } from '../../src/shared/run-store.ts';
 import { movePhase, moveRun } from '../../src/shared/transitions.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { testRedis } from '../support/test-redis.ts';
+import { apiFixture, bearer } from './api-support.ts';
 import { fixtureRoot } from './fixture.ts';
 import { finishRun, planOf } from './seed-run.ts';
 import { eventually } from '../support/eventually.ts';
@@ -160,6 +162,47 @@ describe('event streams', () => {
       code: 'API_UNAVAILABLE',
       remedy: 'Try again later, or ask another server.',
     });
+  });
+
+  it('are counted for each token over all servers, and those of a killed server for a while', async () => {
+    const {
+      serve: open,
+      tokenFor,
+      prefix,
+      redis: own,
+      tokens,
+    } = await apiFixture({ streams: { mostPerToken: 2, recheckMs: 200 } });
+    const [one, other] = [await open(), await open()];
+    const headers = bearer(await tokenFor('reader', ['read']));
+    const asked = async (server: RunningServer, as = headers) => {
+      const leave = new AbortController();
+      const response = await fetch(`${server.url}/api/events`, { headers: as, signal: leave.signal });
+      return { response, leave: () => leave.abort() };
+    };
+    const first = await asked(one);
+    const second = await asked(other);
+    expect([first.response.status, second.response.status]).toEqual([200, 200]);
+    const { response: refused } = await asked(other);
+    expect(refused.status).toBe(429);
+    const { detail, remedy } = Problem.parse(await refused.json());
+    expect([detail, remedy]).toEqual(['this token has its 2 event streams open', expect.stringMatching(/^Close some/)]);
+    const another = await asked(other, bearer(await tokenFor('another', ['read'])));
+    expect(another.response.status).toBe(200);
+    first.leave();
+    await eventually(async () => (await asked(one)).response.status).toBe(200);
+    // Places are kept up while their streams are open, and lapse when nobody does so any more.
+    const [id = ''] = (await tokens.list()).flatMap((token) => (token.name === 'reader' ? [token.id] : []));
+    const key = `${prefix}:maestro:streams:${id}`;
+    const [, until = '0'] = await own.zrange(key, '0', '0', 'WITHSCORES');
+    await eventually(async () => Number((await own.zrange(key, '0', '0', 'WITHSCORES'))[1])).toBeGreaterThan(
+      Number(until),
+    );
+    expect((await asked(one)).response.status).toBe(429);
+    await other.close();
+    await one.close();
+    await own.zadd(key, 1, 'left by a killed server', 1, 'and another');
+    expect((await asked(await open())).response.status).toBe(200);
+    expect(await own.zcard(key)).toBe(1);
   });
 
   it('show a sign of life while nothing happens', async () => {

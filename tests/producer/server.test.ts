@@ -327,8 +327,8 @@ describe('the service itself', () => {
   it('says that it is not ready when a part does not answer', async () => {
     const file = join(root, 'not-a-folder');
     await writeFile(file, '');
-    const store = { location: file, put: fail, get: fail, has: fail };
-    const broken = { ...store, shelf: () => store, shelves: fail, clearShelf: fail };
+    const shelf = { location: file, put: fail, get: fail, has: fail };
+    const broken = { ...shelf, shelf: () => shelf, shelves: fail, clearShelf: fail };
     const server = await serve({ blobs: broken });
     const response = await fetch(`${server.url}/readyz`);
     expect([response.status, await response.json()]).toMatchObject([

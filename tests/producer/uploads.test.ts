@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { request as send } from 'node:http';
+import { type IncomingMessage, request as send } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -32,7 +32,9 @@ const execute = (request: unknown, name = 'diamond', headers: Record<string, str
 function openUpload(at: string, headers: Record<string, string>) {
   const request = send(`${at}/api/uploads`, { method: 'POST', headers, agent: false });
   request.write('x');
-  const answered = once(request, 'response');
+  const answered = new Promise<IncomingMessage>((resolve, reject) =>
+    request.on('response', resolve).on('error', reject),
+  );
   // A test may break it off.
   answered.catch(() => undefined);
   return { request, answered };
@@ -119,7 +121,7 @@ describe('uploads', () => {
     const twos = Array.from({ length: 4 }, () => open(two));
     await eventually(() => small(three)).toEqual([429, '8 uploads are being read already']);
     twos[0]?.request.end();
-    expect(await twos[0]?.answered).toMatchObject([{ statusCode: 201 }]);
+    expect(await twos[0]?.answered).toMatchObject({ statusCode: 201 });
     expect(await small(three)).toEqual([201, '']);
     for (const { request } of ones) request.destroy();
     await eventually(() => small(one)).toEqual([201, '']);
@@ -130,7 +132,7 @@ describe('uploads', () => {
     const { url: own } = await apiFixture({ arrivalMs: { headers: 20_000, request: 60_000, uploadSilent: 300 } });
     const stalled = Array.from({ length: 4 }, () => openUpload(own, { 'content-length': '10' }));
     for (const { answered } of stalled) {
-      const [response] = await answered;
+      const response = await answered;
       expect(response).toMatchObject({ statusCode: 408, headers: { connection: 'close' } });
       expect(Problem.parse(await json(response))).toMatchObject({
         detail: 'nothing more of the upload came for 0.3 s',
@@ -254,6 +256,7 @@ describe('expired uploads', () => {
 
   it('are deleted by a server that starts', async () => {
     await blobs.shelf('uploads-2020-02-29').put(content);
+    expect(await blobs.shelves()).toContain('uploads-2020-02-29');
     await serve();
     await eventually(() => blobs.shelves()).not.toContain('uploads-2020-02-29');
   });

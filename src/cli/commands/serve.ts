@@ -28,6 +28,7 @@ const openServer = (
     corsOrigins: context.config.corsOrigins,
     trustedProxies: context.config.trustedProxies,
     limits: context.config.rateLimit === undefined ? {} : { perToken: context.config.rateLimit },
+    streams: { mostPerToken: context.config.streamLimit },
     redisUrl: session.redisUrl,
     prefix: session.config.prefix,
     blobs: session.blobs,
