@@ -16,7 +16,7 @@ import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
 import { openQuestions } from '../../src/shared/question.ts';
 import { runKey } from '../../src/shared/run-keys.ts';
 import type { RunEvent } from '../../src/shared/run-record.ts';
-import type { WorkerContext } from '../../src/workers/worker-context.ts';
+import type { noopContext } from '../support/noop-handlers.ts';
 import { scriptedPersona } from '../support/scripted-persona.ts';
 import { cleanEnv, run } from '../system/maestro.ts';
 import { HAND_OFF } from './agent-support.ts';
@@ -25,7 +25,7 @@ const QUESTION = 'Which database?';
 const ASKS = { tool: 'ask_human', input: { question: QUESTION, options: ['postgres', 'sqlite'] } };
 const WRITES = { tool: 'write_file', input: { path: 'docs/a.md', content: 'a' } };
 
-async function serve(ctx: WorkerContext, prefix: string) {
+async function serve(ctx: ReturnType<typeof noopContext>, prefix: string) {
   const server = await startServer({
     host: '127.0.0.1',
     port: 0,
@@ -40,7 +40,7 @@ async function serve(ctx: WorkerContext, prefix: string) {
   return server;
 }
 
-function commands({ config: { home, blobs }, redisUrl }: WorkerContext, prefix: string) {
+function commands({ config: { home, blobs }, redisUrl }: ReturnType<typeof noopContext>, prefix: string) {
   const env = cleanEnv({ MAESTRO_HOME: home, REDIS_URL: redisUrl, MAESTRO_PREFIX: prefix, MAESTRO_BLOBS: blobs });
   return (...args: string[]) => run(args, env, home);
 }
@@ -54,7 +54,7 @@ const toldOf = (events: readonly RunEvent[]): string[] =>
   });
 
 /** What is saved of the one conversation of a run. */
-async function savedTalk({ redis, config: { prefix } }: WorkerContext, runId: RunId) {
+async function savedTalk({ redis, config: { prefix } }: ReturnType<typeof noopContext>, runId: RunId) {
   const key = runKey(prefix, runId, 'conversations');
   const [field = '', pointer = ''] = Object.entries(await redis.hgetall(key))[0] ?? [];
   return { checkpoint: z.looseObject({ checkpoint: z.string() }).parse(JSON.parse(pointer)).checkpoint, key, field };
