@@ -57,16 +57,19 @@ export class ConversationPlaces {
   async #open(): Promise<void> {
     if (this.#isOpening) return;
     this.#isOpening = true;
-    while (this.#used < this.limit && !this.#isClosed) {
-      const next = this.#workers.find((worker) => worker.isPaused());
-      if (next === undefined) break;
-      await next.resume();
-      await turn();
-      // It was resumed just when its loop had run out, and nobody runs it any more.
-      if (!next.isRunning() && !next.isPaused() && !this.#isClosed)
-        next.run().catch((err: unknown) => next.emit('error', err instanceof Error ? err : new Error(String(err))));
-      await sleep(HEAD_START_MS);
+    try {
+      while (this.#used < this.limit && !this.#isClosed) {
+        const next = this.#workers.find((worker) => worker.isPaused());
+        if (next === undefined) break;
+        await next.resume();
+        await turn();
+        // It was resumed just when its loop had run out, and nobody runs it any more.
+        if (!next.isRunning() && !next.isPaused() && !this.#isClosed)
+          next.run().catch((err: unknown) => next.emit('error', err instanceof Error ? err : new Error(String(err))));
+        await sleep(HEAD_START_MS);
+      }
+    } finally {
+      this.#isOpening = false;
     }
-    this.#isOpening = false;
   }
 }

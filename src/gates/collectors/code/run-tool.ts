@@ -24,7 +24,7 @@ const readOnly = async (host: string, name: string): Promise<SandboxMount> => ({
 async function fleetMounts(): Promise<SandboxMount[]> {
   const probes = packagePath('dist', 'gates', 'probes');
   await access(probes).catch((cause: unknown) => {
-    throw new FleetError('TOOL_UNAVAILABLE', 'The measuring probes are not built', {
+    throw new FleetError('TOOL_UNAVAILABLE', 'the measuring probes are not built', {
       remedy: 'Run `npm run build`.',
       cause,
     });
