@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { timeLimit } from '../shared/time-limit.ts';
 import { z } from 'zod';
 import { type ErrorCode, ERROR_EXITS, FleetError, errorMessage } from '../shared/errors.ts';
 import { Problem } from './api-schemas.ts';
@@ -66,10 +67,9 @@ export class ApiHttp {
   async #repeated<T>(path: string, ask: Ask, read: (response: Response) => Promise<T>): Promise<T> {
     const { method = 'GET', isRepeatable = method === 'GET' } = ask;
     for (let failures = 0; ; failures += 1) {
-      const limit = AbortSignal.timeout(this.#timeoutMs);
+      const limit = timeLimit(this.#timeoutMs, ask.signal);
       try {
-        const signal = ask.signal === undefined ? limit : AbortSignal.any([limit, ask.signal]);
-        return await read(await this.#fetch(path, { ...ask, signal }));
+        return await read(await this.#fetch(path, { ...ask, signal: limit.signal }));
       } catch (err) {
         ask.signal?.throwIfAborted();
         const known = err instanceof FleetError ? err : unavailable(this.#base, err);
@@ -77,6 +77,8 @@ export class ApiHttp {
         const pause = z.number().safeParse(known.details['retryAfterMs']).data ?? PAUSE_MS * 2 ** failures;
         if (pause > LONGEST_WAIT_MS) throw known;
         await sleep(pause, undefined, ask.signal === undefined ? {} : { signal: ask.signal });
+      } finally {
+        limit.end();
       }
     }
   }

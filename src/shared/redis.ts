@@ -46,7 +46,7 @@ export async function connectRedis(url: string, role: RedisRole): Promise<Redis>
       {
         cause: err,
         retry: true,
-        remedy: 'Start Redis there, correct REDIS_URL, or run `maestro up`, which starts a private one.',
+        remedy: 'Start Redis there, correct REDIS_URL, or unset it: `maestro up` then starts a private one.',
       },
     );
   }

@@ -5,11 +5,19 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { z } from 'zod';
+import type { WebhookOptions } from '../../src/producer/webhooks/webhooks.ts';
 
 const Usage = z.object({ rss: z.number(), cpuSeconds: z.number(), loopP99: z.number() });
 
+interface LoadServer {
+  redisUrl: string;
+  blobs: string;
+  root: string;
+  webhooks?: WebhookOptions;
+}
+
 /** A server in a process of its own, so that what it uses is told apart from what asks it. */
-export async function startLoadServer(of: { redisUrl: string; blobs: string; root: string }) {
+export async function startLoadServer(of: LoadServer) {
   const folder = join(of.root, 'node_modules', '.cache', 'maestro-fleet');
   const outfile = join(folder, `load-server-${process.pid}.mjs`);
   mkdirSync(folder, { recursive: true });
@@ -46,7 +54,7 @@ export async function startLoadServer(of: { redisUrl: string; blobs: string; roo
   };
 }
 
-const program = ({ redisUrl, blobs, root }: { redisUrl: string; blobs: string; root: string }): string => `
+const program = ({ redisUrl, blobs, root, webhooks }: LoadServer): string => `
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
@@ -55,6 +63,7 @@ const server = await startServer({
   host: '127.0.0.1', port: 0, redisUrl: ${JSON.stringify(redisUrl)}, prefix: '{load}',
   blobs: openBlobStore(${JSON.stringify(blobs)}), packageRoot: ${JSON.stringify(root)}, provider: 'scripted',
   logger: silentLogger(), limits: { perToken: 10_000_000 },
+  webhooks: ${JSON.stringify(webhooks)},
 });
 const delay = monitorEventLoopDelay({ resolution: 10 });
 delay.enable();

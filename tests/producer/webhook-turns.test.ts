@@ -1,6 +1,11 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
-import { describe, expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
+import { postSigned } from '../../src/producer/webhooks/webhook-request.ts';
+import { newSecret } from '../../src/producer/webhooks/webhook-secret.ts';
 import { waitMs } from '../../src/producer/webhooks/webhook-sender.ts';
 import { eventually } from '../support/eventually.ts';
 import { webhookReceiver } from '../support/webhook-receiver.ts';
@@ -43,6 +48,26 @@ describe('deliveries', () => {
     );
     expect((await standing(id))?.disabled).toBe(null);
   }, 40_000);
+
+  it('are given up after their time, also when memory is cleared up meanwhile', async () => {
+    setFlagsFromString('--expose-gc');
+    const clearUp = z.custom<() => void>((value) => typeof value === 'function').parse(runInNewContext('gc'));
+    const { url, received } = await webhookReceiver(() => undefined);
+    const closing = new AbortController();
+    const sent = postSigned({
+      url,
+      secret: newSecret(),
+      id: 'one',
+      body: '{}',
+      policy: QUICK,
+      timeoutMs: 2_000,
+      signal: closing.signal,
+    }).catch((err: unknown) => String(err));
+    await eventually(() => received.length).toBe(1);
+    const look = setInterval(clearUp, 100);
+    onTestFinished(() => clearInterval(look));
+    expect(await sent).toMatch(/no answer within 2000 ms/);
+  });
 
   it('are asked for a place the less often the longer they take', () => {
     expect([waitMs(3, 0), waitMs(3, 1)]).toEqual([100, 500]);

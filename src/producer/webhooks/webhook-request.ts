@@ -2,6 +2,7 @@ import { type ClientRequest, type IncomingMessage, type RequestOptions, request 
 import { request as overHttps } from 'node:https';
 import { Webhook as Signer } from 'standardwebhooks';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
+import { timeLimit } from '../../shared/time-limit.ts';
 import { type AddressPolicy, type Resolve, checkedAddress } from './webhook-address.ts';
 
 /** How much of an answer is read before the connection is closed; its status is all that counts. */
@@ -31,12 +32,12 @@ export async function postSigned(post: SignedPost): Promise<PostAnswer> {
   const url = new URL(post.url);
   const { address, family } = await checkedAddress(url, post.policy, post.resolve);
   const now = new Date();
-  const signal = AbortSignal.any([post.signal, AbortSignal.timeout(timeoutMs)]);
+  const limit = timeLimit(timeoutMs, post.signal);
   const options: RequestOptions = {
     method: 'POST',
     // A connection that is used again might be one to another address.
     agent: false,
-    signal,
+    signal: limit.signal,
     lookup: (_host, { all }, callback) => {
       if (all === true) callback(null, [{ address, family }]);
       else callback(null, address, family);
@@ -54,8 +55,10 @@ export async function postSigned(post: SignedPost): Promise<PostAnswer> {
   try {
     return await answerOf(request, body);
   } catch (err) {
-    const why = signal.aborted && !post.signal.aborted ? `no answer within ${timeoutMs} ms` : errorMessage(err);
+    const why = limit.isOver() ? `no answer within ${timeoutMs} ms` : errorMessage(err);
     throw new FleetError('API_UNAVAILABLE', `${url.host} could not be told: ${why}`, { cause: err, retry: true });
+  } finally {
+    limit.end();
   }
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -36,6 +37,8 @@ export async function startWebhookSender(options: SenderOptions): Promise<{ clos
   const { redisUrl, prefix, logger } = options;
   const redis = await connectRedis(redisUrl, 'worker');
   const closing = new AbortController();
+  // Every delivery under way listens to it.
+  setMaxListeners(CONCURRENCY + 10, closing.signal);
   const sender = new Sender(options, closing.signal);
   const worker = new Worker(QUEUES.webhooks, (job, token) => sender.send(job, token), {
     connection: redis,
