@@ -89,7 +89,7 @@ describe('the costs of a run', () => {
     expect(answered.map(({ requestId }) => requestId)).toEqual(heard.map(({ requestId }) => requestId));
     expect(answered.map(countsOf)).toEqual(heard.map(countsOf));
     // Calls that got no answer were made again, and no attempt was used up for them.
-    expect(Object.values(ended.phases).map((phase) => phase.faults)).toEqual([0, 0]);
+    expect(Object.values(ended.phases).map((record) => record.faults)).toEqual([0, 0]);
     expect(new Set(found.calls.map(({ attempt }) => attempt))).toEqual(new Set([1]));
     // Exactly, in whole millionths of a dollar, and in each way of adding it up.
     expect(found.totals.micros).toBe(bill(heard));
