@@ -19,6 +19,7 @@ export const LauncherRequest = z.discriminatedUnion('type', [
     /** Paths that open the files which the program finds as its descriptors 3 and up. */
     files: z.array(z.string()),
     isHostile: z.boolean(),
+    hasReport: z.boolean(),
     /** Whether output is told as it comes. */
     tellsOutput: z.boolean(),
     /** Whether it is told now and then what is printed. */
@@ -44,6 +45,7 @@ export const LauncherReply = z.discriminatedUnion('type', [
       stderr: z.string(),
       truncated: z.boolean(),
       durationMs: z.number(),
+      report: z.string().optional(),
     }),
   }),
   z.strictObject({

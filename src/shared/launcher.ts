@@ -55,6 +55,7 @@ export class Launcher {
           ...(stdin === undefined ? {} : { stdin }),
           files: files.map((file) => `/proc/${process.pid}/fd/${file}`),
           isHostile: options.isHostile ?? false,
+          hasReport: options.hasReport ?? false,
           tellsOutput: onOutput !== undefined,
           tellsProgress: onProgress !== undefined,
         });

@@ -27,6 +27,8 @@ export interface ProcessOptions {
    * With so many files Node may no longer tell that a program could not be started at all: only for one known to be there.
    */
   isHostile?: boolean;
+  /** Whether the program finds, after `files`, one that it may write a report to, which is then part of the result. */
+  hasReport?: boolean;
   /** Called with pieces of output as they come, until the cut. */
   onOutput?: OutputListener | undefined;
   /** Told now and then what the program prints, past the cut as well; what the end brings is in the result alone. */
@@ -41,12 +43,15 @@ export interface ProcessResult {
   stderr: string;
   truncated: boolean;
   durationMs: number;
+  /** What the program reported; only when it was given where to. */
+  report?: string | undefined;
 }
 
 /** How long a program may tidy up between SIGTERM and SIGKILL. */
 const TERM_GRACE_MS = 1000;
 /** How long output may still arrive after the program ended, when something outside its group holds the pipe. */
 const DRAIN_GRACE_MS = 500;
+const REPORT_BYTES = 10_000;
 
 interface Starter {
   run(options: ProcessOptions & { stdin?: string | Uint8Array | undefined }): Promise<ProcessResult>;
@@ -74,11 +79,13 @@ export async function runHere(options: ProcessOptions): Promise<ProcessResult> {
   const startedAt = performance.now();
   const stdout = new CappedText(options.outputBytes, (text) => options.onOutput?.('stdout', text));
   const stderr = new CappedText(options.outputBytes, (text) => options.onOutput?.('stderr', text));
+  const report = new CappedText(REPORT_BYTES, () => undefined);
   const end: Ending = options.signal?.aborted
     ? { exitCode: null, endedBy: 'aborted' }
-    : await runToEnd(options, stdout, stderr);
+    : await runToEnd(options, { stdout, stderr, report });
   return {
     ...end,
+    ...(options.hasReport === true ? { report: report.finish() } : {}),
     stdout: stdout.finish(),
     stderr: stderr.finish(),
     truncated: stdout.truncated || stderr.truncated,
@@ -91,8 +98,15 @@ const hasPipes = (child: ChildProcess): child is Child =>
   child.stdin !== null && child.stdout !== null && child.stderr !== null;
 type Ending = Pick<ProcessResult, 'exitCode' | 'endedBy'>;
 
-async function runToEnd(options: ProcessOptions, stdout: CappedText, stderr: CappedText): Promise<Ending> {
+interface Heard {
+  stdout: CappedText;
+  stderr: CappedText;
+  report: CappedText;
+}
+
+async function runToEnd(options: ProcessOptions, { stdout, stderr, report }: Heard): Promise<Ending> {
   const child = start(options);
+  const reporting = reportOf(options, child);
   const { signal } = options;
   return new Promise<Ending>((resolve, reject) => {
     let stoppedBy: 'timeout' | 'aborted' | undefined;
@@ -120,6 +134,7 @@ async function runToEnd(options: ProcessOptions, stdout: CappedText, stderr: Cap
         kept.add(chunk);
         progress?.add(stream, chunk);
       });
+    reporting?.on('data', (chunk: Buffer) => report.add(chunk));
     // A program need not read its input: a broken pipe here is its choice and shows in its exit code.
     child.stdin.on('error', () => child.stdin.destroy());
     if (options.stdin instanceof Readable) options.stdin.pipe(child.stdin);
@@ -134,6 +149,7 @@ async function runToEnd(options: ProcessOptions, stdout: CappedText, stderr: Cap
       drainTimer = setTimeout(() => {
         child.stdout.destroy();
         child.stderr.destroy();
+        reporting?.destroy();
       }, DRAIN_GRACE_MS);
     });
     child.once('close', (code, endSignal) => {
@@ -163,9 +179,15 @@ function start(options: ProcessOptions): Child {
   }
 }
 
-function filesFrom3({ files = [], isHostile = false }: ProcessOptions): number[] {
-  const last = Math.max(2 + files.length, ...(isHostile ? inheritedFiles() : []));
-  return Array.from({ length: last - 2 }, (_none, index) => files[index] ?? emptyFile());
+function filesFrom3({ files = [], isHostile = false, hasReport = false }: ProcessOptions): (number | 'pipe')[] {
+  const given = hasReport ? [...files, 'pipe' as const] : files;
+  const last = Math.max(2 + given.length, ...(isHostile ? inheritedFiles() : []));
+  return Array.from({ length: last - 2 }, (_none, index) => given[index] ?? emptyFile());
+}
+
+function reportOf({ files = [], hasReport = false }: ProcessOptions, child: Child): Readable | undefined {
+  const stream = hasReport ? child.stdio[3 + files.length] : undefined;
+  return stream instanceof Readable ? stream : undefined;
 }
 
 function startFailure(options: ProcessOptions, err: Error): FleetError {

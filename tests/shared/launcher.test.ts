@@ -31,6 +31,7 @@ test.each([
   ['that a signal ends', shell('kill -9 $$')],
   ['that takes too long', shell('sleep 30', { timeoutMs: 200 })],
   ['that reads its input, whatever bytes it has', shell('od -An -tx1', { stdin: Buffer.from([0, 255, 10]) })],
+  ['that reports', shell('echo told >&3', { hasReport: true })],
   ['that says more than is kept', shell('yes | head -c 50000; echo end', { outputBytes: 1_000 })],
 ])('a program %s comes to the same as one started here', async (_name, options) => {
   const [there, here] = await Promise.all([launcher.run(options), runHere(options)]);

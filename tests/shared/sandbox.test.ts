@@ -280,6 +280,16 @@ describe('a command that cannot be run', () => {
   });
 });
 
+test('a command that says what a broken sandbox would say has only failed', async () => {
+  for (const words of ['bwrap: x', "setpriv: can't x"]) {
+    const failed = await sh(`echo "${words}" >&2; exit 1`);
+    expect(failed).toMatchObject({ exitCode: 1, endedBy: 'exit', stderr: `${words}\n` });
+    expect(failed).not.toHaveProperty('report');
+  }
+  // Where it is told that the command was started is closed to the command.
+  expect((await sh('for fd in 3 4 5; do echo x >&$fd && echo open; done 2>/dev/null; true')).stdout).toBe('');
+});
+
 describe('without mounts', () => {
   test('commands run directly only when asked, and the evidence says so', async () => {
     const direct = await openSandbox({ mode: 'off', cache: CACHE, logger: silentLogger() });

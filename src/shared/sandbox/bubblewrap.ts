@@ -82,12 +82,13 @@ export class BubblewrapSandbox implements Sandbox {
       if (command.egress !== undefined) proxy = await openEgressProxy(command.egress, uid);
       if (this.#tools.filter !== undefined) filter = await open(this.#tools.filter);
       const bridged = proxy === undefined ? command : throughBridge(command, proxy.folder);
-      const result = await runProcess({
+      const { report = '', ...result } = await runProcess({
         argv: [this.#tools.bwrap, ...this.#arguments(bridged, limits)],
         cwd: '/',
         env: { LD_LIBRARY_PATH: this.#tools.libraries.join(delimiter) },
         isHostile: true,
         files: filter === undefined ? [] : [filter.fd],
+        hasReport: true,
         timeoutMs: limits.wallMs,
         outputBytes: limits.outputBytes,
         signal: disk.signal,
@@ -95,7 +96,7 @@ export class BubblewrapSandbox implements Sandbox {
         onOutput: command.onOutput,
         onProgress: command.onProgress,
       });
-      refuseIfNotStarted(result);
+      refuseIfNotStarted(result, report);
       const ended = disk.explain(asSignal(result), command.signal);
       return proxy === undefined ? ended : { ...ended, refusals: proxy.refusals() };
     } finally {
@@ -107,8 +108,15 @@ export class BubblewrapSandbox implements Sandbox {
 
   #arguments(command: SandboxCommand, limits: SandboxLimits): string[] {
     const { choom, filter } = this.#tools;
-    // The filter lies open as the first file after the standard ones.
-    const filtered = filter === undefined ? [] : ['--seccomp', '3'];
+    // The filter lies open as the first file after the standard ones, and the report after it. Bubblewrap closes the
+    // report before the command starts: what stands there it has written itself.
+    const [filtered, reported] =
+      filter === undefined
+        ? [[], ['--json-status-fd', '3']]
+        : [
+            ['--seccomp', '3'],
+            ['--json-status-fd', '4'],
+          ];
     const first = choom === undefined ? [] : [choom, '-n', '1000', '--'];
     const limited = [...first, this.#tools.prlimit, ...limitArguments(limits), '--', ...command.argv];
     const common = [
@@ -122,13 +130,14 @@ export class BubblewrapSandbox implements Sandbox {
     const ownProc = ['--proc', '/proc'];
     if (this.#shape === 'user') {
       const self = ['--uid', String(this.#uid), '--gid', String(this.#uid)];
-      return [...USER_NAMESPACE, ...filtered, ...self, ...common, ...ownProc, ...SEALED, ...cwd, '--', ...limited];
+      const own = [...USER_NAMESPACE, ...filtered, ...reported, ...self];
+      return [...own, ...common, ...ownProc, ...SEALED, ...cwd, '--', ...limited];
     }
     const outer = ['--cap-drop', 'ALL', ...CAPABILITIES_TO_CHANGE_USER, ...common];
     const ids = ['--reuid', String(this.#uid), '--regid', String(this.#uid), '--clear-groups'];
     const asUser = [this.#tools.setpriv, ...ids, '--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--'];
     if (this.#shape === 'root-without-user-namespaces') {
-      return [...outer, ...filtered, ...ownProc, ...SEALED, ...cwd, '--', ...asUser, ...limited];
+      return [...outer, ...filtered, ...reported, ...ownProc, ...SEALED, ...cwd, '--', ...asUser, ...limited];
     }
     const own = ownTools(this.#tools);
     // The inner bubblewrap covers this view of the machine's processes before the command starts.
@@ -138,6 +147,7 @@ export class BubblewrapSandbox implements Sandbox {
       own.bwrap,
       ...USER_NAMESPACE,
       ...filtered,
+      ...reported,
       '--unshare-pid',
       '--die-with-parent',
       ...files,
@@ -249,10 +259,11 @@ function environment(extra: Readonly<Record<string, string>>): string[] {
   return ['--clearenv', ...Object.entries(all).flatMap(([name, value]) => ['--setenv', name, value])];
 }
 
-/** Bubblewrap ends with 1 and one line of its own when it could not start the command. */
-function refuseIfNotStarted(result: SandboxResult): void {
-  if (result.exitCode !== 1 || result.stdout !== '' || !/^(bwrap|setpriv): [^\n]*\n$/.test(result.stderr)) return;
-  throw new FleetError('SANDBOX_UNAVAILABLE', `the sandbox did not start: ${result.stderr.trim()}`);
+/** Bubblewrap reports how a command ended only when it could start it. */
+function refuseIfNotStarted(result: SandboxResult, report: string): void {
+  if (result.endedBy !== 'exit' || report.includes('"exit-code"')) return;
+  const why = result.stderr.trim().slice(0, 1_000) || `it ended with exit code ${result.exitCode}`;
+  throw new FleetError('SANDBOX_UNAVAILABLE', `the sandbox did not start: ${why}`);
 }
 
 /** Bubblewrap reports a command that a signal ended as 128 plus the signal's number. */
