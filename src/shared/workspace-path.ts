@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readlink, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { FleetError } from './errors.ts';
+import { isRefusedByGit } from './git-names.ts';
 
 export interface InsideOptions {
   /** `write` also refuses git's own folder, and a link as the last step. */
@@ -46,6 +47,7 @@ function assertNotGit(base: string, path: string, userPath: string): void {
   if (parts.some((part) => part.toLowerCase() === '.git')) {
     throw forbid(userPath, "is in git's own folder, which cannot be written");
   }
+  if (parts.some((part) => isRefusedByGit(part))) throw refuse(userPath, 'has a name that git cannot keep');
 }
 
 /** Resolves links as far as the path exists; a link that leads to nothing is refused, since it could be filled later. */

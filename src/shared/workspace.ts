@@ -225,6 +225,25 @@ export class Workspace {
     return lastPersonas(this.#place, commit);
   }
 
+  /** Every file that is or would be committed; nested repositories as folders. Undefined when the list is too long. */
+  async kept(): Promise<string[] | undefined> {
+    const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+    const result = await tryGit(this.#place, args);
+    if (result.truncated) return undefined;
+    if (result.exitCode !== 0) throw gitFailure(args, result);
+    return nulSeparated(result.stdout);
+  }
+
+  /** Those of some paths that are not ignored. */
+  async notIgnored(paths: readonly string[]): Promise<string[]> {
+    const args = ['check-ignore', '-z', '--stdin'];
+    const result = await tryGit(this.#place, args, { stdin: paths.map((path) => `${path}\0`).join('') });
+    // 1 says that none is ignored.
+    if (result.exitCode !== 0 && result.exitCode !== 1) throw gitFailure(args, result);
+    const ignored = new Set(nulSeparated(result.stdout));
+    return paths.filter((path) => !ignored.has(path));
+  }
+
   /** Replaces all files by those of a commit that began at this workspace's own. */
   async adopt(saved: BundledCommit): Promise<void> {
     await fetchBundle(this.#place, saved, this.#blobs, 'refs/sources/adopted');
@@ -232,11 +251,11 @@ export class Workspace {
     await checkOut(this.#place, saved.commit);
   }
 
-  /** Replaces all files by those of a commit that is already here. */
+  /** Replaces all files by those of a commit that is already here, as in a new folder: what is ignored is gone as well. */
   async returnTo(commit: string): Promise<void> {
     this.#standing = undefined;
     await checkOut(this.#place, commit);
-    await git(this.#place, ['clean', '--quiet', '--force', '-d']);
+    await git(this.#place, ['clean', '--quiet', '--force', '--force', '-d', '-x']);
   }
 
   /** Commits every file that is not ignored. Returns null when nothing changed. */

@@ -20,6 +20,7 @@ import type { SavedWork } from './agent/checkpoint-store.ts';
 import type { FinalTool } from './agent/agent-options.ts';
 import { type AgentResult, runAgent } from './agent/run-agent.ts';
 import type { ToolContext } from './agent/tool.ts';
+import { WorkTree } from './agent/work-tree.ts';
 import { askPerson, withdrawQuestions } from './ask-person.ts';
 import { askedOutputs } from './asked-outputs.ts';
 import { beginPhase } from './begin-phase.ts';
@@ -172,11 +173,13 @@ async function author(job: Job, workspace: Workspace, at: Begun): Promise<Person
   const before = await workspace.head();
   const basis = await workspace.tree();
   const prompt = await promptOf(job, workspace, at);
-  const saved = await savedWork(job, workspace);
+  const tree = new WorkTree(workspace.dir, workspace);
+  const saved = await savedWork(job, { workspace, tree });
   const result = await converse(job, {
     ...prompt,
     basis,
     root: workspace.dir,
+    tree,
     tools: persona.tools,
     finalTool: HAND_OFF,
     runGates: gatesFor(job, workspace, at.scratch),
@@ -301,6 +304,7 @@ interface Conversation<F> {
   system: string;
   userMessage: string;
   root: string;
+  tree?: WorkTree;
   tools: Persona['tools'];
   finalTool: FinalTool<F>;
   runGates: (signal: AbortSignal) => Promise<string>;
@@ -325,6 +329,7 @@ async function converse<F>(job: Job, talk: Conversation<F>): Promise<AgentResult
     live: liveCommandsOf(ctx, job),
     signal,
     tools: talk.tools,
+    ...(talk.tree === undefined ? {} : { tree: talk.tree }),
   });
   try {
     return await runAgent({

@@ -3,9 +3,13 @@ import type { Persona } from '../shared/persona-schema.ts';
 import { openMcpServers } from './agent/mcp/open-servers.ts';
 import type { ToolContext } from './agent/tool.ts';
 import { type ToolBox, createToolBox } from './agent/tools.ts';
+import type { WorkTree } from './agent/work-tree.ts';
 import type { WorkerContext } from './worker-context.ts';
 
-type Talk = Pick<ToolContext, 'root' | 'runGates' | 'askPerson' | 'live' | 'signal'> & { tools: Persona['tools'] };
+type Talk = Pick<ToolContext, 'root' | 'runGates' | 'askPerson' | 'live' | 'signal'> & {
+  tools: Persona['tools'];
+  tree?: WorkTree;
+};
 
 /**
  * The tools of one conversation, with the servers that some of them come from, which end with it. Throws when the

@@ -5,6 +5,7 @@ import type { RunPlan } from '../shared/run-record.ts';
 import type { Fence } from '../shared/run-store.ts';
 import type { Workspace } from '../shared/workspace.ts';
 import { type SavedFiles, type SavedTree, type SavedWork, openSavedWork } from './agent/checkpoint-store.ts';
+import type { WorkTree } from './agent/work-tree.ts';
 import { withdrawQuestions } from './ask-person.ts';
 import { tellRestart } from './conversation-log.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -34,7 +35,10 @@ export const checkpoint = (job: TheJob, workspace: Workspace): Promise<string | 
  * The conversation as it stood when the last worker was stopped, with the files that belong to it.
  * A worker that is killed costs at most the call that was under way.
  */
-export function savedWork(job: TheJob, workspace: Workspace | null): Promise<SavedWork> {
+export function savedWork(
+  job: TheJob,
+  at: { workspace: Workspace; tree: Pick<WorkTree, 'fault'> } | null,
+): Promise<SavedWork> {
   const { ctx, plan } = job;
   return openSavedWork({
     redis: ctx.redis,
@@ -43,7 +47,7 @@ export function savedWork(job: TheJob, workspace: Workspace | null): Promise<Sav
     jobId: conversationId(job.data),
     blobs: ctx.blobs,
     fence: job.fence,
-    files: workspace === null ? null : savedFiles(job, workspace),
+    files: at === null ? null : savedFiles(job, at.workspace, at.tree),
     onStartOver: async (reason) => {
       await withdrawQuestions({ ...job, store: ctx.store }, `${job.persona.name} begins anew: ${reason}`);
       await tellRestart(ctx, job, reason);
@@ -51,11 +55,12 @@ export function savedWork(job: TheJob, workspace: Workspace | null): Promise<Sav
   });
 }
 
-function savedFiles(job: TheJob, workspace: Workspace): SavedFiles {
+function savedFiles(job: TheJob, workspace: Workspace, now: Pick<WorkTree, 'fault'>): SavedFiles {
   const beginning = workspace.head();
   let stored: SavedTree | undefined;
   return {
     async snapshot() {
+      if (now.fault !== undefined) return null;
       await checkpoint(job, workspace);
       // What is stored already is not packed again.
       if (stored?.commit !== (await workspace.head()))

@@ -12,6 +12,7 @@ import { openSandbox } from '../../src/shared/sandbox/open-sandbox.ts';
 import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
 import { openWorkspace } from '../../src/shared/workspace.ts';
 import { createToolBox } from '../../src/workers/agent/tools.ts';
+import { WorkTree } from '../../src/workers/agent/work-tree.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const CANARY = `canary-${process.pid}-workspace`;
@@ -22,7 +23,7 @@ beforeAll(async () => {
 });
 
 /** A workspace as a persona has it, with a secret of the fleet beside it. */
-async function persona() {
+async function persona(limits?: { bytes: number; files: number }) {
   const folder = await tempFolder();
   await writeFile(join(folder, 'secret.txt'), CANARY);
   const blobs = openBlobStore(await tempFolder());
@@ -34,6 +35,7 @@ async function persona() {
     signal: new AbortController().signal,
     logger: silentLogger(),
     tools: ToolName.options,
+    tree: new WorkTree(workspace.dir, workspace, limits),
   });
   let calls = 0;
   const said: string[] = [];
@@ -50,7 +52,7 @@ async function persona() {
       author: { name: 'a', email: 'a@example.invalid' },
       date: new Date().toISOString(),
     });
-  return { folder, workspace, call, commit, said, sh: (command: string) => call('shell', { command }) };
+  return { folder, workspace, box, call, commit, said, sh: (command: string) => call('shell', { command }) };
 }
 
 describe('what a command plants in the workspace', () => {
@@ -167,6 +169,55 @@ describe('what a command plants in the workspace', () => {
     expect((await call('list_files', {})).text).toContain('good/\uFFFD 2 bytes');
     expect(await commit()).not.toBeNull();
     expect(await readdir(workspace.dir)).toEqual(['good']);
+  });
+
+  test('may be what git refuses, and is removed and told of, so that the work is kept', async () => {
+    const { workspace, sh, call, commit } = await persona();
+    await sh('mkdir -p sub; echo 1 > a; echo 1 > b; echo 1 > sub/c; ln -s a link');
+    expect(await commit()).not.toBeNull();
+    const made = await sh(`
+      mkdir 'git~1' 'sub/.git. ' 'node_modules'; for d in 'git~1' 'sub/.git. ' node_modules; do echo x > "$d/f"; done
+      ln -s a .gitmodules; ln -s a 'GI7EBA~1'; echo x > 'sub/a\\.git'; rm a link; mkfifo a link left .gitignore sub/.gitattributes
+      mkdir 'node_modules/git~1'; touch 'node_modules/git~1/in'; mkfifo node_modules/.gitignore; echo 2 > b; true`);
+    for (const path of ['git~1', 'sub/.git. ', '.gitmodules', 'GI7EBA~1', 'sub/a\\.git', 'a', 'link', '.gitignore'])
+      expect(made.text).toContain(`${JSON.stringify(path)}\n`);
+    expect(made.text).toContain('was removed (11 places)');
+    expect(made.lineage.map(({ path }) => path)).toEqual(['a', 'b', 'link']);
+    expect((await readdir(workspace.dir)).toSorted()).toEqual(['b', 'left', 'node_modules', 'sub']);
+    expect(await commit()).not.toBeNull();
+    expect(await call('write_file', { path: 'git~1/x', content: 'x' })).toMatchObject({ isError: true });
+    expect(await workspace.kept()).toEqual(['b', 'node_modules/f', 'sub/c']);
+  });
+
+  test('may be more files or bytes than can be kept: it is told, nothing is handed off, and deleting them helps', async () => {
+    const { box, sh, call } = await persona({ bytes: 200_000, files: 20 });
+    const many = await sh('echo 1 > kept; mkdir v; for i in $(seq 30); do echo $i > v/$i; done');
+    expect(many).toMatchObject({ isError: true, lineage: [] });
+    expect(many.text).toContain('holds 31 files');
+    expect(many.text).toContain('30 files "v/"');
+    expect(box.fault()).toContain('cannot be handed off');
+    expect(await call('run_gates', {})).toMatchObject({ isError: true });
+    const fewer = await sh('rm -rf v');
+    expect(fewer.isError).toBe(false);
+    expect(fewer.lineage.map(({ path }) => path)).toEqual(['kept']);
+    expect(box.fault()).toBeUndefined();
+    // What git ignores does not count, and is not traced when there is so much of it.
+    const ignored = await sh(
+      'echo v > .gitignore; mkdir v; for i in $(seq 30); do echo $i > v/$i; done; echo 2 > kept',
+    );
+    expect(ignored.lineage.map(({ path }) => path)).toEqual(['.gitignore', 'kept']);
+    expect((await sh('rm -rf v; echo 3 > kept')).lineage.map(({ path }) => path)).toEqual(['kept']);
+    const large = await sh(
+      'git init -q nested; head -c 150000 /dev/zero > nested/large; mkdir node_modules; echo > node_modules/a',
+    );
+    expect(large.isError).toBe(false);
+    const written = await call('write_file', { path: 'more', content: 'x'.repeat(60_000) });
+    expect(written.isError).toBe(true);
+    expect(written.text).toContain('150000 bytes "nested/large"');
+    expect(await call('delete_file', { path: 'more' })).toMatchObject({ isError: false });
+    expect(box.fault()).toBeUndefined();
+    expect((await sh('head -c 60000 /dev/zero > node_modules/b')).isError).toBe(true);
+    expect((await sh('rm node_modules/b')).isError).toBe(false);
   });
 
   test('may lie too deep for a path, and can be cleaned away all the same', async () => {

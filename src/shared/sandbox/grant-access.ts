@@ -19,9 +19,13 @@ export async function grantAccess(mounts: readonly SandboxMount[], uid: number):
   }
 }
 
-/** With -P and -h, chown neither follows links nor leaves the tree, whatever hostile code planted in it. */
+/**
+ * With -P and -h, neither follows links nor leaves the tree, whatever hostile code planted in it. What is the sandbox's
+ * already is left alone: giving it away again would look as if the next command had changed it.
+ */
 async function handOver(host: string, uid: number): Promise<void> {
-  const argv = ['chown', '-h', '-R', '-P', `${uid}:${uid}`, '--', host];
+  const others = ['(', '!', '-uid', String(uid), '-o', '!', '-gid', String(uid), ')'];
+  const argv = ['find', '-P', host, ...others, '-exec', 'chown', '-h', `${uid}:${uid}`, '--', '{}', '+'];
   const env = { PATH: '/usr/bin:/bin' };
   const result = await runProcess({ argv, cwd: '/', env, timeoutMs: 60_000, outputBytes: 10_000 });
   if (result.exitCode === 0) return;

@@ -31,8 +31,8 @@ export interface SavedWork extends CheckpointStore {
 
 /** The files that a conversation works on. */
 export interface SavedFiles {
-  /** Stores the files as they are. */
-  snapshot: () => Promise<SavedTree>;
+  /** Stores the files as they are; null when there are more than can be kept. */
+  snapshot: () => Promise<SavedTree | null>;
   /** Brings them to what was stored, and returns the hash of what is there then. */
   adopt: (tree: SavedTree) => Promise<string>;
   /** Brings them to where the job begins. */
@@ -87,6 +87,7 @@ export async function openSavedWork(options: SavedWorkOptions): Promise<SavedWor
   let tree: SavedTree | null = null;
   let saved: AgentCheckpoint | null = null;
   let latest: AgentCheckpoint | null = null;
+  let isBehind = false;
   const move = async (pointer: Pointer): Promise<void> => {
     const { lockKey, token, generation } = options.fence;
     const args = [jobId, JSON.stringify(pointer), token, String(generation)];
@@ -135,9 +136,14 @@ export async function openSavedWork(options: SavedWorkOptions): Promise<SavedWor
     },
     async save(checkpoint) {
       latest = checkpoint;
-      if (files !== null && !isUnchanged(checkpoint)) tree = await files.snapshot();
+      if (files !== null && !isUnchanged(checkpoint)) {
+        const stored = await files.snapshot();
+        isBehind = stored === null;
+        tree = stored ?? tree;
+      }
       const workspace = tree === null ? null : workspaceOf(tree);
-      await move({ checkpoint: await putJson(blobs, { ...checkpoint, workspace }), tree });
+      const kept = { ...checkpoint, workspace, ...(isBehind ? { behind: true } : {}) };
+      await move({ checkpoint: await putJson(blobs, kept), tree });
     },
     async clear() {
       await redis.hdel(key, jobId);

@@ -52,6 +52,10 @@ export const AgentCheckpoint = z.strictObject({
   calls: z.array(CallRecord),
   /** The commit of the work tree that belongs to it, and the hash of its files; null as the job begins. */
   workspace: SavedFiles.nullable().optional(),
+  /** Whether the files are of an earlier turn: since then there were more than can be kept. */
+  behind: z.boolean().optional(),
+  /** What the fleet has to say with the next results. */
+  toSay: z.array(z.string()).default([]),
   /** The calls that were made for the last turn: what it cost is theirs. */
   span: z.strictObject({ from: z.number().int(), to: z.number().int() }).optional(),
   /** The fallback goes on with it: the model was overloaded. */
@@ -115,6 +119,7 @@ export const newCheckpoint = (digest: string, userMessage: string): AgentCheckpo
   repairs: 0,
   cutOffs: 0,
   compactions: [],
+  toSay: [],
   circles: NO_CIRCLES,
   toolCalls: 0,
   progress: null,

@@ -1,11 +1,8 @@
-import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Egress } from '../../shared/network/allow-list.ts';
 import type { SandboxResult } from '../../shared/sandbox/sandbox.ts';
-import { removeTree } from '../../shared/remove-tree.ts';
 import { capText, dataBlock } from './data-block.ts';
-import { type AgentTool, defineTool } from './tool.ts';
-import { changesSince, snapshotTree } from './tree-snapshot.ts';
+import { type AgentTool, defineTool, refused } from './tool.ts';
 import { workspaceMounts } from './workspace-mounts.ts';
 
 const OUTPUT_CHARS = 30_000;
@@ -25,8 +22,8 @@ const shell = defineTool({
     'Runs a shell command in the workspace (/work), in a sandbox: no network, only the workspace is writable, ' +
     `at most ${WALL_MS / 1000} s. Node, npm, git and the usual tools are there. Returns the exit code and the output.`,
   schema: z.strictObject({ command: z.string().min(1).max(20_000) }),
-  async run({ command }, { root, sandbox, egress, signal, live, toolUseId }) {
-    const before = await snapshotTree(root);
+  async run({ command }, { root, tree, sandbox, egress, signal, live, toolUseId }) {
+    const before = await tree.beforeCommand();
     const shown = live?.begin({ toolUseId, tool: 'shell', command });
     const running = sandbox.run({
       argv: ['sh', '-c', command],
@@ -38,9 +35,7 @@ const shell = defineTool({
       onProgress: shown?.hear,
     });
     const result = await running.finally(() => shown?.end());
-    const unnamed: (string | Buffer)[] = [];
-    const changed = await changesSince(root, before, (path) => unnamed.push(path));
-    for (const path of unnamed) await (typeof path === 'string' ? removeTree(path) : rm(path, { recursive: true }));
+    const { changed, notes } = await tree.afterCommand(before);
     const ended = result.endedBy === 'exit' ? `exit code ${result.exitCode}` : ENDINGS[result.endedBy];
     const { refusals = [] } = result;
     const parts = [
@@ -50,12 +45,11 @@ const shell = defineTool({
       ),
       ...(result.truncated ? ['The output was longer than is kept.'] : []),
       ...(refusals.length > 0 ? [`The network refused: ${refusals.join('; ')}.`] : []),
-      ...(unnamed.length > 0
-        ? [`What lay too deep for a path, or had a name that is no UTF-8, was removed (${unnamed.length} places).`]
-        : []),
+      ...notes,
       ...(changed.length > 0 ? [`${changed.length} files changed.`] : []),
+      ...(tree.fault === undefined ? [] : [tree.fault]),
     ];
-    return { text: parts.join('\n'), isError: result.endedBy !== 'exit', changed };
+    return { text: parts.join('\n'), isError: result.endedBy !== 'exit' || tree.fault !== undefined, changed };
   },
 });
 
@@ -68,7 +62,8 @@ const runGates = defineTool({
     'was before this phase and against planted faults, and returns what it found. Files that git ignores are no part of it. ' +
     'Judgements of reviewers and approvals are not part of it: they are made after you hand off.',
   schema: z.strictObject({}),
-  async run(_input, { runGates: measure, signal, live, toolUseId }) {
+  async run(_input, { tree, runGates: measure, signal, live, toolUseId }) {
+    if (tree.fault !== undefined) return refused(tree.fault);
     const shown = live?.begin({ toolUseId, tool: 'run_gates', command: 'measures the workspace' });
     const table = await measure(signal).finally(() => shown?.end());
     return { text: dataBlock(capText(table, 2 * OUTPUT_CHARS), { gates: 'now' }) };

@@ -4,7 +4,7 @@ import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { readFileInside, resolveInside, writeFileInside } from '../../shared/workspace-path.ts';
 import { dataBlock } from './data-block.ts';
-import { type AgentTool, type ToolContext, defineTool, forbidden, refused } from './tool.ts';
+import { type AgentTool, type CallContext, defineTool, forbidden, refused } from './tool.ts';
 
 const MAX_READ_BYTES = 4 * 1024 ** 2;
 const MAX_WRITE_BYTES = 1024 ** 2;
@@ -30,7 +30,7 @@ async function readText(root: string, path: string): Promise<{ text: string } | 
   }
 }
 
-async function write(root: string, path: string, content: string) {
+async function write({ root, tree }: CallContext, path: string, content: string) {
   if (isPrivate(path)) return forbidden(PRIVATE);
   const bytes = Buffer.byteLength(content, 'utf8');
   if (bytes > MAX_WRITE_BYTES) {
@@ -38,7 +38,9 @@ async function write(root: string, path: string, content: string) {
   }
   await writeFileInside(root, path, content);
   const name = await nameInside(root, await resolveInside(root, path));
-  return { text: `wrote ${name} (${bytes} bytes)`, changed: [{ path: name, sha256: sha256(content) }] };
+  await tree.wrote(name, bytes);
+  const text = [`wrote ${name} (${bytes} bytes)`, ...(tree.fault === undefined ? [] : [tree.fault])].join('\n');
+  return { text, isError: tree.fault !== undefined, changed: [{ path: name, sha256: sha256(content) }] };
 }
 
 /** The name git knows a file by: without the links that led to it. */
@@ -125,7 +127,7 @@ const writeFile = defineTool({
   effects: 'workspace',
   description: 'Writes a whole text file into the workspace; folders are made as needed, an existing file is replaced.',
   schema: z.strictObject({ path: FilePath, content: z.string() }),
-  run: ({ path, content }, { root }) => write(root, path, content),
+  run: ({ path, content }, context) => write(context, path, content),
 });
 
 const editFile = defineTool({
@@ -135,8 +137,8 @@ const editFile = defineTool({
     'Replaces `old_text` by `new_text` in a file. `old_text` must occur exactly once, written exactly as in the file ' +
     '(without line numbers); add lines around it until it is unique.',
   schema: z.strictObject({ path: FilePath, old_text: z.string().min(1), new_text: z.string() }),
-  async run({ path, old_text: before, new_text: after }, { root }) {
-    const file = await readText(root, path);
+  async run({ path, old_text: before, new_text: after }, context) {
+    const file = await readText(context.root, path);
     if ('reason' in file) return refused(file.reason);
     const at = file.text.indexOf(before);
     if (at === -1) return refused(`old_text does not occur in ${path}; read the file and copy the text exactly`);
@@ -145,12 +147,12 @@ const editFile = defineTool({
       return refused(`old_text occurs ${Math.max(count, 2)} times in ${path}; add lines around it until it is unique`);
     }
     if (before === after) return refused('old_text and new_text are the same');
-    return write(root, path, `${file.text.slice(0, at)}${after}${file.text.slice(at + before.length)}`);
+    return write(context, path, `${file.text.slice(0, at)}${after}${file.text.slice(at + before.length)}`);
   },
 });
 
 /** The folder is resolved, the name is not: a link is removed itself, never what it points to. */
-async function remove(path: string, { root }: ToolContext) {
+async function remove(path: string, { root, tree }: CallContext) {
   if (isPrivate(path)) return forbidden(PRIVATE);
   const parts = path.split(/[\\/]+/).filter((part) => part !== '' && part !== '.');
   const name = parts.at(-1);
@@ -159,6 +161,7 @@ async function remove(path: string, { root }: ToolContext) {
   const target = join(folder, name);
   if ((await lstat(target)).isDirectory()) return refused(`${path} is a folder; delete the files in it`);
   await unlink(target);
+  await tree.removed();
   return { text: `deleted ${path}`, changed: [{ path: await nameInside(root, target), sha256: null }] };
 }
 

@@ -12,6 +12,7 @@ import {
   newCheckpoint,
 } from './checkpoint.ts';
 import type { LineageEntry } from './lineage.ts';
+import { sayNewFolder } from './new-folder.ts';
 import { lastAnswer, lastCalled, takeAnswer } from './take-answer.ts';
 import { inputSchemaOf } from './tools.ts';
 
@@ -51,7 +52,10 @@ async function startOrResume<F>(options: AgentOptions<F>, definitions: readonly 
       : isOther
         ? 'what was saved is another conversation: the prompt, the tools, the model or the files it begins with have changed'
         : await checkpoint.restore();
-  if (saved !== undefined && reason === undefined) return { state: saved, resumed: 'resumed' as const };
+  if (saved !== undefined && reason === undefined) {
+    sayNewFolder(saved, definitions);
+    return { state: saved, resumed: 'resumed' as const };
+  }
   await checkpoint.startOver(reason ?? 'nothing was saved');
   // What the abandoned conversation cost was paid all the same.
   const calls = saved?.calls ?? [];

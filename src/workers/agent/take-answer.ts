@@ -74,13 +74,16 @@ function handOver(state: AgentCheckpoint, ending: Ending, input: unknown, failed
   const { name, schema } = ending.finalTool;
   if (state.final !== null) return { text: 'already handed over', isError: true };
   const parsed = schema.safeParse(input);
-  if (parsed.success && failedTool === undefined) {
+  const fault = ending.tools.fault();
+  if (parsed.success && failedTool === undefined && fault === undefined) {
     state.final = { input };
     return { text: 'accepted', isError: false };
   }
-  const reason = parsed.success
-    ? `${failedTool} failed in the same turn. Look at its result first, and hand over when you have dealt with it.`
-    : `the input of ${name} is not valid:\n${inputProblems(parsed.error)}`;
+  const after =
+    failedTool === undefined
+      ? fault
+      : `${failedTool} failed in the same turn. Look at its result first, and hand over when you have dealt with it.`;
+  const reason = parsed.success ? (after ?? '') : `the input of ${name} is not valid:\n${inputProblems(parsed.error)}`;
   state.repairs += 1;
   if (state.repairs > MAX_REPAIRS) throw stuck(`${name} was refused ${state.repairs} times; the last time: ${reason}`);
   return { text: reason, isError: true };
@@ -150,7 +153,7 @@ export async function takeAnswer(state: AgentCheckpoint, ending: Ending): Promis
   const { messageId } = lastAnswer(state);
   const changed = state.lineage.filter((entry) => entry.messageId === messageId);
   const { warnings, end } = noteTurn(state, { calls, changed });
-  const text = [...help, ...warnings].map((line) => ({ type: 'text' as const, text: line }));
+  const text = [...help, ...warnings, ...state.toSay.splice(0)].map((line) => ({ type: 'text' as const, text: line }));
   state.messages.push({ role: 'user', content: [...results, ...text] });
   state.stage = 'completed';
   if (end !== undefined && state.final === null) throw end;

@@ -5,6 +5,7 @@ import type { ToolName } from '../../shared/persona-schema.ts';
 import type { Answer } from '../../shared/question.ts';
 import type { Sandbox } from '../../shared/sandbox/sandbox.ts';
 import type { FileChange } from './lineage.ts';
+import type { WorkTree } from './work-tree.ts';
 import type { LiveCommands } from './live-command.ts';
 
 /** What the tools of one job work on. */
@@ -27,6 +28,7 @@ export interface ToolContext {
 /** The same for one call. */
 export interface CallContext extends ToolContext {
   toolUseId: string;
+  tree: WorkTree;
 }
 
 export interface ToolOutput {

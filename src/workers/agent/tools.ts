@@ -14,6 +14,7 @@ import { FILE_TOOLS } from './file-tools.ts';
 import type { LineageEntry } from './lineage.ts';
 import { SEARCH_TOOLS } from './search-tool.ts';
 import type { AgentTool, ToolContext, ToolEffects } from './tool.ts';
+import { WorkTree } from './work-tree.ts';
 
 const MAX_ERROR_CHARS = 2_000;
 
@@ -39,6 +40,8 @@ export interface ToolBox {
   readonly definitions: readonly Anthropic.Tool[];
   /** What a call of this tool may change; a tool that this persona does not have changes nothing. */
   effectsOf(name: string): ToolEffects;
+  /** Why the files cannot be handed off as they are, in words for the model. */
+  fault(): string | undefined;
   /**
    * Asks people what the calls of an answer ask them, before any of these runs: while there is no answer the
    * conversation parks (throws `Parked`), and nothing has been done that would be done again.
@@ -73,9 +76,9 @@ const fail = (text: string, isRefused = false): ToolOutcome => ({
 });
 
 export function createToolBox(
-  options: ToolContext & { tools: readonly ToolName[]; more?: readonly AgentTool[] },
+  options: ToolContext & { tools: readonly ToolName[]; more?: readonly AgentTool[]; tree?: WorkTree },
 ): ToolBox {
-  const { egress } = options;
+  const { egress, tree = new WorkTree(options.root) } = options;
   const own = ALL_TOOLS.filter((tool) => options.tools.some((name) => name === tool.name));
   const mine = [...own.map((tool) => (egress === undefined ? tool : reaching(tool, egress))), ...(options.more ?? [])];
   const names = mine.map((tool) => tool.name);
@@ -89,6 +92,7 @@ export function createToolBox(
       const effects = mine.find((tool) => tool.name === name)?.effects ?? 'none';
       return typeof effects === 'string' ? effects : effects(options);
     },
+    fault: () => tree.fault,
     async askFirst(calls) {
       let parked: Parked | undefined;
       for (const { id: toolUseId, input } of calls.filter((one) => one.name === ASK && names.includes(ASK))) {
@@ -116,7 +120,7 @@ export function createToolBox(
       const input = tool.schema.safeParse(call.input);
       if (!input.success) return fail(`the input of ${tool.name} is not valid:\n${inputProblems(input.error)}`);
       try {
-        const output = await tool.run(input.data, { ...options, toolUseId: call.id });
+        const output = await tool.run(input.data, { ...options, tree, toolUseId: call.id });
         const origin = { tool: tool.name, toolUseId: call.id, messageId: call.messageId };
         const lineage = (output.changed ?? []).map((change) => ({ ...change, ...origin }));
         return { text: output.text, isError: output.isError ?? false, lineage, isRefused: output.isRefused ?? false };

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { RecordedRequest } from '../../shared/cassette.ts';
 import { parseJobLine } from '../agent/job-line.ts';
+import { isOfNewFolder } from '../agent/new-folder.ts';
 
 const MOST_SHOWN = 20_000;
 
@@ -33,10 +34,18 @@ const VARYING: readonly [RegExp, string][] = [
 
 const settled = (text: string): string => VARYING.reduce((sofar, [pattern, by]) => sofar.replaceAll(pattern, by), text);
 
+/** A run that was not interrupted has no such line. */
+const isMoved = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  'text' in value &&
+  typeof value.text === 'string' &&
+  isOfNewFolder(value.text);
+
 /** The same value without what marks it for the cache, and with what varies left out. */
 function plain(value: unknown): unknown {
   if (typeof value === 'string') return settled(value);
-  if (Array.isArray(value)) return value.map(plain);
+  if (Array.isArray(value)) return value.filter((item) => !isMoved(item)).map(plain);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).flatMap(([key, item]) => (key === 'cache_control' ? [] : [[key, plain(item)]])),
