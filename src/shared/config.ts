@@ -37,6 +37,7 @@ const Environment = z.object({
   MAESTRO_SANDBOX: optional(z.enum(['auto', 'bwrap', 'container', 'off'])),
   MAESTRO_NETWORK_ALLOW: optional(HostPorts),
   MAESTRO_MCP_DIR: optional(z.string()),
+  MAESTRO_WORKSPACE_MIB: optional(z.coerce.number().int().min(1).max(10_000)),
   MAESTRO_LOG_LEVEL: optional(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])),
   MAESTRO_SCRIPTED_URL: optional(z.url()),
   MAESTRO_MODELS: optional(z.string()),
@@ -78,6 +79,8 @@ export interface Config {
   networkAllow: readonly HostPort[];
   /** A folder with MCP servers, which commands of personas see read-only. */
   mcpFolder: string | undefined;
+  /** The most bytes that the files of a phase may have which are kept and handed on. */
+  workspaceBytes: number;
   logLevel: string;
   scriptedUrl: string | undefined;
   /** The model file, where it is not the one that ships. */
@@ -130,6 +133,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string): Readonly<Config
     sandbox: settings.MAESTRO_SANDBOX ?? 'auto',
     networkAllow: settings.MAESTRO_NETWORK_ALLOW ?? [],
     mcpFolder: settings.MAESTRO_MCP_DIR === undefined ? undefined : resolve(cwd, settings.MAESTRO_MCP_DIR),
+    workspaceBytes: (settings.MAESTRO_WORKSPACE_MIB ?? 100) * 1024 ** 2,
     logLevel: settings.MAESTRO_LOG_LEVEL ?? 'warn',
     scriptedUrl: settings.MAESTRO_SCRIPTED_URL,
     modelsFile: settings.MAESTRO_MODELS === undefined ? undefined : resolve(cwd, settings.MAESTRO_MODELS),

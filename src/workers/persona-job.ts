@@ -173,7 +173,7 @@ async function author(job: Job, workspace: Workspace, at: Begun): Promise<Person
   const before = await workspace.head();
   const basis = await workspace.tree();
   const prompt = await promptOf(job, workspace, at);
-  const tree = new WorkTree(workspace.dir, workspace);
+  const tree = new WorkTree(workspace.dir, workspace, { bytes: job.ctx.config.workspaceBytes });
   const saved = await savedWork(job, { workspace, tree });
   const result = await converse(job, {
     ...prompt,

@@ -64,6 +64,17 @@ describe('a workspace', () => {
     expect(readdirSync(one.workspace.dir)).toEqual([]);
   });
 
+  test('goes back to a commit as a new folder would begin with it: without what git ignores', async () => {
+    const { workspace } = await open('w');
+    write(workspace.dir, { '.gitignore': 'dist\n', a: 'a' });
+    const made = await commit(workspace);
+    write(workspace.dir, { 'dist/b': 'b', 'new/c': 'c', a: 'other' });
+    gitIn(workspace.dir, 'init', '-q', 'nested');
+    await workspace.returnTo(made ?? '');
+    expect(readdirSync(workspace.dir).toSorted()).toEqual(['.gitignore', 'a']);
+    expect(readFileSync(join(workspace.dir, 'a'), 'utf8')).toBe('a');
+  });
+
   test('commits what was written, with author, date and trailers', async () => {
     const { workspace } = await open('w');
     const before = await workspace.head();

@@ -45,6 +45,7 @@ function server(): McpServer {
         env: process.env,
         environ: attempt(() => readFileSync('/proc/1/environ', 'utf8')),
         work: attempt(() => readdirSync('/work').join(' ')),
+        limits: attempt(() => readFileSync('/proc/self/limits', 'utf8')),
         shadow: attempt(() => readFileSync('/etc/shadow', 'utf8')),
         dial: await dial(port),
       }),

@@ -9,6 +9,7 @@ import { runKey } from '../../src/shared/run-keys.ts';
 import { BlobRef, type CommitRef } from '../../src/shared/run-record.ts';
 import { cloneBundle, openWorkspace } from '../../src/shared/workspace.ts';
 import { startFleet } from '../../src/workers/fleet.ts';
+import { openSavedWork } from '../../src/workers/agent/checkpoint-store.ts';
 import { doPersonaJob } from '../../src/workers/persona-job.ts';
 import { personaData, personaFence, personaRun } from '../support/persona-runs.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -64,7 +65,7 @@ async function twoTurnsSaved() {
   const [older, pointer] = pointers;
   if (older === undefined || pointer === undefined) throw new Error('nothing was saved');
   const fileOf = (ref: string): string => join(ctx.blobs.location, ref.slice(0, 2), ref);
-  return { ...run, attempt, key, field, older, pointer, fileOf };
+  return { ...run, at, attempt, key, field, older, pointer, fileOf };
 }
 
 type Run = Awaited<ReturnType<typeof twoTurnsSaved>>;
@@ -80,8 +81,11 @@ async function checkWhole(run: Run, result: Awaited<ReturnType<Run['attempt']>>)
 test('a conversation that is whole is gone on with, and what was paid for is not bought again', async () => {
   const run = await twoTurnsSaved();
   expect(run.server.requests).toBe(2);
-  await checkWhole(run, await run.attempt(3, 9));
+  const transcript = await checkWhole(run, await run.attempt(3, 9));
   expect(run.server.requests).toBe(3);
+  // Two workers went on with it, and each said so once.
+  expect(transcript.split('Your work goes on in a new folder').length - 1).toBe(2);
+  expect(transcript).not.toContain('more than can be kept');
   const events = await run.ctx.store.readEvents(run.plan.runId, 0);
   expect(events.filter((event) => event.type === 'conversation.restarted')).toEqual([]);
 });
@@ -130,6 +134,34 @@ test.each<[string, string, (run: Run) => Promise<unknown>]>([
   const told = events.flatMap((event) => (event.type === 'conversation.restarted' ? [event.reason] : []));
   expect(told).toHaveLength(1);
   expect(told[0]).toContain(reason);
+});
+
+test('while there is more than can be kept, the conversation is saved with the files of before, and is told so', async () => {
+  const run = await twoTurnsSaved();
+  const { ctx, plan, pointer, key, field } = run;
+  const fence = personaFence(run.at.prefix, plan, 'attempt-2');
+  const open = () =>
+    openSavedWork({
+      redis: ctx.redis,
+      prefix: run.at.prefix,
+      runId: plan.runId,
+      jobId: field,
+      blobs: ctx.blobs,
+      fence,
+      files: {
+        snapshot: () => Promise.resolve(null),
+        adopt: ({ tree }) => Promise.resolve(tree ?? ''),
+        reset: () => Promise.resolve(),
+      },
+      onStartOver: () => Promise.resolve(),
+    });
+  const saved = await open();
+  const loaded = await saved.load();
+  if (loaded.state !== 'saved') throw new Error(loaded.state);
+  await saved.save(loaded.checkpoint);
+  expect(Pointer.parse(JSON.parse((await ctx.redis.hget(key, field)) ?? '')).tree).toEqual(pointer.tree);
+  const transcript = await checkWhole(run, await run.attempt(3, 9));
+  expect(transcript).toContain('The workspace held more than can be kept, so the files are as they were before that.');
 });
 
 test('a store that is out of reach for the moment is a fault of the attempt, and nothing is forgotten', async () => {

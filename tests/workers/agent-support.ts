@@ -7,6 +7,7 @@ import { formatJobLine } from '../../src/workers/agent/job-line.ts';
 import type { AgentOptions } from '../../src/workers/agent/agent-options.ts';
 import { runAgent } from '../../src/workers/agent/run-agent.ts';
 import { createToolBox } from '../../src/workers/agent/tools.ts';
+import { WorkTree } from '../../src/workers/agent/work-tree.ts';
 import { type ModelProvider, openProvider } from '../../src/workers/models/provider.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { type ScriptedProvider, startScriptedProvider } from '../../src/workers/scripted/server.ts';
@@ -58,6 +59,8 @@ type Overrides = Partial<Omit<AgentOptions<Handoff>, 'tools'>> & {
   root?: string;
   sandbox?: Sandbox;
   runGates?: () => Promise<string>;
+  /** The most bytes that may be handed off. */
+  mostBytes?: number;
 };
 
 /** The real loop over real HTTP against the stand-in. */
@@ -65,6 +68,7 @@ export async function runWith(url: string, overrides: Overrides = {}) {
   const { tools = ['write_file', 'read_file', 'edit_file', 'list_files'], sandbox = NO_SANDBOX, ...rest } = overrides;
   const root = overrides.root ?? (await tempFolder());
   const signal = overrides.signal ?? new AbortController().signal;
+  const tree = new WorkTree(root, undefined, overrides.mostBytes === undefined ? {} : { bytes: overrides.mostBytes });
   const runGates = overrides.runGates ?? (() => Promise.resolve('nothing measured'));
   const result = await runAgent({
     provider: providerAt(url),
@@ -80,7 +84,7 @@ export async function runWith(url: string, overrides: Overrides = {}) {
     idleTimeoutMs: 5_000,
     ...rest,
     signal,
-    tools: createToolBox({ root, sandbox, runGates, signal, logger: silentLogger(), tools }),
+    tools: createToolBox({ root, sandbox, runGates, signal, logger: silentLogger(), tools, tree }),
   });
   return { ...result, root };
 }

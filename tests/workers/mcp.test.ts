@@ -105,6 +105,8 @@ describe('an MCP server in the sandbox', () => {
     expect(text).toContain('ECONNREFUSED');
     expect(text).toContain('a.txt');
     expect(text).not.toContain('root:');
+    // It lives as long as a conversation, which no command does.
+    expect(text).toMatch(/Max cpu time +3600 /);
   });
 
   // It lives beside the other tools: if it could write, it could change a path between their looking and their opening.
@@ -128,7 +130,17 @@ describe('an MCP server in the sandbox', () => {
     expect((await call('burst')).text).toContain('said more than is listened to');
     const other = await serving(inSandbox());
     expect((await other.call('die')).text).toContain('mcp__small__die failed: it ended with exit code 3');
-    expect((await other.call('echo', { words: 'x' })).text).toContain('it ended with exit code 3');
+    const again = await other.call('echo', { words: 'x' });
+    expect(again.isError).toBe(false);
+    expect(again.text).toMatch(
+      /^The MCP server small had ended and was started anew; it remembers nothing of before\.\n<data/,
+    );
+    expect((await other.call('echo', { words: 'x' })).text).toMatch(/^<data/);
+    await other.call('die');
+    expect(await other.call('echo', { words: 'x' })).toMatchObject({
+      isError: true,
+      text: 'mcp__small__echo failed: the MCP server "small" ended again and is not started any more: it ended with exit code 3',
+    });
   });
 
   test('ends with the conversation, and at once when the work is cancelled', async () => {

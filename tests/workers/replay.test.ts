@@ -6,6 +6,9 @@ import { getJson, putJson } from '../../src/shared/blob-store.ts';
 import { Cassette } from '../../src/shared/cassette.ts';
 import { git } from '../../src/shared/git.ts';
 import { RoundEvidence } from '../../src/shared/round-evidence.ts';
+import { newCheckpoint } from '../../src/workers/agent/checkpoint.ts';
+import { sayNewFolder } from '../../src/workers/agent/new-folder.ts';
+import { describeRequest, fingerprintOf } from '../../src/workers/models/fingerprint.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { type Interference, startScriptedProvider } from '../../src/workers/scripted/server.ts';
 import { recordedCosts } from '../support/recorded-costs.ts';
@@ -155,4 +158,22 @@ describe('a recorded run', () => {
     expect(other.phases['lacking']).toMatchObject({ status: 'failed', faults: 1 });
     expect(other.phases['lacking']?.reason).toContain('it holds nothing of lacking/author work round 0');
   });
+});
+
+test('a line that only an interrupted run has makes no request another one', () => {
+  const asked = (hasMoved: boolean) => {
+    const state = newCheckpoint('', 'Build it.');
+    state.messages.push({ role: 'assistant', content: [{ type: 'text', text: 'so' }] }, { role: 'user', content: [] });
+    state.toolCalls = 1;
+    state.workspace = { commit: 'c', tree: 't' };
+    if (hasMoved) sayNewFolder(state, []);
+    const size = state.messages.at(-1)?.content.length;
+    const { sha256: _, ...request } = describeRequest(
+      JSON.stringify({ model: 'm', max_tokens: 1, messages: state.messages }),
+    );
+    return { size, print: fingerprintOf({ ...request, sha256: '' }) };
+  };
+  const [plain, moved] = [asked(false), asked(true)];
+  expect([plain.size, moved.size]).toEqual([0, 1]);
+  expect(moved.print).toBe(plain.print);
 });

@@ -5,8 +5,8 @@ import { dataBlock } from './data-block.ts';
 import type { FileChange } from './lineage.ts';
 import { type FileStamp, type TreeSnapshot, changesBetween, nothingOdd, snapshotTree } from './tree-snapshot.ts';
 
-/** The most that a phase may hand on: every worker after it fetches all of it, and git packs it again after each turn. */
-export const TREE_LIMITS = { bytes: 100 * 1024 ** 2, files: 50_000 };
+/** The most files that a phase may hand on; each of them is looked at after every command. */
+const MAX_FILES = 50_000;
 
 const SHOWN = 20;
 
@@ -45,10 +45,11 @@ export class WorkTree {
   /** Files that git ignores, when there are so many that only the others are traced. */
   #ignored: ReadonlySet<string> = new Set();
 
-  constructor(root: string, git?: Git, limits: Amount = TREE_LIMITS) {
+  /** `bytes`: the most that may be kept. Every worker after this fetches them, and git packs them after each turn. */
+  constructor(root: string, git?: Git, limits: Partial<Amount> = {}) {
     this.#root = root;
     this.#git = git;
-    this.#limits = limits;
+    this.#limits = { bytes: Number.POSITIVE_INFINITY, files: MAX_FILES, ...limits };
   }
 
   /** Why its files are neither saved nor handed off, in words for the model; undefined while they can be. */

@@ -13,7 +13,8 @@ const AnyInput = z.record(z.string(), z.unknown());
 const InputSchema = z.looseObject({ type: z.literal('object') });
 
 interface OfTool {
-  client: Client;
+  /** The server, with what is to be told of it: it may have been started anew. Throws when it is gone for good. */
+  ready: () => Promise<{ client: Client; note?: string }>;
   server: string;
   tool: Tool;
   timeoutMs: number;
@@ -23,7 +24,7 @@ interface OfTool {
 }
 
 /** One tool of an MCP server, as a persona has it. What the server says is data, and what goes wrong is an answer. */
-export function mcpTool({ client, server, tool, timeoutMs, effects, gone }: OfTool): AgentTool {
+export function mcpTool({ ready, server, tool, timeoutMs, effects, gone }: OfTool): AgentTool {
   const name = `mcp__${server}__${tool.name}`;
   const schema = InputSchema.safeParse(shownSchema(tool.inputSchema));
   const words = withoutTags((tool.description ?? '').slice(0, MAX_DESCRIPTION_CHARS));
@@ -34,6 +35,8 @@ export function mcpTool({ client, server, tool, timeoutMs, effects, gone }: OfTo
     schema: AnyInput,
     inputSchema: schema.success ? schema.data : { type: 'object' },
     async run(input, { signal }) {
+      const { client, note } = await ready();
+      const told = note === undefined ? '' : `${note}\n`;
       const result = await client
         .request(
           { method: 'tools/call', params: { name: tool.name, arguments: AnyInput.parse(input) } },
@@ -49,11 +52,11 @@ export function mcpTool({ client, server, tool, timeoutMs, effects, gone }: OfTo
           return { failed: gone() || errorMessage(err) };
         });
       if ('failed' in result && typeof result.failed === 'string')
-        return refused(`${name} failed: ${capText(result.failed, 2_000)}`);
+        return refused(`${told}${name} failed: ${capText(result.failed, 2_000)}`);
       const answer = CallToolResultSchema.parse(result);
       const text = textOf(answer.content, answer.structuredContent);
       const block = dataBlock(capText(text, MAX_RESULT_CHARS), { mcp: server, tool: tool.name });
-      return { text: block, isError: answer.isError === true };
+      return { text: told + block, isError: answer.isError === true };
     },
   };
 }

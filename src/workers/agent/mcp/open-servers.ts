@@ -15,6 +15,8 @@ import { mcpTool } from './mcp-tool.ts';
 import { SandboxTransport } from './sandbox-transport.ts';
 
 const MAX_PAGES = 20;
+/** A server that ends is started anew so often in a conversation: one that ends again would end the next time as well. */
+const MAX_RESTARTS = 1;
 const MAX_ANSWER_BYTES = 8 * 1024 ** 2;
 
 export interface McpOptions {
@@ -57,7 +59,22 @@ export async function openMcpServers(options: McpOptions): Promise<McpServers> {
   }
 }
 
-async function openServer(options: McpOptions, name: string, server: McpServer, open: Client[]): Promise<AgentTool[]> {
+type Running = Pick<RunningServer, 'client' | 'gone'>;
+interface RunningServer {
+  client: Client;
+  /** Why it is gone; empty while it is there. */
+  gone: () => string;
+  /** Every tool that it offers. */
+  listed: Tool[];
+}
+
+/** Starts a server, or connects to it. */
+async function startServer(
+  options: McpOptions,
+  name: string,
+  server: McpServer,
+  open: Client[],
+): Promise<RunningServer> {
   const { persona, signal, logger } = options;
   const transport = 'url' in server ? overHttp(options, name, server.url) : inSandbox(options, server);
   // It is offered nothing: no sampling, no roots, no questions.
@@ -68,26 +85,45 @@ async function openServer(options: McpOptions, name: string, server: McpServer, 
   const timeoutMs = durationMs(server.timeout);
   const limits = { timeout: timeoutMs, maxTotalTimeout: timeoutMs, signal };
   const gone = (): string => (transport instanceof SandboxTransport ? transport.why : '');
-  let listed: Tool[];
   try {
     await client.connect(transport, limits);
-    listed = await listTools(client, limits);
+    return { client, gone, listed: await listTools(client, limits) };
   } catch (err) {
     throw unavailable(persona.name, name, gone() || errorMessage(err), true, err);
   }
+}
+
+async function openServer(options: McpOptions, name: string, server: McpServer, open: Client[]): Promise<AgentTool[]> {
+  const first = await startServer(options, name, server, open);
+  let now: Running = first;
+  let restarts = 0;
+  const ready = async (): Promise<{ client: Client; note?: string }> => {
+    const why = now.gone();
+    if (why === '') return { client: now.client };
+    if (restarts >= MAX_RESTARTS)
+      throw new FleetError(
+        'TOOL_UNAVAILABLE',
+        `the MCP server "${name}" ended again and is not started any more: ${why}`,
+      );
+    restarts += 1;
+    now = await startServer(options, name, server, open);
+    const note = `The MCP server ${name} had ended and was started anew; it remembers nothing of before.`;
+    return { client: now.client, note };
+  };
   return server.tools.toSorted().map((tool) => {
-    const found = listed.find((one) => one.name === tool);
+    const found = first.listed.find((one) => one.name === tool);
     if (found === undefined) {
-      const offered = listed
+      const offered = first.listed
         .map((one) => one.name.slice(0, 64))
         .slice(0, 50)
         .join(', ');
-      throw unavailable(persona.name, name, `it has no tool "${tool}"; it has: ${offered || 'none'}`, false);
+      throw unavailable(options.persona.name, name, `it has no tool "${tool}"; it has: ${offered || 'none'}`, false);
     }
     // Confined and without network it can change nothing but its own memory; its calls keep their order.
     const isConfined = !('url' in server) && options.egress === undefined && options.sandbox.kind === 'bwrap';
     const effects = isConfined ? 'workspace' : 'outside';
-    return mcpTool({ client, server: name, tool: found, timeoutMs, effects, gone });
+    const gone = (): string => now.gone();
+    return mcpTool({ ready, server: name, tool: found, timeoutMs: durationMs(server.timeout), effects, gone });
   });
 }
 

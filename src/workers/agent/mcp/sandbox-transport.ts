@@ -11,7 +11,10 @@ const MAX_LINE = 4 * 1024 ** 2;
 const MAX_MESSAGES = 20_000;
 const MAX_NONSENSE = 100;
 const KEPT_COMPLAINTS = 2_000;
-const DAY_MS = 24 * 3_600_000;
+/** It lives as long as the conversation, which ends it: what is for one command would end it in the middle. */
+const CPU_SECONDS = 3_600;
+const LIMITS = { wallMs: 24 * 3_600_000, cpuSeconds: CPU_SECONDS, outputBytes: 2 * MAX_BYTES };
+const MAY_USE = `it may use ${CPU_SECONDS} s of CPU time`;
 
 /** Talks with an MCP server that runs in the sandbox, over its standard input and output: one JSON message a line. */
 export class SandboxTransport implements Transport {
@@ -55,13 +58,13 @@ export class SandboxTransport implements Transport {
         ...this.#command,
         stdin: this.#input,
         signal: this.#stop.signal,
-        // It lives as long as the conversation, which ends it.
-        limits: { wallMs: DAY_MS, outputBytes: 2 * MAX_BYTES },
+        limits: LIMITS,
         onOutput: (stream, text) => (stream === 'stdout' ? this.#hear(text) : this.#complain(text)),
       });
       const refused = refusals.length === 0 ? '' : ` (the network refused: ${refusals.join('; ')})`;
       this.#why ||=
-        (endedBy === 'exit' ? `it ended with exit code ${exitCode}` : `it was ended (${endedBy})`) + refused;
+        (endedBy === 'exit' ? `it ended with exit code ${exitCode}` : `it was ended (${endedBy}; ${MAY_USE})`) +
+        refused;
     } catch (err) {
       this.#why ||= errorMessage(err);
     }
