@@ -3,6 +3,24 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { FleetError } from '../../src/shared/errors.ts';
 import { HAND_OFF, playing, runWith } from './agent-support.ts';
 
+test('more than may be handed off is not handed off, until it is deleted', async () => {
+  const write = { tool: 'write_file', input: { path: 'a.txt', content: 'more than may be' } };
+  const deleted = { tool: 'delete_file', input: { path: 'a.txt' } };
+  const small = { tool: 'write_file', input: { path: 'b.txt', content: 'less' } };
+  const turns = [{ tools: [write] }, { tools: [HAND_OFF] }, { tools: [deleted, small] }, { tools: [HAND_OFF] }];
+  const server = await playing(turns);
+  const result = await runWith(server.url, { tools: ['write_file', 'delete_file'], mostBytes: 10 });
+  expect(result.turns).toBe(4);
+  const refused = JSON.stringify(result.transcript[4]);
+  expect(refused).toContain('holds 1 files with 16 bytes');
+  expect(refused).toContain('"is_error":true');
+
+  const never = await playing([{ tools: [write] }, ...Array.from({ length: 4 }, () => ({ tools: [HAND_OFF] }))]);
+  const stuck = runWith(never.url, { tools: ['write_file'], mostBytes: 10 });
+  await expect(stuck).rejects.toMatchObject({ code: 'AGENT_STUCK' });
+  await expect(stuck).rejects.toThrow('cannot be handed off');
+});
+
 describe('when the model stops', () => {
   test('without handing over, it is reminded twice and then given up', async () => {
     const idle = { say: 'I am done.' };
