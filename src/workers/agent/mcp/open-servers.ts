@@ -110,6 +110,7 @@ async function openServer(options: McpOptions, name: string, server: McpServer, 
     const note = `The MCP server ${name} had ended and was started anew; it remembers nothing of before.`;
     return { client: now.client, note };
   };
+  const gone = (): string => now.gone();
   return server.tools.toSorted().map((tool) => {
     const found = first.listed.find((one) => one.name === tool);
     if (found === undefined) {
@@ -122,7 +123,6 @@ async function openServer(options: McpOptions, name: string, server: McpServer, 
     // Confined and without network it can change nothing but its own memory; its calls keep their order.
     const isConfined = !('url' in server) && options.egress === undefined && options.sandbox.kind === 'bwrap';
     const effects = isConfined ? 'workspace' : 'outside';
-    const gone = (): string => now.gone();
     return mcpTool({ ready, server: name, tool: found, timeoutMs: durationMs(server.timeout), effects, gone });
   });
 }
