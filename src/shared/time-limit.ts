@@ -1,10 +1,16 @@
+interface TimeLimit {
+  signal: AbortSignal;
+  isOver(): boolean;
+  end(): void;
+}
+
 /**
  * A signal that is aborted after `ms`, or with `outer`. To be ended by whoever asked for it.
  *
  * `AbortSignal.any([outer, AbortSignal.timeout(ms)])` does not do: Node collects a time limit that only the joined signal
  * knows of as garbage, and what it should end is then waited for without end.
  */
-export function timeLimit(ms: number, outer: AbortSignal | undefined) {
+export function timeLimit(ms: number, outer: AbortSignal | undefined): TimeLimit {
   const limit = new AbortController();
   let isOver = false;
   const abort = (): void => limit.abort(outer?.reason);
