@@ -17,7 +17,8 @@ export interface ChildWorker {
   logFile: string;
   /** Rejects should the worker end before it is told to. */
   failed: Promise<never>;
-  stop(): Promise<void>;
+  /** Lets it finish what is under way, for as long as its drain; at once, when there is nothing to finish for. */
+  stop(atOnce?: boolean): Promise<void>;
 }
 
 /**
@@ -59,9 +60,9 @@ export async function startChildWorker(options: {
     });
   });
   failed.catch(() => undefined);
-  const stop = async (): Promise<void> => {
+  const stop = async (atOnce = false): Promise<void> => {
     isStopping = true;
-    await stopChild(child, ended, options.drainMs + STOP_GRACE_MS);
+    await stopChild(child, ended, atOnce ? 0 : options.drainMs + STOP_GRACE_MS);
   };
   const isReady = new Promise<void>((resolve) => {
     createInterface(child.stderr).on('line', (line) => {

@@ -61,7 +61,7 @@ export async function withSession<T>(
       redis.disconnect();
     }
   } finally {
-    if (server.started) await server.stop();
+    await server.stop();
   }
 }
 

@@ -22,7 +22,8 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (err) {
-    if (hasCode(err, 'ENOENT')) return undefined;
+    // The second comes of a file in /proc whose process ended after it was opened.
+    if (hasCode(err, 'ENOENT') || hasCode(err, 'ESRCH')) return undefined;
     throw err;
   }
 }

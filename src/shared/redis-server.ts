@@ -1,13 +1,15 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { closeSync, constants, openSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { Config } from './config.ts';
-import { FleetError, errorMessage } from './errors.ts';
-import { isAlive, readIfPresent, withFileLock } from './file-lock.ts';
+import { FleetError } from './errors.ts';
+import { hasCode, isAlive, readIfPresent, withFileLock } from './file-lock.ts';
 import type { Logger } from './logger.ts';
 import { type RedisBinary, findRedisBinary } from './redis-binary.ts';
 import { checkRedis } from './redis-check.ts';
@@ -19,10 +21,11 @@ const PORT_TRIES = 5;
 
 export interface RedisHandle {
   url: string;
-  /** True when this call started it; then `stop()` ends it, and so does the end of this process. */
+  /** True when this call started it. */
   started: boolean;
   /** For people: which Redis, how safe it is; never the password. */
   description: string;
+  /** Gives it up, as the end of this process does; a private one ends with the last who asked for it to be started. */
   stop(): Promise<void>;
 }
 
@@ -34,8 +37,12 @@ export interface FindRedisOptions {
   path?: string | undefined;
 }
 
-/** How commands of the same `home` find the private Redis that one of them started. */
-const State = z.strictObject({ url: z.string(), pid: z.number().int().positive() });
+const Pid = z.number().int().positive();
+/**
+ * How commands of the same `home` find the private Redis that one of them started. `holders` are those it runs for;
+ * a process may hold it more than once.
+ */
+const State = z.strictObject({ url: z.string(), pid: Pid, holders: z.array(Pid).default([]) });
 type State = z.infer<typeof State>;
 
 /**
@@ -54,11 +61,16 @@ export async function findRedis(options: FindRedisOptions): Promise<RedisHandle>
     });
   }
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  return withFileLock(join(folder, 'start.lock'), 2 * START_MS, async () => {
+  return locked(folder, async () => {
     const running = await findRunning(folder);
-    return running ?? startPrivate(folder, options);
+    if (running === undefined) return startPrivate(folder, options);
+    const letGo = await hold(folder);
+    return { ...running, stop: async () => void (await letGo()) };
   });
 }
+
+const locked = <T>(folder: string, work: () => Promise<T>): Promise<T> =>
+  withFileLock(join(folder, 'start.lock'), 2 * START_MS, work);
 
 /** Checks a Redis that is not ours. */
 async function attach(url: string, origin: string): Promise<RedisHandle> {
@@ -77,7 +89,7 @@ async function inspect(url: string): Promise<string> {
 
 /** The private Redis of this home, if it answers. A state file that leads nowhere is removed. */
 async function findRunning(folder: string): Promise<RedisHandle | undefined> {
-  const file = join(folder, 'redis.json');
+  const file = stateFile(folder);
   const text = await readIfPresent(file);
   if (text === undefined) return undefined;
   const state = parseState(text);
@@ -92,6 +104,12 @@ async function findRunning(folder: string): Promise<RedisHandle | undefined> {
   await rm(file, { force: true });
   return undefined;
 }
+
+const stateFile = (folder: string): string => join(folder, 'redis.json');
+const readState = async (folder: string): Promise<State | undefined> =>
+  parseState((await readIfPresent(stateFile(folder))) ?? '');
+const writeState = (folder: string, state: State): Promise<void> =>
+  writeFile(stateFile(folder), JSON.stringify(state), { mode: 0o600 });
 
 function parseState(text: string): State | undefined {
   try {
@@ -139,21 +157,63 @@ async function startPrivate(folder: string, { config, logger, path }: FindRedisO
 }
 
 async function adopt(server: Server, binary: RedisBinary, folder: string): Promise<RedisHandle> {
-  const file = join(folder, 'redis.json');
   try {
-    const state: State = { url: server.url, pid: await serverPid(server.url) };
-    const description = `${await inspect(server.url)} (private, ${binary.description}, process ${state.pid})`;
-    await writeFile(file, JSON.stringify(state), { mode: 0o600 });
-    let stopping: Promise<void> | undefined;
+    const pid = await serverPid(server.url);
+    const description = `${await inspect(server.url)} (private, ${binary.description}, process ${pid})`;
+    await writeState(folder, { url: server.url, pid, holders: [] });
+    const letGo = await hold(folder);
+    server.handOver();
     const stop = async (): Promise<void> => {
-      await server.stop();
-      await rm(file, { force: true });
+      if (await letGo()) await server.kill();
     };
-    return { url: server.url, started: true, description, stop: () => (stopping ??= stop()) };
+    return { url: server.url, started: true, description, stop };
   } catch (err) {
     await server.kill();
     throw err;
   }
+}
+
+/** Makes the Redis that runs live at least as long as this process, or until what is returned is called. */
+async function hold(folder: string): Promise<() => Promise<boolean>> {
+  const state = await readState(folder);
+  const pipe = openHold(folder);
+  if (state !== undefined) await writeState(folder, { ...state, holders: [...state.holders, process.pid] });
+  /** True when nobody held it any more: then it has ended. */
+  const letGo = (): Promise<boolean> =>
+    locked(folder, async () => {
+      closeSync(pipe);
+      const now = await readState(folder);
+      if (now === undefined || now.pid !== state?.pid) return true;
+      const mine = now.holders.indexOf(process.pid);
+      const holders = now.holders.filter((pid, index) => index !== mine && isAlive(pid));
+      if (holders.length > 0) {
+        await writeState(folder, { ...now, holders });
+        return false;
+      }
+      await waitUntilGone(now, folder, undefined);
+      await rm(stateFile(folder), { force: true });
+      return true;
+    });
+  return once(letGo);
+}
+
+const pipeOf = (folder: string): string => join(folder, 'held');
+
+function openHold(folder: string): number {
+  try {
+    return openSync(pipeOf(folder), constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (err) {
+    if (!hasCode(err, 'ENXIO') && !hasCode(err, 'ENOENT')) throw err;
+    throw new FleetError('REDIS_UNAVAILABLE', `the private Redis of ${folder} is about to end`, {
+      cause: err,
+      remedy: 'Try again in a moment.',
+    });
+  }
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let done: Promise<T> | undefined;
+  return () => (done ??= work());
 }
 
 async function serverPid(url: string): Promise<number> {
@@ -166,8 +226,8 @@ async function serverPid(url: string): Promise<number> {
 }
 
 /**
- * The shell holds the reading end of a pipe from this process and ends the server when the pipe closes, which the
- * system does however this process ends, SIGKILL included. It forks nothing that could outlive the server.
+ * The shell holds the reading end of a pipe with a name, and ends the server when nobody holds the writing end any
+ * more: the system closes that however a process ends, SIGKILL included. It forks nothing that could outlive the server.
  */
 const KEEPER = `
 exec 3<&0 </dev/null
@@ -185,7 +245,9 @@ interface Server {
   url: string;
   /** Resolves to undefined when it listens, or to the reason why it does not. */
   ready(): Promise<string | undefined>;
-  stop(): Promise<void>;
+  /** From now on it runs for those who hold it. */
+  handOver(): void;
+  /** Waits for its end, which does not come while somebody holds it, and forces it. */
   kill(): Promise<void>;
 }
 
@@ -196,24 +258,34 @@ async function launch(binary: RedisBinary, folder: string): Promise<Server> {
   const configFile = join(folder, 'redis.conf');
   await rm(log, { force: true });
   await writeFile(configFile, serverConfig({ folder, port, password, log }), { mode: 0o600 });
+  const pipe = pipeOf(folder);
+  await rm(pipe, { force: true });
+  await promisify(execFile)('mkfifo', ['-m', '600', pipe]);
+  // Open for both, so that neither end waits for the other to be opened.
+  let held: number | undefined = openSync(pipe, constants.O_RDWR);
+  const watched = openSync(pipe, constants.O_RDONLY);
+  const handOver = (): void => {
+    if (held !== undefined) closeSync(held);
+    held = undefined;
+  };
   // A group of its own: Ctrl-C in the terminal must not end Redis before the workers have closed.
   const child = spawn('/bin/sh', ['-c', KEEPER, 'redis-keeper', ...binary.argv, configFile], {
     detached: true,
     cwd: folder,
     env: { PATH: '/usr/bin:/bin', LANG: 'C' },
-    stdio: ['pipe', 'ignore', 'ignore'],
+    stdio: [watched, 'ignore', 'ignore'],
   });
+  closeSync(watched);
   const ended = new Promise<void>((done) => {
     child.once('exit', () => done());
     child.once('error', () => done());
   });
-  child.stdin.on('error', () => undefined);
   child.unref();
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
   const url = `redis://:${password}@127.0.0.1:${port}`;
 
   const kill = async (): Promise<void> => {
-    child.stdin.destroy();
+    handOver();
     if (hasEnded()) return;
     await within(STOP_MS + 2_000, ended);
     if (child.pid !== undefined && !hasEnded()) process.kill(-child.pid, 'SIGKILL');
@@ -228,24 +300,7 @@ async function launch(binary: RedisBinary, folder: string): Promise<Server> {
     const lines = ((await readIfPresent(log)) ?? '').trim().split('\n');
     return lines.slice(-3).join(' ') || 'it ended without a word';
   };
-  const stop = async (): Promise<void> => {
-    if (!hasEnded()) await shutDown(url);
-    await kill();
-  };
-  return { url, ready, stop, kill };
-}
-
-/** Asks politely; what does not listen is ended by its keeper. */
-async function shutDown(url: string): Promise<void> {
-  try {
-    const redis = await connectRedis(url, 'producer');
-    const closed = new Promise<void>((done) => redis.once('close', () => done()));
-    redis.shutdown().catch(() => undefined);
-    await within(STOP_MS, closed);
-    redis.disconnect();
-  } catch (err) {
-    if (!(err instanceof FleetError)) throw new FleetError('INTERNAL', errorMessage(err), { cause: err });
-  }
+  return { url, ready, handOver, kill };
 }
 
 /** Waits for the promise, but no longer than this. */

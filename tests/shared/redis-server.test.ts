@@ -92,6 +92,22 @@ test('of two commands that start at once, one starts Redis and the other uses it
   expect(one.started).not.toBe(two.started);
 });
 
+test('Redis runs until the last command that asked for one has ended, also when that did not start it', async () => {
+  const home = await tempFolder();
+  const { pid } = await childModule(owner(home));
+  const redis = await start(home);
+  expect(redis.started).toBe(false);
+  const { pid: server } = await stateOf(home);
+  process.kill(pid, 'SIGKILL');
+  await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+  const another = await start(home);
+  expect(another.url).toBe(redis.url);
+  await redis.stop();
+  expect(await (await dial(another.url)).ping()).toBe('PONG');
+  await another.stop();
+  expect(isAlive(server)).toBe(false);
+});
+
 test('what was written is there again after a stop and a start', async () => {
   const home = await tempFolder();
   const first = await start(home);

@@ -1,4 +1,4 @@
-import { access, stat } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
@@ -82,18 +82,28 @@ test('a run whose queues nobody consumes says so, and Ctrl-C leaves it to others
   expect(ended.stderr).toContain('goes on without this command');
 });
 
-test('a run that loses its Redis ends with 4 and one line that says so', LONG, async () => {
-  const { env, home } = await place(redis);
-  delete env['REDIS_URL'];
-  const up = start(['up', '--port', '0', '--provider', 'scripted'], env, home);
-  await up.says(/^serving /m);
-  const started = start(['run', await firstPhaseOnly(), ...SCRIPTED, '--approvals', 'people'], env, home);
-  await started.says(/waits for approval by stakeholder: maestro approve/);
-  up.child.kill('SIGKILL');
-  const ended = await started.ended;
-  expect(ended).toMatchObject({ exit: 4, stdout: '' });
-  expect(ended.stderr.trimEnd().split('\n').at(-1)).toMatch(/^error: the connection to Redis at .* is lost/);
-});
+test(
+  'a run that loses its Redis ends with 4 and one line that says so, and its workers wait for nothing',
+  LONG,
+  async () => {
+    const { env, home } = await place(redis);
+    delete env['REDIS_URL'];
+    env['MAESTRO_DRAIN_DEADLINE'] = '10m';
+    const up = start(['up', '--port', '0', '--provider', 'scripted'], env, home);
+    await up.says(/^serving /m);
+    const started = start(['run', await firstPhaseOnly(), ...SCRIPTED, '--approvals', 'people'], env, home);
+    await started.says(/waits for approval by stakeholder: maestro approve/);
+    const server = z
+      .looseObject({ pid: z.number() })
+      .parse(JSON.parse(await readFile(join(home, 'redis/redis.json'), 'utf8')));
+    process.kill(server.pid, 'SIGKILL');
+    const ended = await started.ended;
+    expect(ended).toMatchObject({ exit: 4, stdout: '' });
+    expect(ended.stderr.trimEnd().split('\n').at(-1)).toMatch(/^error: the connection to Redis at .* is lost/);
+    up.child.kill('SIGINT');
+    expect((await up.ended).exit).toBe(0);
+  },
+);
 
 /** A demo with its own Redis, far enough to have workers, sandboxes and tools at work. */
 async function busyDemo() {

@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { RunSources } from '../../producer/definitions-builder.ts';
 import { startServer } from '../../producer/server.ts';
-import { EXIT } from '../../shared/errors.ts';
+import { EXIT, FleetError } from '../../shared/errors.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
+import { connectRedis } from '../../shared/redis.ts';
 import { ProviderName } from '../../shared/run-record.ts';
-import { startChildWorker } from '../children.ts';
+import { type ChildWorker, startChildWorker } from '../children.ts';
 import { type PolicyFlags, ownPersonas, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { SIMULATED } from './run.ts';
@@ -60,10 +61,9 @@ export async function upCommand(
   // What is wrong with the policies is said before anything is started.
   const sources = await runSources(context, flags);
   return withSession(context, { startRedis: true }, async (session) => {
-    const stops: (() => Promise<void>)[] = [];
+    const workers: ChildWorker[] = [];
+    const server = await openServer(context, session, { ...flags, sources });
     try {
-      const server = await openServer(context, session, { ...flags, sources });
-      stops.push(() => server.close());
       terminal.err(`redis    ${session.server.description}`);
       const isScripted = flags.provider === 'scripted';
       const childEnv = {
@@ -74,7 +74,6 @@ export async function upCommand(
         ...ownPersonas(context, flags),
       };
       const args = ['--concurrency', String(flags.concurrency), ...(isScripted ? ['--provider', 'scripted'] : [])];
-      const workers = [];
       for (let index = 1; index <= flags.workers; index += 1) {
         const worker = await startChildWorker({
           name: `worker-${index}`,
@@ -84,7 +83,6 @@ export async function upCommand(
           drainMs: config.drainMs,
           signal,
         });
-        stops.push(() => worker.stop());
         workers.push(worker);
         terminal.err(`worker   ${worker.name}, log in ${worker.logFile}`);
       }
@@ -94,7 +92,21 @@ export async function upCommand(
       if (isScripted) terminal.err(SIMULATED);
       return EXIT.passed;
     } finally {
-      for (const stop of stops.toReversed()) await stop();
+      // Without Redis nothing that they do can be handed in.
+      const isLost = !(await answers(session.redisUrl));
+      await Promise.all(workers.map((worker) => worker.stop(isLost)));
+      await server.close();
     }
   });
+}
+
+async function answers(redisUrl: string): Promise<boolean> {
+  try {
+    const redis = await connectRedis(redisUrl, 'producer');
+    redis.disconnect();
+    return true;
+  } catch (err) {
+    if (err instanceof FleetError && err.code === 'REDIS_UNAVAILABLE') return false;
+    throw err;
+  }
 }
