@@ -50,6 +50,8 @@ export const PersonaWork = z.strictObject({
       files: z.number().int().nonnegative(),
       /** What they lack of what the persona's file says they must hold. */
       problems: z.array(z.string()).optional(),
+      /** None of the files is the work of this phase or of this persona: an earlier phase left them, or the run was given them. */
+      asFound: z.enum(['left', 'given']).optional(),
     }),
   ),
 });

@@ -18,7 +18,7 @@ import {
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import type { Finding } from '../shared/verdict.ts';
 import { type Source, openWorkspace } from '../shared/workspace.ts';
-import { lookForWork } from '../gates/contracts/look-for-work.ts';
+import { lookForWork, originsOf } from '../gates/contracts/look-for-work.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import { conflictFinding, overlapFinding } from './shared-files.ts';
 import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
@@ -137,7 +137,7 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
     const integrity =
       previous === undefined
         ? await measureIntegrity(ctx, { ...input, dir, root, workspace, strayLinks: leftOut })
-        : { checks: previous.integrity, findings: [], reports: [] };
+        : { checks: previous.integrity, findings: [], reports: [], changed: [] };
     const reports = await Promise.all(
       [...measured.reports, ...integrity.reports].map(async ({ name, path, bytes }) => ({
         name,
@@ -165,7 +165,17 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       claims: previous?.claims ?? [],
       ...(input.phase.policy === null
         ? {}
-        : { work: await lookForWork(root, input.phase.personas, input.loaded.definitions.personas) }),
+        : {
+            // The same files were made by the same people.
+            work:
+              previous?.work ??
+              (await lookForWork(
+                root,
+                input.phase.personas,
+                input.loaded.definitions.personas,
+                originsOf(integrity.changed, owners),
+              )),
+          }),
     });
   });
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { RunContext } from '../gates/collector.ts';
-import { lookForWork } from '../gates/contracts/look-for-work.ts';
+import { lookForWork, originsOf } from '../gates/contracts/look-for-work.ts';
 import { evaluatePhase } from '../gates/evaluate.ts';
 import { withIntegrity } from '../gates/integrity/verdict.ts';
 import { measurePhase } from '../gates/measure.ts';
@@ -93,7 +93,12 @@ async function measureNow(ctx: WorkerContext, asked: Asked, policy: string): Pro
       fallback: phase.policyFallback,
       measurements: measured.measurements,
       artifacts: measured.artifacts,
-      work: await lookForWork(root, personas, loaded.definitions.personas),
+      work: await lookForWork(
+        root,
+        personas,
+        loaded.definitions.personas,
+        originsOf(integrity.changed, await workspace.lastPersonas(await workspace.head())),
+      ),
     });
     // What its hand-off says is not known yet; the files that others need of it are.
     const edges = await edgesOf({ ctx, plan, phase, loaded });

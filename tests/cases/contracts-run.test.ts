@@ -58,3 +58,45 @@ test('the contract of a persona blocks work that the policy of the phase would l
     /backend_developer\.documentation<[^]*documentation_coverage 0\.65, required &gt;= 0\.7/,
   );
 });
+
+test('what an earlier phase left is no work of a persona that only hands it on; its own earlier rounds are', async () => {
+  const tests = 'deliverables: { unit_tests: { paths: ["tests/unit/**"] } }\n';
+  const fleet = await startSuppliedFleet(testRedis(), {
+    metrics: (phase, round) => ({
+      ...fullRecord('custom_component'),
+      ...(phase === 'own' && round === 0 ? { build_success_rate: 0 } : {}),
+    }),
+    personas: { architect: '', builder: tests, reviser: `needs: [unit_tests]\n${tests}` },
+    work: async ({ dir, phase, persona, round }) => {
+      const isWriter = phase === 'skeleton' || (phase === 'own' && round === 0);
+      if (!isWriter) return;
+      await mkdir(join(dir, 'tests/unit'), { recursive: true });
+      await writeFile(join(dir, `tests/unit/${phase}.test.js`), `// ${persona}\n`);
+    },
+  });
+  const policy = 'policy: custom_component';
+  const ended = await fleet.run(
+    workflowText(
+      { skeleton: [], idle: ['skeleton'], own: ['skeleton'], again: ['own'], revised: ['own'] },
+      {
+        skeleton: 'persona: architect, policy: none',
+        idle: `persona: builder, ${policy}`,
+        own: `persona: builder, ${policy}, rework: 1`,
+        again: `persona: builder, ${policy}`,
+        revised: `persona: reviser, ${policy}`,
+      },
+      'rework: 0',
+    ),
+  );
+  const outcome = (phase: string) =>
+    ended.phases[phase]?.rounds.map(
+      ({ verdict }) => verdict.contracts?.find(({ name }) => name === 'unit_tests')?.message,
+    );
+  expect(outcome('idle')).toEqual([
+    'handed on as it was found: this phase changed no file of it, and this persona none before',
+  ]);
+  expect(ended.phases['idle']?.status).toBe('blocked');
+  expect(outcome('own')).toEqual(['2 files', '2 files']);
+  expect(outcome('again')).toEqual(['2 files']);
+  expect(outcome('revised')).toEqual(['2 files']);
+});

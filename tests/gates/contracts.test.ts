@@ -147,6 +147,15 @@ describe('the contract of a persona', () => {
     expect(contractOf(of(0), 'readme')).toMatchObject({ kind: 'deliverable', message: 'no file README.md' });
   });
 
+  test('blocks when that was only left by an earlier phase, and warns when the run was given it', () => {
+    const found = (asFound: 'left' | 'given', problems: string[] = []) =>
+      judged('implementation', 'writer', { deliverables: [{ ...deliverable, files: 1, asFound, problems }] });
+    expect(found('left').verdict).toBe('blocked');
+    expect(contractOf(found('left'), 'readme')?.message).toMatch(/^handed on as it was found: this phase changed no/);
+    expect(found('given').verdict).toBe('passed_with_warnings');
+    expect(found('given', ['0 links']).verdict).toBe('blocked');
+  });
+
   test('asks what the deliverables must hold, and says what they lack', () => {
     const lacking = { ...deliverable, files: 2, problems: ['README.md has no heading "Use"', '0 links'] };
     const verdict = judged('implementation', 'writer', { deliverables: [lacking] });

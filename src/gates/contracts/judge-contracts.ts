@@ -20,6 +20,11 @@ interface Of {
   work?: PersonaWork | undefined;
 }
 
+const AS_FOUND = {
+  left: 'handed on as it was found: this phase changed no file of it, and this persona none before',
+  given: 'handed on as it was found in the files that the run was given: no file of it was changed',
+} as const;
+
 const UNREAD = { metric: null, value: null, source: 'none', simulated: false } as const;
 
 /** Holds what was measured of a phase against the contract of each of its personas. */
@@ -51,12 +56,15 @@ export function judgeContracts({ policySet, policy, read, artifacts, work }: Of)
       });
     }
   }
-  const { severity } = contracts.deliverables;
-  for (const { persona, deliverable, paths, files, problems = [] } of work.deliverables) {
+  for (const { persona, deliverable, paths, files, problems = [], asFound } of work.deliverables) {
     const required = paths.join(' or ');
-    const lacks = files === 0 ? [`no file ${required}`] : problems;
+    const absent = files === 0 ? [`no file ${required}`] : problems;
+    const lacks = asFound === undefined ? absent : [...absent, AS_FOUND[asFound]];
     const outcome = lacks.length === 0 ? 'passed' : 'failed';
     const message = lacks.length === 0 ? `${files} files` : lacks.join('; ');
+    // A run over a project that has the files already may have nothing to add to them; it is only said.
+    const isOnlyGiven = asFound === 'given' && absent.length === 0;
+    const severity = isOnlyGiven ? 'WARNING' : contracts.deliverables.severity;
     results.push({ ...UNREAD, persona, kind: 'deliverable', name: deliverable, required, severity, outcome, message });
   }
   return { results, errors };
