@@ -2,8 +2,10 @@ import pc from 'picocolors';
 import { describe, expect, test } from 'vitest';
 import { LiveLines } from '../../src/cli/transcript/live-lines.ts';
 import { headLines, openLines, taskLines, turnLines } from '../../src/cli/transcript/render.ts';
+import { roundLines } from '../../src/cli/transcript/round-lines.ts';
 import { Transcript, readTalk } from '../../src/cli/transcript/talk.ts';
 import { widthOf } from '../../src/gates/reports/columns.ts';
+import { type Finding, PhaseVerdict } from '../../src/shared/verdict.ts';
 import { dataBlock } from '../../src/workers/agent/data-block.ts';
 
 const HOSTILE = 'one\u001b[2J\u001b]0;title\u0007 two\r\nthree';
@@ -84,6 +86,52 @@ const EVERYTHING = [
   },
 ];
 
+describe('between the rounds', () => {
+  const finding = (line: number, more: Partial<Finding> = {}): Finding => ({
+    rule: 'test/failed',
+    message: `${HOSTILE} ${'does not answer with 404 '.repeat(12)}`,
+    severity: 'error',
+    file: 'tests/a.test.js',
+    line,
+    ...more,
+  });
+  const verdict = PhaseVerdict.parse({
+    phase: 'backend',
+    policy: 'backend',
+    fallback: false,
+    verdict: 'blocked',
+    gates: [],
+    criteria: [],
+    artifacts: [],
+    targets: [],
+    errors: [{ metric: 'claims_hold', reason: 'no command of this job ran a test' }],
+    simulated: false,
+  });
+  const told = (columns: number, isFull = false): string[] =>
+    roundLines(
+      'backend',
+      { round: 1, verdict, at: '2026-11-30T10:02:03.000Z' },
+      [
+        finding(1, { severity: 'warning', message: 'only a hint' }),
+        ...Array.from({ length: 9 }, (_, nth) => finding(nth + 2)),
+      ],
+      { colors: pc.createColors(false), columns, isFull },
+    ).flatMap((text) => text.split('\n'));
+
+  test.each([80, 110])('stand the verdict and the first findings, within %i columns', (columns) => {
+    const lines = told(columns);
+    expect(lines[0]).toMatch(/^━━ backend: gates, rework 1 · ✘ blocked · 10:02:03 ━+$/);
+    expect(lines[1]).toMatch(/claims_hold: no command of this job ran a test/);
+    expect(lines[2]).toBe('  10 findings');
+    expect(lines[3]).toMatch(/^ {2}tests\/a\.test\.js:2: one/);
+    expect(lines.at(-1)).toBe('… 4 more lines (--full)');
+    expect(lines.filter((line) => widthOf(line) > columns)).toEqual([]);
+    // oxlint-disable-next-line no-control-regex -- none may be left
+    expect(lines.join('\n')).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+    expect(told(columns, true).join('\n')).toContain('only a hint (test/failed)');
+  });
+});
+
 describe('a transcript', () => {
   test('shows a turn with its time, model, tokens, cost and duration', () => {
     const told = text([{ said: [{ type: 'text', text: 'Hello.' }] }]);
@@ -92,6 +140,14 @@ describe('a transcript', () => {
     );
     expect(told).toContain('── turn 1 · 10:00:01 · big-model-1 · 1.5s · $0.0123 · 4.0k in (3.0k cached), 200 out ─');
     expect(told).toContain('task\n  Do it.');
+  });
+
+  test('gives the tokens of a turn a line of their own where they would be cut', () => {
+    const model = { modelAnswered: 'a-model-with-a-long-name-20251130' };
+    const lines = linesOf([{ said: [{ type: 'text', text: 'Hello.' }], call: model }], { columns: 80 });
+    const at = lines.findIndex((line) => line.startsWith('── turn 1'));
+    expect(lines[at]).toMatch(/^── turn 1 · 10:00:01 · a-model-with-a-long-name-20251130 · 1\.5s · \$0\.0123 ─+$/);
+    expect(lines[at + 1]).toBe('  4.0k in (3.0k cached), 200 out');
   });
 
   test('shows edits as differences, commands with their exit code and the end of their output', () => {

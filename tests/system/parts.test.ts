@@ -105,6 +105,9 @@ test('a blocked run names gate, metric, value and requirement, and can be looked
   expect(types).toContain('gate.verdict');
   const logs = await run(['logs', runId, 'requirements'], env, home);
   expect(logs.stdout).toMatch(/requirements: requirement_analyst, work [^]*✎ write[^]*⇒ hands +the work over/);
+  expect(logs.stdout).toMatch(
+    / hands +the work over[^]*\n━━ requirements: gates[^\n]* · ✘ blocked · [^]*\d+ findings?\n/,
+  );
 
   const html = join(home, 'deep', 'report.html');
   const report = await run(['report', runId, '--html', html], env, home);

@@ -4,7 +4,8 @@ import { getJson } from '../../shared/blob-store.ts';
 import { EXIT, FleetError, errorMessage } from '../../shared/errors.ts';
 import { readLiveCommands } from '../../shared/live-commands.ts';
 import type { RunId } from '../../shared/names.ts';
-import { type BlobRef, type PhaseRecord, TERMINAL_RUN } from '../../shared/run-record.ts';
+import { type BlobRef, type PhaseRecord, type RoundRecord, TERMINAL_RUN } from '../../shared/run-record.ts';
+import { RoundEvidence } from '../../shared/round-evidence.ts';
 import { readSavedTalks } from '../../shared/saved-talks.ts';
 import { wholeTalk } from '../../shared/whole-talk.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
@@ -12,6 +13,7 @@ import { type CommandContext, type Session, withSession } from '../session.ts';
 import { LiveLines } from '../transcript/live-lines.ts';
 import type { Page } from '../transcript/markdown.ts';
 import { headLines, openLines, taskLines, turnLines } from '../transcript/render.ts';
+import { roundLines } from '../transcript/round-lines.ts';
 import { Transcript, type Turn, readTalk } from '../transcript/talk.ts';
 import { REPLAYED, SIMULATED } from './run.ts';
 import { parseRunId } from './run-id.ts';
@@ -40,7 +42,8 @@ export function logsCommand(
   if (flags.follow === true && (flags.json === true || flags.turn !== undefined))
     throw new FleetError('BAD_USAGE', '--follow prints turns as they end: it goes with neither --json nor --turn');
   return withSession(context, { startRedis: false }, async (session) => {
-    const talks = await talksOf(session, runId, phase);
+    const entries = await entriesOf(session, runId, phase);
+    const talks = entries.filter((entry) => 'ref' in entry);
     if (flags.json === true) {
       const transcripts = [];
       for (const { ref, isOpen, ...talk } of talks)
@@ -52,7 +55,7 @@ export function logsCommand(
     if (run.replayed === true) terminal.err(REPLAYED);
     if (run.simulated) terminal.err(SIMULATED);
     const view = new LogView(context, session, flags);
-    for (const talk of talks) await view.show(talk);
+    for (const entry of entries) await view.show(entry);
     if (flags.turn === undefined) await view.showLive(runId, phase);
     if (flags.follow === true) await follow(context, session, { runId, phase, view });
     else if (talks.length === 0) terminal.err('no conversation has begun yet; --follow waits for it');
@@ -70,22 +73,41 @@ interface NamedTalk {
   isOpen: boolean;
 }
 
-async function talksOf(
+/** What the gates said of a round. */
+interface NamedRound {
+  phase: string;
+  round: RoundRecord;
+}
+
+async function entriesOf(
   { store, redis, config }: Session,
   runId: RunId,
   phase: string | undefined,
-): Promise<NamedTalk[]> {
+): Promise<(NamedTalk | NamedRound)[]> {
   const wanted = phasesNamed(await store.getPhases(runId), runId, phase);
   const saved = await readSavedTalks(redis, config.prefix, runId);
   return wanted.flatMap((record) => {
     const ended = Object.entries(record.transcripts);
     const open = saved.filter((talk) => talk.phase === record.phase && !(talk.name in record.transcripts));
-    return [
+    return betweenRounds(record, [
       ...ended.map(([name, ref]) => ({ phase: record.phase, name, ref, isOpen: false })),
       ...open.map(({ name, checkpoint }) => ({ phase: record.phase, name, ref: checkpoint, isOpen: true })),
-    ];
+    ]);
   });
 }
+
+/** The conversations of a phase, and after those of each round what its gates said. */
+function betweenRounds({ phase, rounds }: PhaseRecord, talks: readonly NamedTalk[]): (NamedTalk | NamedRound)[] {
+  const left = rounds.toSorted((a, b) => a.round - b.round).map((round) => ({ phase, round }));
+  const entries = talks.flatMap((talk) => {
+    const before = left.filter(({ round }) => round.round < roundOf(talk));
+    left.splice(0, before.length);
+    return [...before, talk];
+  });
+  return [...entries, ...left];
+}
+
+const roundOf = ({ name }: NamedTalk): number => Number(name.split('.')[2]?.replace('r', '') ?? 0);
 
 /** Prints conversations, each turn once. */
 class LogView {
@@ -121,7 +143,20 @@ class LogView {
     if (lines.length > 0) this.#context.terminal.out(lines.join('\n'));
   }
 
-  async show(of: NamedTalk): Promise<void> {
+  async show(of: NamedTalk | NamedRound): Promise<void> {
+    return 'ref' in of ? this.#showTalk(of) : this.#showRound(of);
+  }
+
+  async #showRound({ phase, round }: NamedRound): Promise<void> {
+    const key = `${phase}/gates.r${round.round}`;
+    if (this.#flags.turn !== undefined || this.#printed.has(key)) return;
+    const { findings } = await getJson(this.#session.blobs, round.evidence, RoundEvidence);
+    this.#context.terminal.out(`${roundLines(phase, round, findings, this.#page()).join('\n')}\n`);
+    this.#last = key;
+    this.#printed.set(key, 0);
+  }
+
+  async #showTalk(of: NamedTalk): Promise<void> {
     const { terminal } = this.#context;
     const page = this.#page();
     const key = `${of.phase}/${of.name}`;
@@ -150,13 +185,17 @@ class LogView {
 const isUnderWay = ({ items }: Turn): boolean =>
   items.some((item) => item.kind === 'tool' && item.result === undefined && item.name !== 'ask_human');
 
-function titleOf({ phase, name, isOpen }: NamedTalk): string {
-  const [persona = '', kind = '', round = '', attempt] = name.split('.');
-  const nth = Number(round.replace('r', ''));
+function titleOf(talk: NamedTalk): string {
+  const { phase, name, isOpen } = talk;
+  const [persona = '', kind = '', , attempt] = name.split('.');
+  const nth = roundOf(talk);
   const after = nth === 0 ? '' : `, rework ${nth}`;
   const givenUp = attempt === undefined ? '' : `, attempt ${attempt.slice(1)}, which led nowhere`;
   return `${phase}: ${persona}, ${kind}${after}${givenUp}${isOpen ? ', under way' : ''}`;
 }
+
+/** What there is something to print after, beside what personas do. */
+const TOLD: readonly string[] = ['gate.verdict', 'run.finished'];
 
 /** Prints every turn as it ends, and what commands print while they run, until the run has ended. */
 async function follow(
@@ -168,7 +207,7 @@ async function follow(
   const isOver = AbortSignal.any([signal, terminal.outClosed]);
   const fromSeq = (await store.readEvents(runId, 0)).at(-1)?.seq ?? 0;
   // What was said between the first look and this one.
-  for (const talk of await talksOf(session, runId, phase)) await view.show(talk);
+  for (const entry of await entriesOf(session, runId, phase)) await view.show(entry);
   if (TERMINAL_RUN.includes((await store.getRun(runId)).status)) return;
   const watched = { redisUrl, prefix: config.prefix, store, runId, fromSeq, signal: isOver };
   const ended = new AbortController();
@@ -178,8 +217,8 @@ async function follow(
   try {
     for await (const event of watchRun(watched)) {
       const isOther = phase !== undefined && 'phase' in event && event.phase !== phase;
-      if (isOther || !(event.type.startsWith('persona.') || event.type === 'run.finished')) continue;
-      for (const talk of await talksOf(session, runId, phase)) await view.show(talk);
+      if (isOther || !(event.type.startsWith('persona.') || TOLD.includes(event.type))) continue;
+      for (const entry of await entriesOf(session, runId, phase)) await view.show(entry);
     }
   } finally {
     ended.abort();

@@ -10,7 +10,7 @@ const THOUGHT_LINES = 8;
 const TASK_LINES = 6;
 
 /** A title that goes on as a rule to the end of the line. */
-function rule(sign: string, title: string, page: Page): string {
+export function rule(sign: string, title: string, page: Page): string {
   const text = cutTo(`${sign}${sign} ${title} `, page.columns);
   return text + sign.repeat(Math.max(0, page.columns - widthOf(text)));
 }
@@ -89,7 +89,7 @@ export function turnLines(turn: Turn, page: Page): string[] {
   const inner = { ...page, columns: page.columns - 2 };
   return [
     '',
-    colors.cyan(rule('─', turnTitle(turn), page)),
+    ...turnTitle(turn, page),
     ...turn.others.flatMap((call) => otherLines(call, inner)),
     ...warnings(turn, inner),
     ...turn.items.flatMap((item) => itemLines(item, inner)).map(indented),
@@ -103,19 +103,23 @@ export function turnLines(turn: Turn, page: Page): string[] {
 
 const indented = (line: string): string => (line === '' ? '' : `  ${line}`);
 
-function turnTitle({ number, call }: Turn): string {
-  if (call === undefined) return `turn ${number}`;
+/** The title of a turn, and its tokens below it where they do not fit into the line. */
+function turnTitle({ number, call }: Turn, page: Page): string[] {
+  const { colors } = page;
+  if (call === undefined) return [colors.cyan(rule('─', `turn ${number}`, page))];
   const { cacheReadTokens, outputTokens } = call.usage;
   const cached = cacheReadTokens > 0 ? ` (${tokens(cacheReadTokens)} cached)` : '';
-  return [
+  const title = [
     `turn ${number}`,
     call.startedAt.slice(11, 19),
     oneLine(call.modelAnswered ?? call.modelAsked),
     seconds(call.latencyMs),
     costOf([call]),
-    // Last: where the line is short, this is what it can do without.
-    `${tokens(inputOf(call))} in${cached}, ${tokens(outputTokens)} out`,
   ].join(' · ');
+  const used = `${tokens(inputOf(call))} in${cached}, ${tokens(outputTokens)} out`;
+  const whole = `${title} · ${used}`;
+  if (widthOf(whole) + 4 <= page.columns) return [colors.cyan(rule('─', whole, page))];
+  return [colors.cyan(rule('─', title, page)), colors.dim(indented(cutTo(used, page.columns - 2)))];
 }
 
 /** Calls that gave no answer to go on with: those that failed, and those that summed up. */
