@@ -77,8 +77,9 @@ export const FleetStatus = z.strictObject({
   queues: z.array(FleetQueue),
   /** Over all persona queues and the gates queue. */
   throughput: Minutes,
-  /** Every ten seconds, the oldest first: jobs that wait, that are worked on, and that sleep until their time. */
+  /** Every ten seconds, the oldest first, with none for times when nobody could look: jobs that wait, that are worked on, and that sleep until their time. */
   history: z.array(z.strictObject({ at: z.iso.datetime(), waiting: Count, active: Count, delayed: Count })),
+  /** Simulated and replayed ones are counted with the others. */
   runs: z.record(RunStatus, Count),
   /** What today (UTC) cost so far: runs on a real provider, and runs that cannot cost anything. */
   today: z.strictObject({ day: z.iso.date(), paid: CostTotals.nullable(), free: CostTotals.nullable() }),

@@ -145,7 +145,7 @@ export function startDepthSampler({ redis, prefix, queues }: Omit<Of, 'store'>):
       .pexpire(historyKey(prefix), SAMPLE_MS * SAMPLES)
       .exec();
   };
-  // Redis may be away for a moment: that sample is missing, which the chart shows.
+  // Redis may be away for a moment: that sample is missing, and charts break their lines there.
   const timer = setInterval(() => void sample().catch(() => undefined), SAMPLE_MS);
   timer.unref();
   void sample().catch(() => undefined);

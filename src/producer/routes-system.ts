@@ -181,10 +181,10 @@ async function sendMetrics(
     ...depths.flatMap(({ queue, counts }) =>
       Object.entries(counts).map(([state, count]) => `maestro_queue_jobs{queue="${queue}",state="${state}"} ${count}`),
     ),
-    '# HELP maestro_runs Runs, by status.',
+    '# HELP maestro_runs Runs, by status; simulated and replayed ones are counted with the others.',
     '# TYPE maestro_runs gauge',
     ...RunStatus.options.map((status) => `maestro_runs{status="${status}"} ${runs[status]}`),
-    '# HELP maestro_archived_runs Runs that have ended and left Redis, by how they ended.',
+    '# HELP maestro_archived_runs Runs that have ended and left Redis, by how they ended; simulated and replayed ones too.',
     '# TYPE maestro_archived_runs gauge',
     ...TERMINAL_RUN.map((status) => `maestro_archived_runs{status="${status}"} ${archived?.[status] ?? 0}`),
     ...limitLines(limits),

@@ -11,6 +11,7 @@ import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
 import { WorkerRegistry, type WorkerStanding } from '../../src/shared/worker-registry.ts';
+import { measuredMinutes, withGaps } from '../../web/lib/gaps.ts';
 import { axeViolations, launchBrowser, openPage, shootAll } from '../support/browser.ts';
 import { noopPlan } from '../support/noop-handlers.ts';
 import { startNoopRuns } from '../support/noop-runs.ts';
@@ -97,6 +98,15 @@ test('minutes are counted up to now, also when nothing ended for a while', () =>
   );
 });
 
+test('charts draw nothing for times when nobody looked', () => {
+  const waiting = { name: 'waiting', colour: '--warn', values: [1, 2, 3] };
+  const drawn = withGaps([600, 610, 790], [waiting]);
+  expect(drawn.times).toEqual([600, 610, 622.5, 790]);
+  expect(drawn.series[0]?.values).toEqual([1, 2, null, 3]);
+  // Jobs that ended were counted, whoever looked.
+  expect(measuredMinutes([600, 660, 720, 780], [0, 0, 4, 0], [600, 610, 790])).toEqual([0, null, 4, 0]);
+});
+
 test('jobs that end are counted, by the gates queue as well', async () => {
   const { run } = await startNoopRuns({}, ownRedis);
   expect(await run(noopPlan({ a: [], b: ['a'] }))).toBe('passed');
@@ -106,6 +116,7 @@ test('jobs that end are counted, by the gates queue as well', async () => {
   expect(runs['passed']).toBe(1);
   const metrics = await (await fetch(`${server.url}/metrics`)).text();
   expect(metrics).toContain('maestro_workers{state="working"} 0');
+  expect(metrics).toMatch(/^# HELP maestro_runs .*simulated and replayed ones are counted/m);
 });
 
 test('the fleet page shows workers, queues, work over time and limits, and follows what changes', async () => {
@@ -130,6 +141,7 @@ test('the fleet page shows workers, queues, work over time and limits, and follo
   await expect.poll(() => page.locator('.chart canvas').count()).toBe(2);
   await page.getByText('No model was called within the last day.').waitFor();
   await page.getByText('Spent today (UTC)').waitFor();
+  await page.getByText('simulated and replayed ones are counted with the others').waitFor();
   expect(await axeViolations(page)).toEqual([]);
   await shootAll(page, 'fleet');
 

@@ -5,6 +5,7 @@ import type { CostTotals } from '../../src/shared/call-ledger.ts';
 import type { WorkerStanding } from '../../src/shared/worker-registry.ts';
 import { ask, messageOf } from '../lib/api.ts';
 import { count, dollars, millis, number, words } from '../lib/format.ts';
+import { measuredMinutes, withGaps } from '../lib/gaps.ts';
 import { useEvery } from '../lib/use-every.ts';
 import { Banner, Elapsed, Empty, Fact, Loading, Pill, SimulatedMark, Text } from '../ui/basic.tsx';
 import { Chart } from '../ui/chart.tsx';
@@ -107,6 +108,7 @@ function Facts({ fleet }: { fleet: FleetStatus }): JSX.Element {
                 </Pill>{' '}
               </span>
             ))}
+        {shown.length > 0 && <small>simulated and replayed ones are counted with the others</small>}
       </Fact>
     </dl>
   );
@@ -202,27 +204,27 @@ const sumOf = (values: readonly number[]): number => values.reduce((sum, jobs) =
 
 function Charts({ fleet }: { fleet: FleetStatus }): JSX.Element {
   const { history, throughput } = fleet;
+  const times = useMemo(() => history.map(({ at }) => Date.parse(at) / 1000), [history]);
   const depth = useMemo(
-    () => ({
-      times: history.map(({ at }) => Date.parse(at) / 1000),
-      series: [
+    () =>
+      withGaps(times, [
         { name: 'waiting', colour: '--warn', values: history.map(({ waiting }) => waiting) },
         { name: 'active', colour: '--accent', values: history.map(({ active }) => active) },
-      ],
-    }),
-    [history],
+      ]),
+    [history, times],
   );
   const ended = useMemo(() => {
     const until = Date.parse(throughput.until) / 1000;
     const { done, failed } = throughput;
+    const minutes = done.map((_, index) => until - (done.length - 1 - index) * MINUTE_S);
     return {
-      times: done.map((_, index) => until - (done.length - 1 - index) * MINUTE_S),
+      times: minutes,
       series: [
-        { name: 'done', colour: '--good', values: done },
-        { name: 'failed', colour: '--bad', values: failed },
+        { name: 'done', colour: '--good', values: measuredMinutes(minutes, done, times) },
+        { name: 'failed', colour: '--bad', values: measuredMinutes(minutes, failed, times) },
       ],
     };
-  }, [throughput]);
+  }, [throughput, times]);
   const now = history.at(-1);
   const depthText = `Jobs of personas and gates, every ten seconds: ${now?.waiting ?? 0} waiting and ${now?.active ?? 0} active now`;
   const endedText = `Jobs of personas and gates that ended in each minute of the last hour: ${sumOf(throughput.done)} done, ${sumOf(throughput.failed)} failed`;
