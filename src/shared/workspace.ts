@@ -154,7 +154,7 @@ async function labelsOf(place: GitPlace, file: string, merged: readonly Source[]
 const COMMIT = `
 git add --all -- . </dev/null
 tree=$(git write-tree </dev/null)
-if [ "$tree" = "$(git rev-parse --verify "$2^{tree}" </dev/null)" ]; then exit 0; fi
+if [ "$tree" = "$(git rev-parse --verify "$3^{tree}" </dev/null)" ]; then exit 0; fi
 commit=$(git commit-tree "$tree" -p "$2")
 git update-ref refs/heads/main "$commit" "$1"
 echo "$commit $tree"
@@ -262,6 +262,8 @@ export class Workspace {
   async commitAll(options: {
     /** The commit to build on instead of the last one: what was committed since becomes one commit. */
     onto?: string;
+    /** What the files are compared with: the commit that is built on, or the last one. */
+    changedSince?: 'onto' | 'last';
     message: string;
     trailers: Readonly<Record<string, string>>;
     author: { name: string; email: string };
@@ -272,7 +274,8 @@ export class Workspace {
     await removeNestedGit(this.dir);
     const head = await this.head();
     const env = identities(options.author, options.date);
-    const args = [head, options.onto ?? head];
+    const { onto = head, changedSince = 'onto' } = options;
+    const args = [head, onto, changedSince === 'onto' ? onto : head];
     const made = await gitScript(this.#place, { name: 'commit', script: COMMIT, args }, { stdin: message, env });
     const [commit, tree] = made.trim().split(' ');
     if (commit === undefined || tree === undefined) return null;

@@ -182,7 +182,7 @@ async function author(job: Job, workspace: Workspace, at: Begun): Promise<Person
     tree,
     tools: persona.tools,
     finalTool: HAND_OFF,
-    runGates: gatesFor(job, workspace, at.scratch),
+    runGates: gatesFor(job, { workspace, before }, at.scratch),
     askPerson: (question) => askPerson({ store: job.ctx.store, plan, data, fence: job.fence }, question),
     saved,
   }).catch(async (err: unknown) => {
@@ -224,7 +224,7 @@ async function author(job: Job, workspace: Workspace, at: Begun): Promise<Person
 
 /** What `run_gates` measures: the files as they are when it is called. */
 const gatesFor =
-  (job: Job, workspace: Workspace, scratch: string) =>
+  (job: Job, { workspace, before }: { workspace: Workspace; before: string }, scratch: string) =>
   (signal: AbortSignal): Promise<string> => {
     const { ctx, data, plan, phase, persona, loaded } = job;
     return gatesNow(ctx, {
@@ -235,7 +235,7 @@ const gatesFor =
       round: data.round,
       inputs: inputsOf(plan, phase.prefix),
       workspace,
-      checkpoint: () => checkpoint(job, workspace),
+      checkpoint: () => checkpoint(job, workspace, before),
       scratch,
       signal,
     });

@@ -27,9 +27,18 @@ export const signature = (persona: Persona): { author: { name: string; email: st
   date: new Date().toISOString(),
 });
 
-/** The files as they are now, in a commit of the job's own; the work that is handed off is one commit all the same. */
-export const checkpoint = (job: TheJob, workspace: Workspace): Promise<string | null> =>
-  workspace.commitAll({ message: 'Checkpoint', trailers: {}, ...signature(job.persona) });
+/**
+ * The files as they are now, in one commit on the one that the job began with: a file that is written again with each
+ * turn is kept once, and not once a turn.
+ */
+export const checkpoint = (job: TheJob, workspace: Workspace, beginning: string): Promise<string | null> =>
+  workspace.commitAll({
+    onto: beginning,
+    changedSince: 'last',
+    message: 'Checkpoint',
+    trailers: {},
+    ...signature(job.persona),
+  });
 
 /**
  * The conversation as it stood when the last worker was stopped, with the files that belong to it.
@@ -61,7 +70,7 @@ function savedFiles(job: TheJob, workspace: Workspace, now: Pick<WorkTree, 'faul
   return {
     async snapshot() {
       if (now.fault !== undefined) return null;
-      await checkpoint(job, workspace);
+      await checkpoint(job, workspace, await beginning);
       // What is stored already is not packed again.
       if (stored?.commit !== (await workspace.head()))
         stored = { ...(await workspace.bundle()), tree: await workspace.tree() };

@@ -48,7 +48,12 @@ describe('the calls of one answer', () => {
     const server = await playing([{ tools: ['a', 'b', 'c', 'd'].map(search) }, { tools: [HAND_OFF] }]);
     const { transcript } = await runWith(server.url, { tools: ['search'], sandbox });
     expect(most.atOnce).toBe(4);
-    expect(log.slice(0, 4)).toEqual(['begin search a', 'begin search b', 'begin search c', 'begin search d']);
+    expect(log.slice(0, 4).toSorted()).toEqual([
+      'begin search a',
+      'begin search b',
+      'begin search c',
+      'begin search d',
+    ]);
     const asked = JSON.stringify(transcript[1]).match(/toolu_\w+/g);
     expect(JSON.stringify(transcript[2]).match(/toolu_\w+/g)).toEqual(asked);
   });

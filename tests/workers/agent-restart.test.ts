@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import type { PersonaJob } from '../../src/shared/jobs.ts';
 import { jobIds, personaQueue } from '../../src/shared/names.ts';
+import { git } from '../../src/shared/git.ts';
 import { runKey } from '../../src/shared/run-keys.ts';
 import { BlobRef, type CommitRef } from '../../src/shared/run-record.ts';
 import { cloneBundle, openWorkspace } from '../../src/shared/workspace.ts';
@@ -81,6 +82,11 @@ async function checkWhole(run: Run, result: Awaited<ReturnType<Run['attempt']>>)
 test('a conversation that is whole is gone on with, and what was paid for is not bought again', async () => {
   const run = await twoTurnsSaved();
   expect(run.server.requests).toBe(2);
+  // What was saved after the first turn is no part of what is saved after the second: each is all files, once.
+  const saved = join(await tempFolder(), 'saved');
+  await cloneBundle({ ...run.pointer.tree, blobs: run.ctx.blobs, dir: saved, branch: 'main' });
+  const place = { gitDir: join(saved, '.git'), workTree: saved };
+  expect((await git(place, ['rev-list', '--count', 'HEAD'])).trim()).toBe('2');
   const transcript = await checkWhole(run, await run.attempt(3, 9));
   expect(run.server.requests).toBe(3);
   // Two workers went on with it, and each said so once.
