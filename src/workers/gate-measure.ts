@@ -17,7 +17,7 @@ import {
 } from '../shared/run-record.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
 import type { Finding } from '../shared/verdict.ts';
-import { type Source, openWorkspace } from '../shared/workspace.ts';
+import { type ChangedFile, type Source, openWorkspace } from '../shared/workspace.ts';
 import { lookForWork, originsOf } from '../gates/contracts/look-for-work.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import { conflictFinding, overlapFinding } from './shared-files.ts';
@@ -163,22 +163,21 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       approvals: [...input.run.approvals],
       integrity: integrity.checks,
       claims: previous?.claims ?? [],
+      // The same files were made by the same people.
       ...(input.phase.policy === null
         ? {}
-        : {
-            // The same files were made by the same people.
-            work:
-              previous?.work ??
-              (await lookForWork(
-                root,
-                input.phase.personas,
-                input.loaded.definitions.personas,
-                originsOf(integrity.changed, owners),
-              )),
-          }),
+        : { work: previous?.work ?? (await workOf(input, root, integrity, owners)) }),
     });
   });
 }
+
+const workOf = (
+  { phase, loaded }: MeasureInput,
+  root: string,
+  { changed }: { changed: readonly ChangedFile[] },
+  owners: ReadonlyMap<string, string>,
+): ReturnType<typeof lookForWork> =>
+  lookForWork(root, phase.personas, loaded.definitions.personas, originsOf(changed, owners));
 
 /** An earlier measurement as it was, with its reports as files again. */
 async function restore(ctx: WorkerContext, evidence: RoundEvidence, dir: string): Promise<PhaseMeasurement> {

@@ -116,7 +116,7 @@ describe('between the rounds', () => {
         ...Array.from({ length: 9 }, (_, nth) => finding(nth + 2)),
       ],
       { colors: pc.createColors(false), columns, isFull },
-    ).flatMap((text) => text.split('\n'));
+    ).flatMap((item) => item.split('\n'));
 
   test.each([80, 110])('stand the verdict and the first findings, within %i columns', (columns) => {
     const lines = told(columns);
