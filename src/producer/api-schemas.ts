@@ -150,6 +150,11 @@ const ListOfEventTypes = z
   .string()
   .transform((text) => text.split(','))
   .pipe(z.array(EventType).min(1));
+export const RunEventsQuery = z.strictObject({
+  /** For clients that cannot send the header. */
+  lastEventId: z.string().optional(),
+});
+
 export const FleetEventsQuery = z.strictObject({
   /** Types of events, with commas between them. */
   types: ListOfEventTypes.default([
@@ -161,8 +166,7 @@ export const FleetEventsQuery = z.strictObject({
     'gate.verdict',
   ]),
   workflow: Name.optional(),
-  /** For clients that cannot send the header. */
-  lastEventId: z.string().optional(),
+  ...RunEventsQuery.shape,
 });
 export type FleetEventsQuery = z.infer<typeof FleetEventsQuery>;
 

@@ -49,7 +49,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
 export function boardRoutes(queues: FleetQueues): Router {
   const [forAdmins, forReaders] = [board(queues, false), board(queues, true)];
   const router = Router();
-  router.use(raiseFlowLimits, (req, res, next) =>
+  router.use(withoutForeignFonts, raiseFlowLimits, (req, res, next) =>
     (mayDo(principalOf(req), 'admin') ? forAdmins : forReaders)(req, res, next),
   );
   return router;
@@ -96,6 +96,14 @@ function withoutNoise(data: unknown): unknown {
 
 const isNoise = ([name, value]: [string, unknown]): boolean =>
   name === 'schemaVersion' || value === null || value === false || (Array.isArray(value) && value.length === 0);
+
+/** Its page asks another host for its letters, which would tell that host who looks, and is refused by our headers. */
+const withoutForeignFonts: RequestHandler = (_req, res, next) => {
+  const send = res.send.bind(res);
+  res.send = (body: unknown) =>
+    send(typeof body === 'string' ? body.replace(/<link[^>]*\bhref="https:[^>]*>/g, '') : body);
+  next();
+};
 
 /** The page asks for no more than its defaults, so the limits are set where its question arrives. */
 const raiseFlowLimits: RequestHandler = (req, _res, next) => {

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import { errorMessage } from '../shared/errors.ts';
+import { FleetError, errorMessage } from '../shared/errors.ts';
 import type { RunId } from '../shared/names.ts';
 import { TERMINAL_RUN } from '../shared/run-record.ts';
 import { eventFrame } from './event-frame.ts';
@@ -9,8 +9,13 @@ import { watchWith } from './watch.ts';
 /** Sends a run's events as server-sent events: replayed after `Last-Event-ID`, live until the run has ended. */
 export async function streamEvents(context: ServerContext, runId: RunId, req: Request, res: Response): Promise<void> {
   const { store, signals, streams, logger } = context;
+  const given = lastEventId(req);
+  if (!/^\d{0,15}$/.test(given))
+    throw new FleetError('BAD_INPUT', `"${given.slice(0, 40)}" is no place in the log of a run`, {
+      remedy: 'Give the number of an event of this stream, or 0 for all of them.',
+    });
+  const fromSeq = Number(given);
   const { status } = (await store.getStanding(runId)) ?? (await store.getRun(runId));
-  const fromSeq = Number(/^\d{1,15}$/.exec(lastEventId(req))?.[0] ?? 0);
   const hasEnded = TERMINAL_RUN.includes(status);
   if (hasEnded && fromSeq > 0 && (await store.readEvents(runId, fromSeq, { count: 1 })).length === 0) {
     // The one answer that makes a browser stop asking again.

@@ -80,6 +80,12 @@ export const problemHandler =
       res.destroy();
       return;
     }
+    if (err instanceof FleetError && err.code === 'BLOB_UNAVAILABLE') {
+      // Where the store is, is for those who run the service.
+      logger.warn({ requestId: requestIdOf(req), path: req.path, reason: err.message }, 'blob store');
+      sendProblem(res, 503, err.code, { detail: 'the blob store cannot give what was asked for; the log says why' });
+      return;
+    }
     if (sendKnown(err, res)) return;
     logger.error({ err, requestId: requestIdOf(req), method: req.method, path: req.path }, 'request failed');
     sendProblem(res, 500, 'INTERNAL', { detail: 'an internal fault; the server has logged it' });

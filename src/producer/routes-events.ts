@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Name, RunId } from '../shared/names.ts';
-import { FleetEventsQuery } from './api-schemas.ts';
+import { FleetEventsQuery, RunEventsQuery } from './api-schemas.ts';
 import { streamCommands } from './command-stream.ts';
 import { streamEvents } from './event-stream.ts';
 import { streamFleet } from './fleet-stream.ts';
@@ -16,7 +16,8 @@ export const eventRoutes = (context: ServerContext): Route[] => [
     summary: 'The events of a run, replayed and then live, until it has ended; each is a RunEvent',
     scope: 'read',
     params: z.object({ id: RunId }),
-    headers: { 'Last-Event-ID': 'The number of the last event already seen' },
+    query: RunEventsQuery,
+    headers: { 'Last-Event-ID': 'The number of the last event already seen; all of them, without it' },
     answers: [
       text(200, 'Server-sent events', 'text/event-stream'),
       { status: 204, description: 'The run has ended and everything was seen' },

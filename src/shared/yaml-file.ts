@@ -38,6 +38,8 @@ export function parseYaml<S extends z.ZodType>(
     const { line, col } = lines.linePos(offset);
     return { file: source.file, line: Math.max(line, 1), column: Math.max(col, 1) };
   };
+  const overflow = document.errors.find((err) => err.message.startsWith('Maximum call stack'));
+  if (overflow !== undefined) throw new InvalidInputError(source.file, [{ ...at(overflow.pos[0]), message: TOO_DEEP }]);
   if (document.errors.length > 0) {
     throw new InvalidInputError(
       source.file,
@@ -67,7 +69,7 @@ export function parseYaml<S extends z.ZodType>(
     return at(offset);
   };
   const raw: unknown = refusing(source.file, (): unknown => document.toJS({ maxAliasCount: 50 }));
-  const parsed = schema.safeParse(raw);
+  const parsed = refusing(source.file, () => schema.safeParse(raw));
   if (!parsed.success)
     throw new InvalidInputError(
       source.file,
@@ -76,6 +78,8 @@ export function parseYaml<S extends z.ZodType>(
   return { value: parsed.data, positionOf };
 }
 
+const TOO_DEEP = 'it is nested too deeply';
+
 /** A text that grows beyond measure when it is read, by its aliases or its depth, is a fault of the text. */
 function refusing<T>(file: string, read: () => T): T {
   try {
@@ -83,7 +87,7 @@ function refusing<T>(file: string, read: () => T): T {
   } catch (err) {
     const isAlias = err instanceof ReferenceError;
     if (!isAlias && !(err instanceof RangeError)) throw err;
-    const message = isAlias ? errorMessage(err) : 'it is nested too deeply';
+    const message = isAlias ? errorMessage(err) : TOO_DEEP;
     throw new InvalidInputError(file, [{ file, line: 1, column: 1, message }]);
   }
 }

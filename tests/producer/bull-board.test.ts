@@ -72,6 +72,12 @@ it('shows every queue with what it is for, and offers changes to those who may m
   expect((await ask('/queues/api/queues/runs/resume', admin, 'PUT')).status).toBe(200);
 });
 
+it('asks no other host for anything', async () => {
+  const page = await ask('/queues', reader);
+  expect(page.status).toBe(200);
+  expect(await page.text()).not.toMatch(/(?:href|src)="https?:/);
+});
+
 it('writes what is changed, and what was refused, into the audit log, and nothing of who only looks', async () => {
   const path = '/queues/api/queues/gates/pause';
   await board(admin);

@@ -49,6 +49,9 @@ describe('loading a workflow', () => {
     expect(parse(`${HEAD}phases:\n  a: { persona: idler, forech: x }\n`)).toThrow(
       /w\.yaml:4:24: .*unknown key "forech"/,
     );
+    expect(parse(`${HEAD}phases: ${'['.repeat(20_000)}`)).toThrow(
+      /^w\.yaml is not valid:\n  w\.yaml:3:\d+: it is nested too deeply$/,
+    );
     expect(parse(`${HEAD}phases:\n  a: { persona: idler, rework: many }\n`)).toThrow(/w\.yaml:4:32: phases\.a\.rework/);
     expect(parse(`${HEAD}phases:\n  a: { persona: idler, approval: { role: Boss! } }\n`)).toThrow(
       /w\.yaml:4:42: .*role/,
