@@ -11,7 +11,6 @@ import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
 import { WorkerRegistry, type WorkerStanding } from '../../src/shared/worker-registry.ts';
-import { measuredMinutes, withGaps } from '../../web/lib/gaps.ts';
 import { axeViolations, launchBrowser, openPage, shootAll } from '../support/browser.ts';
 import { noopPlan } from '../support/noop-handlers.ts';
 import { startNoopRuns } from '../support/noop-runs.ts';
@@ -96,15 +95,6 @@ test('minutes are counted up to now, also when nothing ended for a while', () =>
   expect(minutesOf({ meta: { count: 0, prevCount: 0, prevTS: 0 }, data: [], count: 0 }, now)).toEqual(
     Array.from({ length: 61 }, () => 0),
   );
-});
-
-test('charts draw nothing for times when nobody looked', () => {
-  const waiting = { name: 'waiting', colour: '--warn', values: [1, 2, 3] };
-  const drawn = withGaps([600, 610, 790], [waiting]);
-  expect(drawn.times).toEqual([600, 610, 622.5, 790]);
-  expect(drawn.series[0]?.values).toEqual([1, 2, null, 3]);
-  // Jobs that ended were counted, whoever looked.
-  expect(measuredMinutes([600, 660, 720, 780], [0, 0, 4, 0], [600, 610, 790])).toEqual([0, null, 4, 0]);
 });
 
 test('jobs that end are counted, by the gates queue as well', async () => {
