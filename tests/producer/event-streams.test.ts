@@ -298,5 +298,10 @@ describe("the stream of the fleet's events", () => {
     const server = await serve();
     for (const query of ['?lastEventId=nowhere', '?types=run.exploded', '?types=', '?surprise=1'])
       expect((await fetch(`${server.url}/api/events${query}`)).status).toBe(400);
+    const ofRun = `${server.url}/api/runs/${'0'.repeat(26)}/events`;
+    for (const query of ['?lastEventId=nowhere', '?lastEventId=-1', '?foo=1'])
+      expect((await fetch(`${ofRun}${query}`)).status).toBe(400);
+    expect((await fetch(ofRun, { headers: { 'last-event-id': 'x' } })).status).toBe(400);
+    expect((await fetch(ofRun)).status).toBe(404);
   });
 });
