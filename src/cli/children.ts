@@ -5,7 +5,9 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../shared/config.ts';
 import { FleetError } from '../shared/errors.ts';
+import { signingKey } from '../shared/evidence/signing-key.ts';
 import { packagePath } from '../shared/package-root.ts';
 
 const READY_MS = 60_000;
@@ -19,6 +21,18 @@ export interface ChildWorker {
   failed: Promise<never>;
   /** Lets it finish what is under way, for as long as its drain; at once, when there is nothing to finish for. */
   stop(atOnce?: boolean): Promise<void>;
+}
+
+/** What a worker of this machine has in common with the process that starts it, whatever work folder it has. */
+export async function sharedSettings(config: Readonly<Config>, redisUrl: string): Promise<NodeJS.ProcessEnv> {
+  // The key is made now: workers that start side by side would each want their own.
+  await signingKey(config.signingKey);
+  return {
+    REDIS_URL: redisUrl,
+    MAESTRO_BLOBS: config.blobs,
+    MAESTRO_PREFIX: config.prefix,
+    MAESTRO_SIGNING_KEY: config.signingKey.file,
+  };
 }
 
 /**

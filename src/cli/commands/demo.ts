@@ -10,12 +10,13 @@ import type { RunPlan } from '../../shared/run-record.ts';
 import { cancelRun } from '../../producer/run-control.ts';
 import { nearestHint } from '../../shared/yaml-file.ts';
 import { shippedScenarios, startShippedScripts } from '../../workers/scripted/shipped.ts';
-import { type ChildWorker, startChildWorker, withoutModelKeys } from '../children.ts';
+import { type ChildWorker, sharedSettings, startChildWorker, withoutModelKeys } from '../children.ts';
 import { ownPersonas } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { count } from '../text.ts';
 import { costSourcesOf } from './costs.ts';
 import { followRun } from './follow.ts';
+import { verifySealed } from './verify.ts';
 import { type RunFlags, SIMULATED, planFromFlags, showResult } from './run.ts';
 import { commandFor } from './run-result.ts';
 
@@ -58,9 +59,7 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
     const workersHome = join(config.home, 'demo-workers');
     const env = {
       ...(isScripted ? withoutModelKeys(context.env) : context.env),
-      REDIS_URL: session.redisUrl,
-      MAESTRO_PREFIX: config.prefix,
-      MAESTRO_BLOBS: config.blobs,
+      ...(await sharedSettings(config, session.redisUrl)),
       ...ownPersonas(context, {}),
       MAESTRO_LOG_LEVEL: 'info',
       ...(scripts === undefined ? {} : { MAESTRO_SCRIPTED_URL: scripts.url }),
@@ -94,7 +93,9 @@ async function runDemo(context: CommandContext, session: Session, flags: DemoFla
       ...workers.map((worker) => worker.failed),
     ]);
     if (hasEnded) {
+      const isVerified = await verifySealed(context, session, plan.runId);
       const code = await showResult(context, session, plan, flags);
+      if (!isVerified) return EXIT.verificationFailed;
       if (isScripted && code === EXIT.passed)
         assertCached((await runCosts(await costSourcesOf(context, session), plan.runId)).totals);
       return code;

@@ -6,7 +6,7 @@ import { EXIT, FleetError } from '../../shared/errors.ts';
 import { PACKAGE_ROOT } from '../../shared/package-root.ts';
 import { connectRedis } from '../../shared/redis.ts';
 import { ProviderName } from '../../shared/run-record.ts';
-import { type ChildWorker, startChildWorker } from '../children.ts';
+import { type ChildWorker, sharedSettings, startChildWorker } from '../children.ts';
 import { type PolicyFlags, ownPersonas, runSources } from '../policies.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import { SIMULATED } from './run.ts';
@@ -68,9 +68,7 @@ export async function upCommand(
       const isScripted = flags.provider === 'scripted';
       const childEnv = {
         ...env,
-        REDIS_URL: session.redisUrl,
-        MAESTRO_BLOBS: config.blobs,
-        MAESTRO_PREFIX: config.prefix,
+        ...(await sharedSettings(config, session.redisUrl)),
         ...ownPersonas(context, flags),
       };
       const args = ['--concurrency', String(flags.concurrency), ...(isScripted ? ['--provider', 'scripted'] : [])];

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readBundle, writeBundle } from '../../producer/verify/bundle-file.ts';
 import { type Verification, verifyRun } from '../../producer/verify/verify-run.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
@@ -43,6 +44,29 @@ async function bundleAt(file: string): ReturnType<typeof readBundle> {
   throw new FleetError('NOT_FOUND', `${file} does not exist, and is no run id`, {
     remedy: 'Give a run id from `maestro runs`, or a file that `maestro evidence RUN` has written.',
   });
+}
+
+/** How long the worker that ended a run may take to sign it. */
+const SEAL_MS = 30_000;
+
+/** Verifies a run that has just ended, as soon as it is sealed, and says in one line what came of it. */
+export async function verifySealed(
+  { config, terminal }: CommandContext,
+  session: Session,
+  runId: RunId,
+): Promise<boolean> {
+  const { redis, blobs, store } = session;
+  const places = { redis, prefix: config.prefix, blobs, store };
+  const until = Date.now() + SEAL_MS;
+  while ((await readSeal(places, runId)) === undefined && Date.now() < until) await sleep(100);
+  const trusted = await trustedKeys(config.signingKey, []);
+  const { checks, verified } = await verifyRun({ envelope: await sealOf(session, runId), trusted, blobs, store });
+  for (const { check, problems } of checks)
+    for (const problem of problems)
+      terminal.err(`evidence    ${terminal.colors.red('✘')} ${check}: ${oneLine(problem)}`);
+  const looked = checks.map(({ examined, of }) => `${examined} ${of}`).join(', ');
+  if (verified) terminal.err(`evidence    ${terminal.colors.green('✔')} signed and verified: ${looked}`);
+  return verified;
 }
 
 async function sealOf({ redis, config, blobs, store }: Session, id: string): Promise<Envelope> {
