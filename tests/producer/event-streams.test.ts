@@ -79,6 +79,35 @@ async function listen(url: string, headers: Record<string, string> = {}): Promis
 const ids = (text: string): string[] => [...text.matchAll(/^id: (.+)$/gm)].map(([, id = '']) => id);
 
 describe('event streams', () => {
+  it('replays after Last-Event-ID with sequence numbers, and ends with the run', async () => {
+    const plan = planOf(['design']);
+    await store.createRun(plan);
+    await finishRun(store, plan.runId, ['design']);
+    const { url } = await serve();
+    const ask = (path: string, init: RequestInit = {}): Promise<Response> => fetch(`${url}${path}`, init);
+    const whole = await ask(`/api/runs/${plan.runId}/events`);
+    expect(whole.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
+    const all = ids(await whole.text()).map(Number);
+    expect(all).toEqual(all.map((_, index) => index + 1));
+    const rest = await ask(`/api/runs/${plan.runId}/events`, { headers: { 'last-event-id': '2' } });
+    expect(ids(await rest.text()).map(Number)).toEqual(all.slice(2));
+    const nothing = await ask(`/api/runs/${plan.runId}/events`, { headers: { 'last-event-id': String(all.length) } });
+    expect(nothing.status).toBe(204);
+  });
+
+  it('ends open event streams and closes, however often it is told to', async () => {
+    const server = await serve();
+    const plan = planOf(['design']);
+    await store.createRun(plan);
+    const stream = await fetch(`${server.url}/api/runs/${plan.runId}/events`);
+    const events = readServerSentEvents(stream.body ?? new ReadableStream<Uint8Array>());
+    expect((await events.next()).value).toMatchObject({ event: 'run.queued' });
+    await Promise.all([server.close(), server.close()]);
+    // A stream that is cut at the deadline would throw instead.
+    expect((await events.next()).done).toBe(true);
+    await expect(fetch(`${server.url}/healthz`)).rejects.toThrow(/fetch failed/);
+  });
+
   it('serve 1,000 listeners of a run with no connection and hardly a read more than one listener takes', async () => {
     const server = await serve();
     const runId = await newRun();

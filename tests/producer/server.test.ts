@@ -8,7 +8,6 @@ import { Queue } from 'bullmq';
 import { afterAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Problem, WorkflowList } from '../../src/producer/api-schemas.ts';
-import { readServerSentEvents } from '../../src/producer/server-sent-events.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { jobIds } from '../../src/shared/names.ts';
@@ -183,23 +182,6 @@ describe('reading runs over HTTP', () => {
     for (const part of ['', '/events', '/gates', '/artifacts', '/report', '/evidence'])
       expect((await problem(await ask(`/api/runs/${runId}${part}`))).status).toBe(404);
     expect((await problem(await post(`/api/runs/${runId}/cancel`, {}))).status).toBe(404);
-  });
-});
-
-describe('the event stream', () => {
-  it('replays after Last-Event-ID with sequence numbers, and ends with the run', async () => {
-    const plan = planOf(['design']);
-    await store.createRun(plan);
-    await finishRun(store, plan.runId, ['design']);
-    const whole = await ask(`/api/runs/${plan.runId}/events`);
-    expect(whole.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
-    const ids = (text: string): number[] => [...text.matchAll(/^id: (\d+)$/gm)].map((match) => Number(match[1]));
-    const all = ids(await whole.text());
-    expect(all).toEqual(all.map((_, index) => index + 1));
-    const rest = await ask(`/api/runs/${plan.runId}/events`, { headers: { 'last-event-id': '2' } });
-    expect(ids(await rest.text())).toEqual(all.slice(2));
-    const nothing = await ask(`/api/runs/${plan.runId}/events`, { headers: { 'last-event-id': String(all.length) } });
-    expect(nothing.status).toBe(204);
   });
 });
 
@@ -418,19 +400,6 @@ describe('starting and stopping', () => {
 
   it('says that Redis is not there', async () => {
     await expect(serve({ redisUrl: 'redis://127.0.0.1:1' })).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
-  });
-
-  it('ends open event streams and closes, however often it is told to', async () => {
-    const server = await serve();
-    const plan = planOf(['design']);
-    await store.createRun(plan);
-    const stream = await fetch(`${server.url}/api/runs/${plan.runId}/events`);
-    const events = readServerSentEvents(stream.body ?? new ReadableStream<Uint8Array>());
-    expect((await events.next()).value).toMatchObject({ event: 'run.queued' });
-    await Promise.all([server.close(), server.close()]);
-    // A stream that is cut at the deadline would throw instead.
-    expect((await events.next()).done).toBe(true);
-    await expect(fetch(`${server.url}/healthz`)).rejects.toThrow(/fetch failed/);
   });
 });
 
