@@ -8,7 +8,6 @@ import { type RunningServer, startServer } from '../../src/producer/server.ts';
 import { TokenStore } from '../../src/producer/tokens.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
-import { eventually } from '../support/eventually.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
 
@@ -86,10 +85,12 @@ it('writes what is changed, and what was refused, into the audit log, and nothin
   const audit = new AuditLog(redis, ownRedis.prefix);
   const ofGates = async () =>
     (await audit.read({ limit: 50 })).entries.filter(({ target }) => target['path'] === '/api/queues/gates/pause');
-  await eventually(async () => (await ofGates()).map(({ who, outcome, status }) => [who, outcome, status])).toEqual([
-    ['bootstrap', 'done', 200],
-    ['looker', 'refused', 403],
-  ]);
+  await expect
+    .poll(async () => (await ofGates()).map(({ who, outcome, status }) => [who, outcome, status]))
+    .toEqual([
+      ['bootstrap', 'done', 200],
+      ['looker', 'refused', 403],
+    ]);
   const { entries } = await audit.read({ limit: 50 });
   expect(new Set(entries.map(({ action }) => action))).toEqual(new Set(['changeQueues']));
   expect((await ask('/queues/api/queues/gates/resume', admin, 'PUT')).status).toBe(200);

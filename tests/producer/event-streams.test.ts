@@ -15,7 +15,6 @@ import { testRedis } from '../support/test-redis.ts';
 import { apiFixture, bearer } from './api-support.ts';
 import { fixtureRoot } from './fixture.ts';
 import { finishRun, planOf } from './seed-run.ts';
-import { eventually } from '../support/eventually.ts';
 
 const ownRedis = testRedis();
 const redis = await ownRedis.connect();
@@ -118,7 +117,7 @@ describe('event streams', () => {
         .filter((line) => line.includes('id=')).length;
     const before = await connections();
     const listeners = await Promise.all(Array.from({ length: 1_000 }, () => listen(path)));
-    await eventually(() => listeners.filter(({ text }) => ids(text()).length === 1).length).toBe(1_000);
+    await expect.poll(() => listeners.filter(({ text }) => ids(text()).length === 1).length).toBe(1_000);
     // Other tests come and go on the same Redis meanwhile.
     expect(await connections()).toBeLessThan(before + 100);
     expect(await metric(server, 'maestro_event_streams')).toBe(1_000);
@@ -146,8 +145,8 @@ describe('event streams', () => {
     };
     await Promise.all(Array.from({ length: 50 }, leave));
     const stays = await listen(`${server.url}${path}`);
-    await eventually(() => ids(stays.text()).length).toBe(1);
-    await eventually(() => metric(server, 'maestro_event_streams')).toBe(1);
+    await expect.poll(() => ids(stays.text()).length).toBe(1);
+    await expect.poll(() => metric(server, 'maestro_event_streams')).toBe(1);
     expect(stays.text()).toContain('run.queued');
   });
 
@@ -160,7 +159,7 @@ describe('event streams', () => {
     stuck.pause();
     stuck.write(`GET /api/runs/${runId}/events HTTP/1.1\r\nhost: localhost\r\n\r\n`);
     const reader = await listen(`${server.url}/api/runs/${runId}/events`);
-    await eventually(() => metric(server, 'maestro_event_streams')).toBe(2);
+    await expect.poll(() => metric(server, 'maestro_event_streams')).toBe(2);
     // More than any socket takes unread: 40 MB.
     const events = Array.from({ length: 100 }, () => ({
       type: 'run.status' as const,
@@ -176,7 +175,7 @@ describe('event streams', () => {
     await reader.ended;
     expect(ids(reader.text())).toHaveLength(1_002);
     expect(most).toBeLessThan(500_000);
-    await eventually(() => metric(server, 'maestro_event_streams_ended_slow_total')).toBe(1);
+    await expect.poll(() => metric(server, 'maestro_event_streams_ended_slow_total')).toBe(1);
     expect(await metric(server, 'maestro_event_streams')).toBe(0);
     stuck.destroy();
   });
@@ -218,14 +217,14 @@ describe('event streams', () => {
     const another = await asked(other, bearer(await tokenFor('another', ['read'])));
     expect(another.response.status).toBe(200);
     first.leave();
-    await eventually(async () => (await asked(one)).response.status).toBe(200);
+    await expect.poll(async () => (await asked(one)).response.status).toBe(200);
     // Places are kept up while their streams are open, and lapse when nobody does so any more.
     const [id = ''] = (await tokens.list()).flatMap((token) => (token.name === 'reader' ? [token.id] : []));
     const key = `${prefix}:maestro:streams:${id}`;
     const [, until = '0'] = await own.zrange(key, '0', '0', 'WITHSCORES');
-    await eventually(async () => Number((await own.zrange(key, '0', '0', 'WITHSCORES'))[1])).toBeGreaterThan(
-      Number(until),
-    );
+    await expect
+      .poll(async () => Number((await own.zrange(key, '0', '0', 'WITHSCORES'))[1]))
+      .toBeGreaterThan(Number(until));
     expect((await asked(one)).response.status).toBe(429);
     await other.close();
     await one.close();
@@ -285,7 +284,7 @@ describe("the stream of the fleet's events", () => {
     const live = await listen(`${one.url}/api/events`);
     const runs = [await newRun(), await newRun('other')];
     for (const runId of runs) await finishRun(store, runId, ['design']);
-    await eventually(() => live.text().match(/^event: run.finished$/gm)?.length).toBe(2);
+    await expect.poll(() => live.text().match(/^event: run.finished$/gm)?.length).toBe(2);
     const seen = ids(live.text());
     const types = [...live.text().matchAll(/^event: (.+)$/gm)].map(([, type]) => type);
     expect(types.slice(0, 8)).toEqual([

@@ -13,7 +13,6 @@ import { tempFolder } from '../support/temp-folder.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
 import { finishRun, planOf } from './seed-run.ts';
-import { eventually } from '../support/eventually.ts';
 
 const packageRoot = await fixtureRoot();
 const inputs = { requirement: 'shorten my urls please' };
@@ -90,7 +89,7 @@ describe('several servers behind a balancer', () => {
     const reading = (async () => {
       for await (const event of client.events(runId)) seqs.push(event.seq);
     })();
-    await eventually(() => seqs).toEqual([1]);
+    await expect.poll(() => seqs).toEqual([1]);
     await moveRun(store, runId, 'running');
     for (const server of all.slice(0, 2)) {
       front.backends = front.backends.filter((url) => url !== server.url);
@@ -108,11 +107,11 @@ describe('several servers behind a balancer', () => {
     const target = { redis, prefix, store, blobs };
     await addSchedule(target, { name: 'often', cron: '* * * * * *', tz: 'UTC', plan });
     const runs = async () => (await store.listRuns({ limit: 100 })).runs;
-    await eventually(async () => (await runs()).length).toBeGreaterThan(2);
+    await expect.poll(async () => (await runs()).length).toBeGreaterThan(2);
     await removeSchedule(target, 'often');
     // What was fired just before is enqueued by then.
     const queue = new Queue(QUEUES.schedules, { connection: redis, prefix });
-    await eventually(() => queue.getActiveCount()).toBe(0);
+    await expect.poll(() => queue.getActiveCount()).toBe(0);
     await queue.close();
     const started = await runs();
     const seconds = new Set(started.map(({ runId }) => runId.slice(0, 10)));

@@ -14,7 +14,6 @@ import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { openWorkspace } from '../../src/shared/workspace.ts';
 import { neededSources } from '../../src/workers/needed-sources.ts';
 import { tempFolder } from '../support/temp-folder.ts';
-import { eventually } from '../support/eventually.ts';
 import { apiFixture, bearer } from './api-support.ts';
 import { DIAMOND } from './fixture.ts';
 
@@ -116,15 +115,15 @@ describe('uploads', () => {
       return [status, detail];
     };
     const ones = Array.from({ length: 4 }, () => open(one));
-    await eventually(() => small(one)).toEqual([429, '4 uploads of this token are being read already']);
+    await expect.poll(() => small(one)).toEqual([429, '4 uploads of this token are being read already']);
     expect(await small(two)).toEqual([201, '']);
     const twos = Array.from({ length: 4 }, () => open(two));
-    await eventually(() => small(three)).toEqual([429, '8 uploads are being read already']);
+    await expect.poll(() => small(three)).toEqual([429, '8 uploads are being read already']);
     twos[0]?.request.end();
     expect(await twos[0]?.answered).toMatchObject({ statusCode: 201 });
     expect(await small(three)).toEqual([201, '']);
     for (const { request } of ones) request.destroy();
-    await eventually(() => small(one)).toEqual([201, '']);
+    await expect.poll(() => small(one)).toEqual([201, '']);
     for (const { request } of twos) request.destroy();
   });
 
@@ -258,7 +257,7 @@ describe('expired uploads', () => {
     await blobs.shelf('uploads-2020-02-29').put(content);
     expect(await blobs.shelves()).toContain('uploads-2020-02-29');
     await serve();
-    await eventually(() => blobs.shelves()).not.toContain('uploads-2020-02-29');
+    await expect.poll(() => blobs.shelves()).not.toContain('uploads-2020-02-29');
   });
 });
 

@@ -10,7 +10,6 @@ import { dropLiveCommand, putLiveCommand } from '../../src/shared/live-commands.
 import { RunStore } from '../../src/shared/run-store.ts';
 import { moveRun } from '../../src/shared/transitions.ts';
 import { launchBrowser, looksWell, openPage } from '../support/browser.ts';
-import { eventually } from '../support/eventually.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { fixtureRoot } from './fixture.ts';
 import { HOSTILE, seedRunWithFiles } from './run-with-files.ts';
@@ -143,11 +142,13 @@ test('what a command prints is followed while it runs, and is gone with it', asy
   await command.getByText('of which the end is shown').waitFor();
   // The end is what is seen.
   const box = 'document.querySelector(".call-result")';
-  await eventually(() =>
-    page.evaluate(
-      `(({ scrollTop, clientHeight, scrollHeight }) => scrollTop + clientHeight >= scrollHeight - 4)(${box})`,
-    ),
-  ).toBe(true);
+  await expect
+    .poll(() =>
+      page.evaluate(
+        `(({ scrollTop, clientHeight, scrollHeight }) => scrollTop + clientHeight >= scrollHeight - 4)(${box})`,
+      ),
+    )
+    .toBe(true);
   await looksWell(page, 'command-under-way');
   await dropLiveCommand(place);
   await command.waitFor({ state: 'detached' });

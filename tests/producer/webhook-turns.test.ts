@@ -7,7 +7,6 @@ import { z } from 'zod';
 import { postSigned } from '../../src/producer/webhooks/webhook-request.ts';
 import { newSecret } from '../../src/producer/webhooks/webhook-secret.ts';
 import { waitMs } from '../../src/producer/webhooks/webhook-sender.ts';
-import { eventually } from '../support/eventually.ts';
 import { webhookReceiver } from '../support/webhook-receiver.ts';
 import { QUICK, fleet, servers } from './webhook-fleet.ts';
 
@@ -18,11 +17,11 @@ describe('deliveries', () => {
     const receiver = await webhookReceiver((_one, res) => res.writeHead(isBroken ? 503 : 200).end());
     const { id } = await add(receiver.url);
     for (let count = 0; count < 4; count += 1) await run();
-    await eventually(async () => (await deliveries(id)).filter(({ status }) => status === 'dead').length).toBe(4);
+    await expect.poll(async () => (await deliveries(id)).filter(({ status }) => status === 'dead').length).toBe(4);
     isBroken = false;
     const both = await Promise.all([1, 2, 3].map(() => call(`/${id}/redeliver`, { dead: true })));
     expect(both.map(({ status }) => status)).toEqual([202, 202, 202]);
-    await eventually(async () => (await deliveries(id)).every(({ status }) => status === 'delivered')).toBe(true);
+    await expect.poll(async () => (await deliveries(id)).every(({ status }) => status === 'delivered')).toBe(true);
   });
 
   it('wait for a server that has the key, which counts against nobody', async () => {
@@ -40,12 +39,12 @@ describe('deliveries', () => {
     });
     await serve({ webhooks: QUICK, logger: pino({ level: 'error' }, sink) });
     for (let count = 0; count < 6; count += 1) await run();
-    await eventually(() => lines.join('')).toMatch(/no key is set here.*webhook cannot be signed here/);
+    await expect.poll(() => lines.join('')).toMatch(/no key is set here.*webhook cannot be signed here/);
     for (const server of servers.splice(0)) await server.close();
     await serve();
-    await eventually(async () => (await deliveries(id)).map(({ status }) => status)).toEqual(
-      Array.from({ length: 6 }, () => 'delivered'),
-    );
+    await expect
+      .poll(async () => (await deliveries(id)).map(({ status }) => status))
+      .toEqual(Array.from({ length: 6 }, () => 'delivered'));
     expect((await standing(id))?.disabled).toBe(null);
   }, 40_000);
 
@@ -63,7 +62,7 @@ describe('deliveries', () => {
       timeoutMs: 2_000,
       signal: closing.signal,
     }).catch((err: unknown) => String(err));
-    await eventually(() => received.length).toBe(1);
+    await expect.poll(() => received.length).toBe(1);
     const look = setInterval(clearUp, 100);
     onTestFinished(() => clearInterval(look));
     expect(await sent).toMatch(/no answer within 2000 ms/);

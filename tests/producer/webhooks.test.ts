@@ -10,7 +10,6 @@ import { isPublicAddress } from '../../src/shared/network/addresses.ts';
 import { childModule } from '../support/child-module.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { webhookReceiver } from '../support/webhook-receiver.ts';
-import { eventually } from '../support/eventually.ts';
 import { REPLAY } from './seed-run.ts';
 import { QUICK, fleet, packageRoot, servers } from './webhook-fleet.ts';
 
@@ -34,7 +33,7 @@ describe('webhooks', () => {
     const { id, secret } = await add(receiver.url, { events: ['run.finished', 'gate.verdict'], workflow: 'other' });
     await run();
     const runId = await run('other');
-    await eventually(() => receiver.received.length).toBe(2);
+    await expect.poll(() => receiver.received.length).toBe(2);
     const bodies = receiver.received.map(({ body, headers }) => {
       const named = z.record(z.string(), z.string()).parse(headers);
       expect(() => new Verifier(secret).verify(`${body} `, named)).toThrow(/signature/i);
@@ -59,7 +58,7 @@ describe('webhooks', () => {
     const receiver = await webhookReceiver();
     await add(receiver.url, { events: ['run.finished', 'run.queued'] });
     const runs = await Promise.all(Array.from({ length: 20 }, () => run()));
-    await eventually(() => new Set(receiver.received.map(({ id }) => id)).size).toBe(40);
+    await expect.poll(() => new Set(receiver.received.map(({ id }) => id)).size).toBe(40);
     const told = receiver.received.map(({ body }) => Body.parse(JSON.parse(body)).data.runId);
     expect(told).toHaveLength(40);
     expect(new Set(told)).toEqual(new Set(runs));
@@ -70,7 +69,7 @@ describe('webhooks', () => {
     const receiver = await webhookReceiver((_one, res, count) => res.writeHead(count < 3 ? 500 : 200).end());
     const { id } = await add(receiver.url);
     await run();
-    await eventually(async () => (await deliveries(id))[0]?.status).toBe('delivered');
+    await expect.poll(async () => (await deliveries(id))[0]?.status).toBe('delivered');
     const [delivery] = await deliveries(id);
     expect(delivery?.attempts.map(({ status, error }) => [status, error])).toEqual([
       [500, 'it answered 500'],
@@ -87,11 +86,11 @@ describe('webhooks', () => {
     const { id } = await add(receiver.url);
     for (let count = 0; count < 5; count += 1) await run();
     const dead = async () => (await deliveries(id)).filter(({ status }) => status === 'dead').length;
-    await eventually(dead).toBe(5);
+    await expect.poll(dead).toBe(5);
     expect(receiver.received).toHaveLength(15);
-    await eventually(async () => (await standing(id))?.disabled?.reason).toMatch(/in a row .*it answered 503/);
+    await expect.poll(async () => (await standing(id))?.disabled?.reason).toMatch(/in a row .*it answered 503/);
     await run();
-    await eventually(dead).toBe(6);
+    await expect.poll(dead).toBe(6);
     const [last] = await deliveries(id);
     expect(last?.attempts).toEqual([]);
     expect(last?.reason).toMatch(/is disabled since/);
@@ -100,9 +99,9 @@ describe('webhooks', () => {
     expect(await call(`/${id}/enable`, {})).toMatchObject({ status: 200, document: { disabled: null } });
     const one = (await deliveries(id))[0]?.id;
     expect(await call(`/${id}/redeliver`, { delivery: one })).toMatchObject({ status: 202 });
-    await eventually(dead).toBe(5);
+    await expect.poll(dead).toBe(5);
     expect((await call(`/${id}/redeliver`, { dead: true })).document).toMatchObject({ redelivered: { length: 5 } });
-    await eventually(async () => (await deliveries(id)).every(({ status }) => status === 'delivered')).toBe(true);
+    await expect.poll(async () => (await deliveries(id)).every(({ status }) => status === 'delivered')).toBe(true);
     expect((await call(`/${id}/redeliver`, { delivery: 'wh_nobody.x.1' })).status).toBe(404);
     expect((await call(`/${id}/redeliver`, {})).status).toBe(400);
   });
@@ -112,7 +111,7 @@ describe('webhooks', () => {
     const receiver = await webhookReceiver((_one, res) => res.writeHead(410).end());
     const { id } = await add(receiver.url);
     await run();
-    await eventually(async () => (await standing(id))?.disabled?.reason).toBe('it answered 410 Gone');
+    await expect.poll(async () => (await standing(id))?.disabled?.reason).toBe('it answered 410 Gone');
     expect(receiver.received).toHaveLength(1);
     expect(await call(`/${id}`, undefined, 'DELETE')).toMatchObject({ status: 200, document: { removed: true } });
     expect((await call(`/${id}/deliveries`)).status).toBe(404);
@@ -136,11 +135,11 @@ describe('webhooks', () => {
     const ids: string[] = [];
     for (const { url } of [silent, pointing, endless, good]) ids.push((await add(url)).id);
     for (let count = 0; count < 12; count += 1) await run();
-    await eventually(() => good.received.length).toBe(12);
+    await expect.poll(() => good.received.length).toBe(12);
     const first = async (at: number) => (await deliveries(ids[at] ?? '')).at(-1);
-    await eventually(async () => (await first(0))?.reason).toMatch(/no answer within 700 ms/);
-    await eventually(async () => (await first(1))?.reason).toMatch(/it answered 307, and redirects are not followed/);
-    await eventually(async () => (await first(2))?.status).toBe('delivered');
+    await expect.poll(async () => (await first(0))?.reason).toMatch(/no answer within 700 ms/);
+    await expect.poll(async () => (await first(1))?.reason).toMatch(/it answered 307, and redirects are not followed/);
+    await expect.poll(async () => (await first(2))?.status).toBe('delivered');
     expect(elsewhere.received).toEqual([]);
   });
 
@@ -166,20 +165,20 @@ describe('webhooks', () => {
       }).then((server) => console.log(server.url));
     `);
     const runs = await Promise.all(Array.from({ length: 8 }, () => run()));
-    await eventually(() => held.length).toBe(5);
+    await expect.poll(() => held.length).toBe(5);
     process.kill(pid, 'SIGKILL');
     for (const end of held) end();
     // Nobody is up now.
     runs.push(await run(), await run());
     const next = await serve();
     const told = () => new Set(receiver.received.map(({ body }) => Body.parse(JSON.parse(body)).data.runId));
-    await eventually(() => told().size).toBe(10);
+    await expect.poll(() => told().size).toBe(10);
     expect(told()).toEqual(new Set(runs));
     const all = async () =>
       DeliveryList.parse(await (await fetch(`${next.url}/api/webhooks/${id}/deliveries`)).json()).deliveries.map(
         ({ status }) => status,
       );
-    await eventually(all).toEqual(Array.from({ length: 10 }, () => 'delivered'));
+    await expect.poll(all).toEqual(Array.from({ length: 10 }, () => 'delivered'));
     // The five that were under way were sent again, under the ids they had, and none of the others.
     expect(receiver.received).toHaveLength(15);
   });
@@ -189,7 +188,7 @@ describe('webhooks', () => {
     const receiver = await webhookReceiver();
     const { id } = await add(receiver.url);
     await run();
-    await eventually(() => receiver.received.length).toBe(1);
+    await expect.poll(() => receiver.received.length).toBe(1);
     await server.close();
     servers.splice(servers.indexOf(server), 1);
     await run();
@@ -200,8 +199,8 @@ describe('webhooks', () => {
     const missed = async () =>
       WebhookList.parse(await (await fetch(`${next.url}/api/webhooks`)).json()).webhooks.find((one) => one.id === id)
         ?.missed?.before;
-    await eventually(missed).toBe(oldest?.[0]);
-    await eventually(() => receiver.received.length).toBe(2);
+    await expect.poll(missed).toBe(oldest?.[0]);
+    await expect.poll(() => receiver.received.length).toBe(2);
     expect(Body.parse(JSON.parse(receiver.received[1]?.body ?? '')).data.runId).toBe(last);
   });
 
@@ -218,7 +217,7 @@ describe('webhooks', () => {
       ids.push((await add(receiver.url)).id);
     }
     await run();
-    await eventually(() => times.map(({ length }) => length)).toEqual([2, 1, 2, 1]);
+    await expect.poll(() => times.map(({ length }) => length)).toEqual([2, 1, 2, 1]);
     const [quick, , plain] = times.map(([first = 0, second = 0]) => second - first);
     expect(quick).toBeGreaterThanOrEqual(950);
     expect(plain).toBeLessThan(950);
@@ -234,7 +233,7 @@ describe('webhooks', () => {
     const receiver = await webhookReceiver();
     await add(receiver.url);
     const runId = await run();
-    await eventually(() => receiver.received.length).toBe(1);
+    await expect.poll(() => receiver.received.length).toBe(1);
     const board = JSON.stringify(
       await (await fetch(`${server.url}/queues/api/queues?activeQueue=${QUEUES.webhooks}&status=completed`)).json(),
     );
@@ -247,7 +246,7 @@ describe('webhooks', () => {
     const receiver = await webhookReceiver();
     await add(receiver.url);
     await run('diamond', REPLAY);
-    await eventually(() => receiver.received.length).toBe(1);
+    await expect.poll(() => receiver.received.length).toBe(1);
     const { data } = Body.parse(JSON.parse(receiver.received[0]?.body ?? ''));
     expect(data).toMatchObject({ simulated: false, replayed: true });
     const jobs = await fetch(`${server.url}/queues/api/queues?activeQueue=${QUEUES.webhooks}`);
@@ -343,7 +342,7 @@ describe('the addresses that webhooks may have', () => {
     };
     await redis.hset(`${prefix}:maestro:webhooks`, webhook.id, JSON.stringify(webhook));
     await run();
-    await eventually(async () => (await deliveries(webhook.id))[0]?.reason).toMatch(/may not be called/);
+    await expect.poll(async () => (await deliveries(webhook.id))[0]?.reason).toMatch(/may not be called/);
     expect(receiver.received).toEqual([]);
   });
 });

@@ -12,7 +12,6 @@ import { silentLogger } from '../../src/shared/logger.ts';
 import { PACKAGE_ROOT, packagePath } from '../../src/shared/package-root.ts';
 import { fixtureRoot } from '../producer/fixture.ts';
 import { startNoopFleet } from '../support/noop-fleet.ts';
-import { eventually } from '../support/eventually.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { cleanEnv } from './maestro.ts';
@@ -138,11 +137,11 @@ test('the receiver of webhooks is told of a run, believes what is signed and not
     WEBHOOK_SECRET: secret,
     PORT: probe.output().trim(),
   });
-  await eventually(receiver.output).toMatch(/listening/);
+  await expect.poll(receiver.output).toMatch(/listening/);
   expect((await fetch(url, { method: 'POST', body: '{}' })).status).toBe(401);
   const client = new MaestroClient({ baseUrl: server.url, token });
   const { runId } = await client.execute('small', { inputs: { requirement: 'shorten my urls please' } });
-  await eventually(receiver.output).toContain(`run.finished small ${runId} passed [simulated]`);
+  await expect.poll(receiver.output).toContain(`run.finished small ${runId} passed [simulated]`);
 });
 
 test('what other services import to speak HTTP brings no queue, server or model along', async () => {

@@ -5,7 +5,6 @@ import { testRedis } from '../support/test-redis.ts';
 import { webhookReceiver } from '../support/webhook-receiver.ts';
 import { finishRun, planOf } from '../producer/seed-run.ts';
 import { jsonOf, place, run, start } from './maestro.ts';
-import { eventually } from '../support/eventually.ts';
 
 const redis = testRedis();
 
@@ -34,11 +33,11 @@ test('webhooks are added, told by `maestro serve`, looked at, sent again and rem
   const plan = planOf(['design']);
   await store.createRun(plan);
   await finishRun(store, plan.runId, ['design']);
-  await eventually(() => receiver.received.length).toBe(1);
+  await expect.poll(() => receiver.received.length).toBe(1);
   const { deliveries } = DeliveryList.parse(jsonOf(await call('deliveries', added.id, '--json'), 0));
   expect(deliveries).toMatchObject([{ event: 'run.finished', status: 'delivered', runId: plan.runId }]);
   expect((await call('redeliver', added.id, deliveries[0]?.id ?? '')).exit).toBe(0);
-  await eventually(() => receiver.received.map(({ id }) => id)).toEqual([deliveries[0]?.id, deliveries[0]?.id]);
+  await expect.poll(() => receiver.received.map(({ id }) => id)).toEqual([deliveries[0]?.id, deliveries[0]?.id]);
   expect((await call('remove', added.id)).exit).toBe(0);
   expect(WebhookList.parse(jsonOf(await call('list', '--json'), 0)).webhooks).toEqual([]);
   server.child.kill('SIGTERM');

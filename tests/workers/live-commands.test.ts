@@ -23,7 +23,6 @@ import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
 import { type LiveCommands, liveCommands } from '../../src/workers/agent/live-command.ts';
 import { createToolBox } from '../../src/workers/agent/tools.ts';
 import { PiecewiseRedactor, redactor } from '../../src/workers/models/redact.ts';
-import { eventually } from '../support/eventually.ts';
 import { scriptedPersona } from '../support/scripted-persona.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { testRedis } from '../support/test-redis.ts';
@@ -110,10 +109,10 @@ test('what a command prints is seen over the API and by whoever follows the log,
   );
   const shown = () => LiveCommand.safeParse(heard.at(-1)?.data).data;
   // Nothing but this test lets the command go on.
-  await eventually(() => shown()?.text).toBe('first\n');
-  await eventually(() => out).toMatch(
-    /a: noop runs\n {2}\$ shell +echo first; until .* running since \d\d:\d\d:\d\d\n {4}│ first\n/,
-  );
+  await expect.poll(() => shown()?.text).toBe('first\n');
+  await expect
+    .poll(() => out)
+    .toMatch(/a: noop runs\n {2}\$ shell +echo first; until .* running since \d\d:\d\d:\d\d\n {4}│ first\n/);
   expect(shown()).toMatchObject({
     phase: 'a',
     persona: 'noop',
@@ -125,8 +124,8 @@ test('what a command prints is seen over the API and by whoever follows the log,
     end: 6,
   });
   await touch('go');
-  await eventually(() => shown()?.text).toBe('first\nsecond\n');
-  await eventually(() => out).toContain('    │ second\n');
+  await expect.poll(() => shown()?.text).toBe('first\nsecond\n');
+  await expect.poll(() => out).toContain('    │ second\n');
   await touch('end');
   const { phase, events, transcript } = await run.ended();
   expect(phase.status).toBe('not_gated');
@@ -189,7 +188,7 @@ test('a flood of anything is told seldom, in pieces of a bounded size, and past 
   const { puts, live, drops } = keptBoard();
   const { root, sh } = await shellOn(live);
   const running = sh(`cat /dev/urandom & one=$!; yes '\u001b[2J' >&2 & ${until('go')}; kill $! $one; wait; echo over`);
-  await eventually(() => puts.filter(({ bytes }) => bytes > 4_000_000).length).toBeGreaterThan(3);
+  await expect.poll(() => puts.filter(({ bytes }) => bytes > 4_000_000).length).toBeGreaterThan(3);
   await writeFile(join(root, 'go'), '');
   const { text } = await running;
   expect(text).toContain('over');
@@ -222,9 +221,9 @@ test('keys are taken out wherever the output is cut', async () => {
   const running = sh(
     `printf 'it is a-key-for-'; ${until('go')}; printf 'tests-of-the-live-output.\\n'; ${until('end')}`,
   );
-  await eventually(() => puts.at(-1)?.text).toBe('it is ');
+  await expect.poll(() => puts.at(-1)?.text).toBe('it is ');
   await writeFile(join(root, 'go'), '');
-  await eventually(() => puts.at(-1)?.text).toBe('it is [redacted].\n');
+  await expect.poll(() => puts.at(-1)?.text).toBe('it is [redacted].\n');
   await writeFile(join(root, 'end'), '');
   // The model has the files that it wrote.
   expect((await running).text).toContain(KEY);
@@ -241,12 +240,12 @@ test('a board that fails, or that never answers, costs a command nothing, and is
   };
   const broken = await shellOn(liveCommands({ keys: [], put: fail, drop: fail, logger }));
   const running = broken.sh(`echo one; ${until('go')}; echo two; ${until('end')}`);
-  await eventually(() => asked).toBeGreaterThan(0);
+  await expect.poll(() => asked).toBeGreaterThan(0);
   await writeFile(join(broken.root, 'go'), '');
-  await eventually(() => asked).toBeGreaterThan(1);
+  await expect.poll(() => asked).toBeGreaterThan(1);
   await writeFile(join(broken.root, 'end'), '');
   expect((await running).text).toMatch(/exit code 0[^]*one\ntwo/);
-  await eventually(() => asked).toBeGreaterThan(2);
+  await expect.poll(() => asked).toBeGreaterThan(2);
   expect(warnings).toEqual([{ reason: 'READONLY' }]);
   // One that never answers is asked once, whatever comes meanwhile.
   let [heard, put] = [0, 0];
@@ -259,9 +258,9 @@ test('a board that fails, or that never answers, costs a command nothing, and is
     },
   });
   const waiting = silent.sh(`echo one; ${until('go')}; echo two; ${until('end')}; echo three`);
-  await eventually(() => put).toBe(1);
+  await expect.poll(() => put).toBe(1);
   await writeFile(join(silent.root, 'go'), '');
-  await eventually(() => heard).toBeGreaterThan(1);
+  await expect.poll(() => heard).toBeGreaterThan(1);
   expect(put).toBe(1);
   await writeFile(join(silent.root, 'end'), '');
   expect((await waiting).text).toMatch(/exit code 0[^]*one\ntwo\nthree/);
@@ -303,7 +302,7 @@ test('what a worker that is gone left behind expires, and no other attempt write
     expect(left).toBeLessThanOrEqual(LIVE_TTL_MS);
   }
   await redis.pexpire(`${at.prefix}:maestro:run:r:commands:r.a.noop.r0`, 1);
-  await eventually(() => readLiveCommands(redis, at.prefix, 'r')).toEqual([]);
+  await expect.poll(() => readLiveCommands(redis, at.prefix, 'r')).toEqual([]);
   expect(await putLiveCommand(place, command)).toBe(true);
   expect(await dropLiveCommand(place)).toBe(true);
   expect(await redis.keys(`${at.prefix}:maestro:run:r:commands*`)).toEqual([]);

@@ -42,5 +42,10 @@ export const tokens = (usage: Usage): string => tokensOf(usage).toLocaleString()
 export const dollars = (usd: number): string => `$${usd.toFixed(usd > 0 && usd < 0.01 ? 4 : 2)}`;
 /** A price that nobody knows is never guessed. */
 export const cost = (usage: Usage): string => (usage.costUsd === null ? 'unknown' : dollars(usage.costUsd));
+/** What was paid: a stand-in and a recording cost nothing, and that is not the same as a small price. */
+export function paid(of: { simulated: boolean; replayed?: boolean | undefined; usage: Usage }): string {
+  if (of.replayed === true) return of.simulated ? 'none (replayed, simulated)' : 'none (replayed)';
+  return of.simulated ? 'none (simulated)' : cost(of.usage);
+}
 export const number = (value: number): string => String(Math.round(value * 1e4) / 1e4);
 export const clock = (at: string): string => new Date(at).toLocaleTimeString();

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { type RunView, useRun } from '../lib/live-run.ts';
-import { cost, dollars, tokens, until, words } from '../lib/format.ts';
+import { dollars, paid, tokens, until, words } from '../lib/format.ts';
 import { href } from '../lib/route.ts';
 import { Controls } from '../run/controls.tsx';
 import { Decisions } from '../run/decisions.tsx';
@@ -116,11 +116,6 @@ function Banners({ view }: { view: RunView }): JSX.Element {
   );
 }
 
-function costText(run: RunView['detail']['run']): string {
-  if (run.replayed === true) return run.simulated ? 'none (replayed, simulated)' : 'none (replayed)';
-  return run.simulated ? 'none (simulated)' : cost(run.usage);
-}
-
 function Facts({ view }: { view: RunView }): JSX.Element {
   const { run, inputs, startAt, budget, phases } = view.detail;
   const { usd, tokens: most } = run.budget ?? budget;
@@ -153,7 +148,7 @@ function Facts({ view }: { view: RunView }): JSX.Element {
         {most !== undefined && ` of ${most.toLocaleString()}`}
       </Fact>
       <Fact name="Cost">
-        {costText(run)}
+        {paid(run)}
         {usd !== undefined && ` of ${dollars(usd)}`}
       </Fact>
       {Object.entries(inputs).map(([name, value]) => (

@@ -134,12 +134,19 @@ function Curves({ spent, isFree }: { spent: Spent; isFree: boolean }): JSX.Eleme
           times={times}
           series={tokens}
           format={compact}
+          isStepped
         />
       </figure>
       {hasMoney && (
         <figure>
           <figcaption>Cost over time, added up</figcaption>
-          <Chart label={`Cost over time: ${dollars(last(usd))} in all`} times={times} series={money} format={dollars} />
+          <Chart
+            label={`Cost over time: ${dollars(last(usd))} in all`}
+            times={times}
+            series={money}
+            format={dollars}
+            isStepped
+          />
         </figure>
       )}
     </div>

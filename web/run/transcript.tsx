@@ -2,7 +2,7 @@ import { structuredPatch } from 'diff';
 import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { BlobRef } from '../../src/shared/run-record.ts';
-import { cost, count, millis, tokensOf } from '../lib/format.ts';
+import { count, millis, paid, tokensOf } from '../lib/format.ts';
 import { href } from '../lib/route.ts';
 import { type CallOfTalk, type Talk, type TalkBlock, type TalkTurn, resultText, turnsOf } from '../lib/talk.ts';
 import { useAsked } from '../lib/use-asked.ts';
@@ -153,7 +153,7 @@ const TurnHead = ({ number, call }: { number: number; call: CallOfTalk | undefin
     <h3>Turn {number}</h3>
     {call !== undefined && (
       <span class="muted num">
-        {millis(call.latencyMs)}, {tokensOf(call.usage).toLocaleString()} tokens, {cost(call.usage)}
+        {millis(call.latencyMs)}, {tokensOf(call.usage).toLocaleString()} tokens, {paid(call)}
         {answeredBy(call)}
       </span>
     )}

@@ -16,12 +16,14 @@ export interface ChartProps {
   times: number[];
   series: readonly Series[];
   format: (value: number) => string;
+  /** For what is added up: between two points nothing was added. */
+  isStepped?: boolean;
 }
 
 const HEIGHT = 240;
 
 /** Lines over time. What they show is also told in words and in a table beside them. */
-export function Chart({ label, times, series, format }: ChartProps): JSX.Element {
+export function Chart({ label, times, series, format, isStepped = false }: ChartProps): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const [fault, setFault] = useState<string>();
@@ -35,7 +37,11 @@ export function Chart({ label, times, series, format }: ChartProps): JSX.Element
       const { default: Plot } = await import('uplot');
       if (isGone) return;
       plot.current?.destroy();
-      plot.current = new Plot(optionsOf(box, series, format), dataOf(latest.current), box);
+      plot.current = new Plot(
+        optionsOf(box, series, format, isStepped ? Plot.paths.stepped?.({ align: 1 }) : undefined),
+        dataOf(latest.current),
+        box,
+      );
     };
     const repaint = (): void => void draw().catch((err: unknown) => setFault(messageOf(err)));
     const sizes = new ResizeObserver(() => plot.current?.setSize({ width: box.clientWidth, height: HEIGHT }));
@@ -62,7 +68,12 @@ const dataOf = ({ times, series }: Pick<ChartProps, 'times' | 'series'>): uPlot.
   ...series.map(({ values }) => values),
 ];
 
-function optionsOf(box: HTMLElement, series: readonly Series[], format: ChartProps['format']): uPlot.Options {
+function optionsOf(
+  box: HTMLElement,
+  series: readonly Series[],
+  format: ChartProps['format'],
+  paths: uPlot.Series.PathBuilder | undefined,
+): uPlot.Options {
   const style = getComputedStyle(box);
   const colour = (name: string): string => style.getPropertyValue(name).trim();
   const axis = {
@@ -74,7 +85,11 @@ function optionsOf(box: HTMLElement, series: readonly Series[], format: ChartPro
     width: box.clientWidth,
     height: HEIGHT,
     cursor: { drag: { x: true, y: false } },
-    axes: [axis, { ...axis, size: 76, values: (_, splits) => splits.map(format) }],
+    // Wide enough for a time with its date below.
+    axes: [
+      { ...axis, space: 80 },
+      { ...axis, size: 76, values: (_, splits) => splits.map(format) },
+    ],
     series: [
       {},
       ...series.map(({ name, colour: of }) => ({
@@ -82,6 +97,7 @@ function optionsOf(box: HTMLElement, series: readonly Series[], format: ChartPro
         stroke: colour(of),
         fill: `${colour(of)}1f`,
         width: 2,
+        ...(paths === undefined ? {} : { paths }),
         points: { show: series[0] !== undefined && series[0].values.length < 40 },
         value: (_: uPlot, value: number | null) => (value === null ? '–' : format(value)),
       })),
