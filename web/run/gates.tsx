@@ -10,6 +10,8 @@ import { History } from './history.tsx';
 import { RoundDetail } from './rounds.tsx';
 
 const PAGE = 60;
+/** Of so many, those that did not pass at once are open from the start. */
+const FEW = 20;
 
 /** What every phase was judged by, round by round, and what that rests on. */
 export function GatesTab({ run, rest }: TabProps): JSX.Element {
@@ -43,7 +45,14 @@ export function GatesTab({ run, rest }: TabProps): JSX.Element {
       </div>
       {found.length === 0 && <NoGates chosen={chosen} />}
       {found.slice(0, most).map((node) => (
-        <PhaseGates key={node.id} run={run} node={node} isChosen={node.id === chosen} round={round} />
+        <PhaseGates
+          key={node.id}
+          run={run}
+          node={node}
+          isChosen={node.id === chosen}
+          isOneOfFew={found.length <= FEW}
+          round={round}
+        />
       ))}
       {found.length > most && (
         <p>
@@ -93,11 +102,13 @@ function PhaseGates({
   run,
   node,
   isChosen,
+  isOneOfFew,
   round,
 }: {
   run: RunView;
   node: PhaseNode;
   isChosen: boolean;
+  isOneOfFew: boolean;
   round: string | undefined;
 }): JSX.Element {
   const { record, planned } = node;
@@ -113,7 +124,7 @@ function PhaseGates({
       folds={run.look.folds}
       id={`gates-${node.id}`}
       kind="phase"
-      isOpen={isChosen || last?.verdict === 'blocked' || record.rounds.length > 1}
+      isOpen={isChosen || (isOneOfFew && (last?.verdict === 'blocked' || record.rounds.length > 1))}
       summary={summary}
     >
       {() => (
