@@ -97,11 +97,11 @@ phases: { a: { persona: idler, policy: none } }
       expect.objectContaining({
         code: 'BAD_INPUT',
         details: {
-          problems: [
-            'there is no input "requirment" (did you mean "requirement"?)',
-            'the input "requirement" is missing',
-            'the input "size" must be one of small, large (did you mean "small"?)',
-            'the input "count" may be at most 3',
+          errors: [
+            { path: 'body.inputs.requirment', message: 'is not declared (did you mean "requirement"?)' },
+            { path: 'body.inputs.requirement', message: 'is missing' },
+            { path: 'body.inputs.size', message: 'must be one of small, large (did you mean "small"?)' },
+            { path: 'body.inputs.count', message: 'may be at most 3' },
           ],
         },
       }),
