@@ -227,7 +227,7 @@ async function serverPid(url: string): Promise<number> {
 
 /**
  * The shell holds the reading end of a pipe with a name, and ends the server when nobody holds the writing end any
- * more: the system closes that however a process ends, SIGKILL included. It forks nothing that could outlive the server.
+ * more: the system closes that however a process ends, SIGKILL included. It forks nothing that outlives the server by more than a tenth of a second.
  */
 const KEEPER = `
 exec 3<&0 </dev/null

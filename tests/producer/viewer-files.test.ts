@@ -85,7 +85,7 @@ test('a conversation is read turn by turn, and what it holds is never markup', a
   const { page, faults } = await openPage(browser, server.url, `/#/runs/${runId}/transcript/backend/coder.work.r0`);
   const turn = page.getByRole('article', { name: 'Turn 1' });
   await turn.getByText('I change <script>alert(1)</script> the call.').waitFor();
-  await turn.getByText('1.5 s, 1,234 tokens, $0.00, answered by scripted-1').waitFor();
+  await turn.getByText('1.5 s, 1,234 tokens, none (simulated), answered by scripted-1').waitFor();
   // What failed is open: the edit as a diff, and what the tool said.
   await turn.getByText('-one();').waitFor();
   await turn.getByText('old_text does not occur').waitFor();

@@ -128,7 +128,7 @@ test('Ctrl-C ends a demo with 5 and everything it started with it', LONG, async 
   process.kill(-demo.pid, 'SIGINT');
   const ended = await demo.ended;
   expect(ended.exit).toBe(5);
-  expect(await leftOver(family, home)).toEqual([]);
+  await expect.poll(() => leftOver(family, home)).toEqual([]);
   expect((await stat(join(home, 'redis', 'appendonlydir'))).isDirectory()).toBe(true);
   await expect(access(join(home, 'redis', 'redis.json'))).rejects.toThrow('ENOENT');
 });
@@ -166,5 +166,5 @@ test('Ctrl-C while the workers of a demo are starting ends it with 5, and no wor
   const ended = await demo.ended;
   expect(ended.exit).toBe(5);
   expect(ended.stderr).toMatch(/error: stopped before worker-\d was ready\n$/);
-  expect(await leftOver([], home)).toEqual([]);
+  await expect.poll(() => leftOver([], home)).toEqual([]);
 });
