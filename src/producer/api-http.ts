@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { timeLimit } from '../shared/time-limit.ts';
 import { z } from 'zod';
-import { type ErrorCode, ERROR_EXITS, FleetError, errorMessage } from '../shared/errors.ts';
+import { FleetError, errorMessage, isErrorCode } from '../shared/errors.ts';
 import { Problem } from './api-schemas.ts';
 import { type ServerSentEvent, readServerSentEvents } from './server-sent-events.ts';
 
@@ -128,8 +128,6 @@ const unavailable = (base: string, err: unknown): FleetError =>
     retry: true,
     remedy: 'Start it with `maestro serve`, or correct the address.',
   });
-
-const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_EXITS, code);
 
 async function problemOf(response: Response): Promise<FleetError> {
   const text = await response.text();

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Response } from 'express';
 import { errorMessage } from '../shared/errors.ts';
-import type { LiveCommand } from '../shared/live-commands.ts';
+import { type LiveCommand, commandKey } from '../shared/live-commands.ts';
 import type { RunId } from '../shared/names.ts';
 import { TERMINAL_RUN } from '../shared/run-record.ts';
 import { EVERY_MS } from './command-feed.ts';
@@ -21,12 +21,9 @@ function outputFrame(command: LiveCommand): string {
 const endedFrame = ({ phase, persona, kind, round, toolUseId, startedAt }: LiveCommand): string =>
   `event: command.ended\ndata: ${JSON.stringify({ phase, persona, kind, round, toolUseId, startedAt })}\n\n`;
 
-const keyOf = ({ phase, persona, kind, round, toolUseId, startedAt }: LiveCommand): string =>
-  [phase, persona, kind, round, toolUseId, startedAt].join('/');
-
 /** What there is to tell somebody who has seen `shown`, which is brought up to date. */
 function news(shown: Map<string, LiveCommand>, commands: readonly LiveCommand[]): string[] {
-  const now = new Map(commands.map((command) => [keyOf(command), command]));
+  const now = new Map(commands.map((command) => [commandKey(command), command]));
   const ended = [...shown].filter(([key]) => !now.has(key));
   for (const [key] of ended) shown.delete(key);
   const changed = [...now].filter(([key, command]) => shown.get(key)?.bytes !== command.bytes);

@@ -14,6 +14,7 @@ import { RunArchive } from '../shared/archive.ts';
 import type { ShelvedBlobs } from '../shared/blob-store.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
+import { once } from '../shared/once.ts';
 import { portBusyError } from '../shared/ports.ts';
 import { type Redis, connectRedis } from '../shared/redis.ts';
 import type { ProviderName } from '../shared/run-record.ts';
@@ -247,9 +248,4 @@ async function closeServer(server: Server): Promise<void> {
   });
   clearTimeout(deadline);
   clearInterval(sweep);
-}
-
-function once(close: () => Promise<void>): () => Promise<void> {
-  let closed: Promise<void> | undefined;
-  return () => (closed ??= close());
 }

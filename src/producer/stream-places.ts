@@ -2,27 +2,23 @@ import { randomUUID } from 'node:crypto';
 import { FleetError, errorMessage } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redis } from '../shared/redis.ts';
-import { RedisScript } from '../shared/redis-script.ts';
+import { NOW_SCRIPT, RedisScript } from '../shared/redis-script.ts';
 import type { Principal } from './principal.ts';
 import { limitKey } from './rate-limits.ts';
 
 /** How many streams one token may have open, over all servers together. */
 const MOST_OF_ONE_TOKEN = 1_000;
 
-const NOW = `local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-`;
 /** KEYS: the places of a token, by when they lapse. ARGV: place, how many there are, how long it holds. */
-const TAKE = new RedisScript(`${NOW}
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+const TAKE = new RedisScript(`${NOW_SCRIPT}redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 `);
 /** KEYS: the places of a token. ARGV: how long they hold from now on, then places. */
-const RENEW = new RedisScript(`${NOW}
-for index = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[index]) end
+const RENEW =
+  new RedisScript(`${NOW_SCRIPT}for index = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[index]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
 `);

@@ -4,6 +4,7 @@ import { FleetError, errorMessage } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redis } from '../shared/redis.ts';
 import { BlobRef } from '../shared/run-record.ts';
+import { dayOf } from '../shared/spend-days.ts';
 
 const DAY_MS = 24 * 3_600_000;
 /** How long what was sent can be named in a request; what a run was given stays with the run. */
@@ -24,7 +25,6 @@ type Upload = z.infer<typeof Upload>;
 
 /** A day in UTC, such as 2026-12-01. */
 const Day = z.iso.date();
-const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 const SHELF = 'uploads-';
 
@@ -62,7 +62,7 @@ export class Uploads {
   /** Keeps what was sent, within what its sender may send in a day. */
   async receive(body: Uint8Array, sender: string, mostADay = MOST_A_DAY_BYTES): Promise<Upload> {
     const now = await this.#clock();
-    const day = dayOf(now);
+    const day = dayOf(new Date(now));
     const counter = `${this.#prefix}:maestro:uploaded:${day}:${sender}`;
     const sent = await this.#redis.incrby(counter, body.byteLength);
     await this.#redis.expire(counter, 2 * 24 * 3600);
@@ -96,7 +96,7 @@ export class Uploads {
 
   /** Clears the shelves of which nothing can be named any more, and returns their days. Any number may do it at once. */
   async sweep(): Promise<string[]> {
-    const newest = dayOf((await this.#clock()) - SWEPT_AFTER_DAYS * DAY_MS);
+    const newest = dayOf(new Date((await this.#clock()) - SWEPT_AFTER_DAYS * DAY_MS));
     const days = (await this.#blobs.shelves())
       .filter((name) => name.startsWith(SHELF))
       .map((name) => name.slice(SHELF.length))

@@ -3,6 +3,7 @@ import { access, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/prom
 import { dirname, join } from 'node:path';
 import { FleetError, errorMessage } from './errors.ts';
 import { type BlobStore, type ShelvedBlobs, shelfPath } from './blob-store.ts';
+import { hasCode } from './file-lock.ts';
 import { BlobRef } from './run-record.ts';
 import { sha256Of } from './sha256-of.ts';
 
@@ -61,7 +62,7 @@ export class DirectoryBlobs implements ShelvedBlobs {
       return await verified(ref, await readFile(this.#pathOf(ref)), this.location);
     } catch (err) {
       if (err instanceof FleetError) throw err;
-      throw isMissing(err) ? missingBlob(ref, this.location, err) : storeFailure(this.location, err);
+      throw hasCode(err, 'ENOENT') ? missingBlob(ref, this.location, err) : storeFailure(this.location, err);
     }
   }
 
@@ -80,7 +81,7 @@ export class DirectoryBlobs implements ShelvedBlobs {
     try {
       return await readdir(join(this.location, shelfPath()));
     } catch (err) {
-      if (isMissing(err)) return [];
+      if (hasCode(err, 'ENOENT')) return [];
       throw storeFailure(this.location, err);
     }
   }
@@ -108,8 +109,6 @@ export class DirectoryBlobs implements ShelvedBlobs {
     return join(this.location, address.slice(0, 2), address);
   }
 }
-
-const isMissing = (err: unknown): boolean => err instanceof Error && 'code' in err && err.code === 'ENOENT';
 
 /** A reference is handed out only once the bytes would survive a power cut. */
 async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {

@@ -48,6 +48,9 @@ export const ERROR_EXITS = {
 
 export type ErrorCode = keyof typeof ERROR_EXITS;
 
+export const isErrorCode = (code: unknown): code is ErrorCode =>
+  typeof code === 'string' && Object.hasOwn(ERROR_EXITS, code);
+
 /** A place in a file a person can open. Lines and columns count from 1. */
 export interface SourcePosition {
   file: string;

@@ -1,9 +1,9 @@
 import { close, open } from 'node:fs';
 import { promisify } from 'node:util';
-import { FleetError, errorMessage } from './errors.ts';
 import { type LauncherReply, LauncherRequest } from './launcher-messages.ts';
 import type { OutputProgress } from './output-progress.ts';
 import { runHere } from './process.ts';
+import { tellError } from './told-error.ts';
 
 /**
  * The process that starts programs for a worker; see `launcher.ts`. It has no secrets, and whatever it started ends
@@ -35,9 +35,7 @@ async function run(request: Extract<LauncherRequest, { type: 'run' }>): Promise<
     const listened = { ...options, files, onOutput, onProgress };
     tell({ type: 'ended', id, result: await runHere({ ...listened, signal: aborting.signal }) });
   } catch (err) {
-    const known = err instanceof FleetError ? err : new FleetError('INTERNAL', errorMessage(err), { retry: true });
-    const { code, message, remedy, retry } = known;
-    tell({ type: 'failed', id, code, message, retry, ...(remedy === undefined ? {} : { remedy }) });
+    tell({ type: 'failed', id, ...tellError(err) });
   } finally {
     running.delete(id);
     for (const file of files) await closeFile(file);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ERROR_EXITS, type ErrorCode } from './errors.ts';
 import { OutputProgress } from './output-progress.ts';
+import { ToldError } from './told-error.ts';
 
 const Id = z.number().int();
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
@@ -29,8 +29,6 @@ export const LauncherRequest = z.discriminatedUnion('type', [
 ]);
 export type LauncherRequest = z.infer<typeof LauncherRequest>;
 
-const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(ERROR_EXITS, code);
-
 /** What it answers. */
 export const LauncherReply = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('output'), id: Id, stream: z.enum(['stdout', 'stderr']), text: z.string() }),
@@ -51,10 +49,7 @@ export const LauncherReply = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('failed'),
     id: Id,
-    code: z.custom<ErrorCode>(isErrorCode),
-    message: z.string(),
-    remedy: z.string().optional(),
-    retry: z.boolean(),
+    ...ToldError.shape,
   }),
 ]);
 export type LauncherReply = z.infer<typeof LauncherReply>;

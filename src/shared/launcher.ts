@@ -3,6 +3,7 @@ import { FleetError } from './errors.ts';
 import { LauncherReply, type LauncherRequest } from './launcher-messages.ts';
 import { packagePath } from './package-root.ts';
 import type { ProcessOptions, ProcessResult } from './process.ts';
+import { toldError } from './told-error.ts';
 
 interface Pending extends Pick<ProcessOptions, 'onOutput' | 'onProgress'> {
   resolve: (result: ProcessResult) => void;
@@ -104,10 +105,7 @@ export class Launcher {
     if (reply.type === 'output') pending?.onOutput?.(reply.stream, reply.text);
     else if (reply.type === 'progress') pending?.onProgress?.(reply.progress);
     else if (reply.type === 'ended') pending?.resolve(reply.result);
-    else {
-      const { code, message, remedy, retry } = reply;
-      pending?.reject(new FleetError(code, message, { retry, ...(remedy === undefined ? {} : { remedy }) }));
-    }
+    else pending?.reject(toldError(reply));
   }
 
   #lose(child: ChildProcess | undefined, how: string): void {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Name } from './names.ts';
 import type { Redis } from './redis.ts';
-import { RedisScript } from './redis-script.ts';
+import { NOW_SCRIPT, RedisScript } from './redis-script.ts';
 import { runKey } from './run-keys.ts';
 import type { Fence } from './run-store.ts';
 
@@ -37,6 +37,10 @@ export const LiveCommand = z.strictObject({
 });
 export type LiveCommand = z.infer<typeof LiveCommand>;
 
+/** What tells a command from others: a call may be run again by another attempt. */
+export const commandKey = ({ phase, persona, kind, round, toolUseId, startedAt }: LiveCommand): string =>
+  [phase, persona, kind, round, toolUseId, startedAt].join('/');
+
 /**
  * KEYS: the command's key, the run's index of them, job lock, run hash.
  * ARGV: conversation, command, lock token, generation, time to live in milliseconds.
@@ -44,9 +48,7 @@ export type LiveCommand = z.infer<typeof LiveCommand>;
 const PUT = new RedisScript(`
 if redis.call('GET', KEYS[3]) ~= ARGV[3] then return 'STALE' end
 if (redis.call('HGET', KEYS[4], 'generation') or '0') ~= ARGV[4] then return 'STALE' end
-local at = redis.call('TIME')
-local now = at[1] * 1000 + math.floor(at[2] / 1000)
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[5])
+${NOW_SCRIPT}redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[5])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])

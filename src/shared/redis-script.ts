@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from './redis.ts';
 
+/** Redis's clock, which is the fleet's: `now` in milliseconds. */
+export const NOW_SCRIPT = `
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+`;
+
 /** A Lua script, called by its digest so that its text travels once. */
 export class RedisScript {
   readonly #text: string;

@@ -11,6 +11,7 @@ import type { Config } from './config.ts';
 import { FleetError } from './errors.ts';
 import { hasCode, isAlive, readIfPresent, withFileLock } from './file-lock.ts';
 import type { Logger } from './logger.ts';
+import { once } from './once.ts';
 import { type RedisBinary, findRedisBinary } from './redis-binary.ts';
 import { checkRedis } from './redis-check.ts';
 import { connectRedis, redactUrl } from './redis.ts';
@@ -209,11 +210,6 @@ function openHold(folder: string): number {
       remedy: 'Try again in a moment.',
     });
   }
-}
-
-function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let done: Promise<T> | undefined;
-  return () => (done ??= work());
 }
 
 async function serverPid(url: string): Promise<number> {

@@ -4,7 +4,7 @@ import { portBusyError } from '../shared/ports.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { WorkerStanding } from '../shared/worker-registry.ts';
 import type { Presence } from './presence.ts';
-import { HELD_MS, type LoopBusy } from './loop-stretches.ts';
+import { HELD_MS, type LoopBusy, RESOLUTION_MS } from './loop-stretches.ts';
 import type { Vitals } from './vitals.ts';
 
 export interface HealthServer {
@@ -133,7 +133,7 @@ const busyMetrics = ({ p99Ms, maxMs, heldMs }: LoopBusy): string[] => [
   ...metric(
     'maestro_worker_event_loop_busy_seconds',
     'gauge',
-    'Processor time of the main thread between two looks at the event loop 10 ms apart, by quantile.',
+    `Processor time of the main thread between two looks at the event loop ${RESOLUTION_MS} ms apart, by quantile.`,
     [`{quantile="0.99"} ${p99Ms / 1000}`, `{quantile="1"} ${maxMs / 1000}`],
   ),
   ...metric(

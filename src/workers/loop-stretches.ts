@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
 
 /** How often the event loop is looked at. */
-const RESOLUTION_MS = 10;
+export const RESOLUTION_MS = 10;
 /** What no conversation may hold up the others for. */
 export const HELD_MS = 50;
 

@@ -15,9 +15,9 @@ import type { WorkerContext } from './worker-context.ts';
  */
 export async function sealRun(ctx: WorkerContext, runId: RunId): Promise<void> {
   const { store, blobs, redis, config, logger } = ctx;
-  const run = await store.getRun(runId);
-  if (!TERMINAL_RUN.includes(run.status)) return;
   try {
+    const run = await store.getRun(runId);
+    if (!TERMINAL_RUN.includes(run.status)) return;
     const [plan, phases] = await Promise.all([store.getPlan(runId), store.getPhases(runId)]);
     const calls = await putJson(blobs, await readLedger({ redis, prefix: config.prefix, store }, runId));
     const statement = statementOf({ sealedAt: new Date().toISOString(), run, plan, phases, calls });

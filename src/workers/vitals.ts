@@ -1,8 +1,5 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import { type LoopBusy, LoopStretches } from './loop-stretches.ts';
-
-/** How often the event loop is looked at. */
-const RESOLUTION_MS = 10;
+import { type LoopBusy, LoopStretches, RESOLUTION_MS } from './loop-stretches.ts';
 
 export interface LoopDelay {
   p50Ms: number;

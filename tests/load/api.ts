@@ -10,6 +10,7 @@ import { silentLogger } from '../../src/shared/logger.ts';
 import { connectRedis } from '../../src/shared/redis.ts';
 import { findRedis } from '../../src/shared/redis-server.ts';
 import { PACKAGE_ROOT } from '../../src/shared/package-root.ts';
+import { percentile, within } from './figures.ts';
 import { startLoadServer } from './server-process.ts';
 
 /**
@@ -25,13 +26,10 @@ const { values } = parseArgs({
     workflow: { type: 'string', default: 'url-shortener' },
   },
 });
-const within = (text: string, most: number): number => Math.min(most, Math.max(1, Math.floor(Number(text)) || 1));
 const seconds = within(values.seconds, 120);
 const rate = within(values.rate, 1_000);
 const count = within(values.listeners, 5_000);
 
-const percentile = (sorted: readonly number[], share: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
 

@@ -16,6 +16,7 @@ import { connectRedis } from '../../src/shared/redis.ts';
 import { findRedis } from '../../src/shared/redis-server.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
 import { finishRun, planOf } from '../producer/seed-run.ts';
+import { percentile, within } from './figures.ts';
 import { startLoadServer } from './server-process.ts';
 
 /**
@@ -32,7 +33,6 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '180' },
   },
 });
-const within = (text: string, most: number): number => Math.min(most, Math.max(1, Math.floor(Number(text)) || 1));
 const [runs, healthy] = [within(values.runs, 20_000), within(values.healthy, 50)];
 const [rate, seconds] = [within(values.rate, 500), within(values.seconds, 3_600)];
 const PREFIX = '{load}';
@@ -87,8 +87,6 @@ class Receiver {
   }
 }
 
-const percentile = (sorted: readonly number[], share: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 function summary(receivers: readonly Receiver[]) {

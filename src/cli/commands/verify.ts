@@ -55,10 +55,9 @@ export async function verifySealed(
   session: Session,
   runId: RunId,
 ): Promise<boolean> {
-  const { redis, blobs, store } = session;
-  const places = { redis, prefix: config.prefix, blobs, store };
+  const { blobs, store } = session;
   const until = Date.now() + SEAL_MS;
-  while ((await readSeal(places, runId)) === undefined && Date.now() < until) await sleep(100);
+  while ((await sealed(session, runId)) === undefined && Date.now() < until) await sleep(100);
   const trusted = await trustedKeys(config.signingKey, []);
   const { checks, verified } = await verifyRun({ envelope: await sealOf(session, runId), trusted, blobs, store });
   for (const { check, problems } of checks)
@@ -69,11 +68,14 @@ export async function verifySealed(
   return verified;
 }
 
-async function sealOf({ redis, config, blobs, store }: Session, id: string): Promise<Envelope> {
+const sealed = (session: Session, runId: RunId): Promise<Envelope | undefined> =>
+  readSeal({ ...session, prefix: session.config.prefix }, runId);
+
+async function sealOf(session: Session, id: string): Promise<Envelope> {
   const runId = parseRunId(id);
-  const run = await store.getRun(runId);
-  const sealed = await readSeal({ redis, prefix: config.prefix, blobs, store }, runId);
-  if (sealed !== undefined) return sealed;
+  const run = await session.store.getRun(runId);
+  const envelope = await sealed(session, runId);
+  if (envelope !== undefined) return envelope;
   const hasEnded = TERMINAL_RUN.includes(run.status);
   throw new FleetError(
     'NOT_VERIFIED',

@@ -1,4 +1,4 @@
-import type { LiveCommand } from '../../shared/live-commands.ts';
+import { type LiveCommand, commandKey } from '../../shared/live-commands.ts';
 import { cutTo, oneLine } from '../text.ts';
 import { type Page, excerpt, keptLines } from './markdown.ts';
 
@@ -22,7 +22,7 @@ export class LiveLines {
     const before = this.#seen;
     this.#seen = new Map();
     return commands.flatMap((command) => {
-      const key = [command.phase, command.persona, command.round, command.toolUseId, command.startedAt].join('/');
+      const key = commandKey(command);
       const known = before.get(key);
       const { lines, seen } = newLines(command, known ?? { end: 0, begun: '' });
       this.#seen.set(key, seen);

@@ -30,15 +30,16 @@ export async function lookForWork(
   definitions: Readonly<Record<string, Persona>>,
   origins: Origins,
 ): Promise<PersonaWork> {
-  const wanted = personas.flatMap((persona) =>
-    Object.entries(findPersona(definitions, persona)?.deliverables ?? {}).map(([deliverable, spec]) => ({
+  const wanted = personas.flatMap((persona) => {
+    const found = findPersona(definitions, persona);
+    return Object.entries(found?.deliverables ?? {}).map(([deliverable, spec]) => ({
       persona,
       deliverable,
       spec,
       // What it is given to work on may be right as it is.
-      isRevised: findPersona(definitions, persona)?.needs.includes(deliverable) === true,
-    })),
-  );
+      isRevised: found?.needs.includes(deliverable) === true,
+    }));
+  });
   const deliverables = await Promise.all(
     wanted.map(async ({ persona, deliverable, spec, isRevised }) => {
       const { files, problems } = await lookAtDeliverable(root, spec);

@@ -1,6 +1,7 @@
-import { FleetError, errorMessage } from '../../shared/errors.ts';
+import { FleetError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { sandboxOf } from '../../shared/sandbox/open-sandbox.ts';
+import { tellError } from '../../shared/told-error.ts';
 import { withDeclared } from '../collectors/code/declared/with-declared.ts';
 import { allCollectors } from '../collectors/registry.ts';
 import { partsOf } from '../selftest/proven-collectors.ts';
@@ -30,15 +31,7 @@ async function collect({ collector, declared, input, sandbox, logLevel }: Collec
     });
     tell({ type: 'collected', collected });
   } catch (err) {
-    const known = err instanceof FleetError ? err : undefined;
-    const { code, remedy, retry = true } = known ?? {};
-    tell({
-      type: 'failed',
-      message: errorMessage(err),
-      retry,
-      ...(code === undefined ? {} : { code }),
-      ...(remedy === undefined ? {} : { remedy }),
-    });
+    tell({ type: 'failed', ...tellError(err) });
   }
 }
 

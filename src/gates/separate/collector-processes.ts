@@ -3,6 +3,7 @@ import { homedir, tmpdir } from 'node:os';
 import { FleetError } from '../../shared/errors.ts';
 import { packagePath } from '../../shared/package-root.ts';
 import type { SandboxSettings } from '../../shared/sandbox/sandbox-settings.ts';
+import { toldError } from '../../shared/told-error.ts';
 import type { CollectContext, Collected, Collector } from '../collector.ts';
 import { type CollectMessage, CollectReply, type DeclaredIn, nameOf } from './messages.ts';
 
@@ -79,7 +80,7 @@ export class CollectorProcesses {
           const reply = CollectReply.safeParse(message);
           if (!reply.success) reject(reply.error);
           else if (reply.data.type === 'collected') resolve(reply.data.collected);
-          else reject(errorOf(reply.data));
+          else reject(toldError(reply.data));
         };
         child.once('exit', onExit);
         child.once('message', onMessage);
@@ -132,9 +133,4 @@ function leave(child: ChildProcess): void {
 
 function send(child: ChildProcess, message: CollectMessage): void {
   if (child.connected) child.send(message);
-}
-
-function errorOf({ code, message, remedy, retry }: Extract<CollectReply, { type: 'failed' }>): Error {
-  if (code === undefined) return new Error(message);
-  return new FleetError(code, message, { retry, ...(remedy === undefined ? {} : { remedy }) });
 }

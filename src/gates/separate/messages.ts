@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ERROR_EXITS, type ErrorCode } from '../../shared/errors.ts';
 import type { SandboxSettings } from '../../shared/sandbox/sandbox-settings.ts';
+import { ToldError } from '../../shared/told-error.ts';
 import { Evidence, Finding } from '../../shared/verdict.ts';
 import type { CollectContext } from '../collector.ts';
 import type { Declared } from '../collectors/code/declared/measure-file.ts';
@@ -35,8 +35,6 @@ const Value = z.union([
   z.strictObject({ notEvaluable: z.string(), evidence: z.array(Evidence).optional() }),
 ]);
 
-const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(ERROR_EXITS, code);
-
 /** What it answers: it has read hostile files, so nothing is taken from it unseen. */
 export const CollectReply = z.discriminatedUnion('type', [
   z.strictObject({
@@ -47,14 +45,7 @@ export const CollectReply = z.discriminatedUnion('type', [
       evidence: z.array(Evidence),
     }),
   }),
-  z.strictObject({
-    type: z.literal('failed'),
-    /** Undefined for what is no error of the fleet's own. */
-    code: z.custom<ErrorCode>(isErrorCode).optional(),
-    message: z.string(),
-    remedy: z.string().optional(),
-    retry: z.boolean(),
-  }),
+  z.strictObject({ type: z.literal('failed'), ...ToldError.shape }),
 ]);
 export type CollectReply = z.infer<typeof CollectReply>;
 

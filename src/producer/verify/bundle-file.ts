@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
@@ -9,6 +8,7 @@ import { Envelope } from '../../shared/evidence/dsse.ts';
 import { RunStatement, restsOn } from '../../shared/evidence/statement.ts';
 import { RoundEvidence } from '../../shared/round-evidence.ts';
 import type { BlobRef } from '../../shared/run-record.ts';
+import { sha256Of } from '../../shared/sha256-of.ts';
 
 /** A line behind the envelope: one blob. Its address is checked against its bytes whenever it is read. */
 const BlobLine = z.strictObject({ sha256: z.string(), base64: z.base64() });
@@ -59,7 +59,7 @@ export async function readBundle(file: string): Promise<{ envelope: Envelope; bl
     }
   }
   if (envelope === undefined) throw new FleetError('BAD_INPUT', `${file} is empty`);
-  return { envelope, blobs: { get: (ref) => Promise.resolve(take(held, ref)) } };
+  return { envelope, blobs: { get: (ref) => take(held, ref) } };
 }
 
 function parseLine<T>(schema: z.ZodType<T>, file: string, line: number, text: string): T {
@@ -76,10 +76,10 @@ function parseLine<T>(schema: z.ZodType<T>, file: string, line: number, text: st
   });
 }
 
-function take(held: ReadonlyMap<string, Buffer>, ref: BlobRef): Buffer {
+async function take(held: ReadonlyMap<string, Buffer>, ref: BlobRef): Promise<Buffer> {
   const bytes = held.get(ref);
   if (bytes === undefined) throw new FleetError('BLOB_UNAVAILABLE', `the file does not hold blob ${ref}`);
-  if (createHash('sha256').update(bytes).digest('hex') !== ref)
+  if ((await sha256Of(bytes)) !== ref)
     throw new FleetError('BLOB_UNAVAILABLE', `blob ${ref} has been changed: its bytes have another sha256`);
   return bytes;
 }

@@ -8,10 +8,12 @@ import { type GitPlace, OWN_ATTRIBUTES, git, gitFailure, tryGit } from '../../sh
 import { writeFileInside } from '../../shared/workspace-path.ts';
 import { type CommitRef, OPEN_PHASE } from '../../shared/run-record.ts';
 import { type EvidenceCheck, checked } from './check.ts';
-import { type TreeFile, filesOf, sha256Of } from './tree-files.ts';
+import { type TreeFile, filesOf, hashesOf } from './tree-files.ts';
 import type { Talk } from './transcripts.ts';
 
 const SHOWN = 20;
+
+const keyOf = ({ oid, path }: TreeFile): string => `${oid} ${path}`;
 
 /**
  * Every file that a phase handed on has an origin: the tool call that wrote these very bytes there, a file that was handed
@@ -34,8 +36,8 @@ export async function checkFiles(
     for (const { phase, status, commit, bundle } of statement.predicate.phases) {
       if (!OPEN_PHASE.includes(status) || commit === null || bundle === null) continue;
       await fetchBundle(place, { commit, bundle }, blobs, `refs/phases/${phase}`);
-      const files = (await filesOf(place, commit)).filter(({ path, oid }) => !seen.has(`${oid} ${path}`));
-      for (const { path, oid } of files) seen.add(`${oid} ${path}`);
+      const files = (await filesOf(place, commit)).filter((file) => !seen.has(keyOf(file)));
+      for (const file of files) seen.add(keyOf(file));
       for (const path of await origins.without(commit, files))
         problems.push(
           `${phase}: ${JSON.stringify(path)} as it was handed on comes from no call, no person and no merge`,
@@ -59,6 +61,9 @@ class Origins {
   /** `oid path` of what people handed in or edited. */
   readonly #given = new Set<string>();
   readonly #hashes = new Map<string, string>();
+  /** Merges that were done again, and `oid path` of what they made of sides that have origins. */
+  readonly #redone = new Set<string>();
+  readonly #merged = new Set<string>();
 
   private constructor(place: GitPlace, written: ReadonlySet<string>) {
     this.#place = place;
@@ -88,7 +93,7 @@ class Origins {
 
   async #take(blobs: BlobReader, ref: CommitRef, name: string): Promise<void> {
     await fetchBundle(this.#place, ref, blobs, name);
-    for (const { oid, path } of await filesOf(this.#place, ref.commit)) this.#given.add(`${oid} ${path}`);
+    for (const file of await filesOf(this.#place, ref.commit)) this.#given.add(keyOf(file));
   }
 
   /** What a person changed in the work of a phase, which the commit names. */
@@ -101,48 +106,51 @@ class Origins {
       ref.commit,
     ]);
     if (by.trim() === '') return;
-    const before = new Set((await filesOf(this.#place, `${ref.commit}^`)).map(({ oid, path }) => `${oid} ${path}`));
-    for (const { oid, path } of await filesOf(this.#place, ref.commit))
-      if (!before.has(`${oid} ${path}`)) this.#given.add(`${oid} ${path}`);
+    const before = new Set((await filesOf(this.#place, `${ref.commit}^`)).map(keyOf));
+    for (const file of await filesOf(this.#place, ref.commit))
+      if (!before.has(keyOf(file))) this.#given.add(keyOf(file));
   }
 
   /** Those of a commit's files that have no origin. */
   async without(commit: string, files: readonly TreeFile[]): Promise<string[]> {
     const open = await this.#unknown(files);
-    if (open.length === 0) return [];
-    const merged = await this.#merged(commit);
-    return open.filter(({ oid, path }) => !merged.has(`${oid} ${path}`)).map(({ path }) => path);
+    if (open.length > 0) await this.#redoMerges(commit);
+    return open.filter((file) => !this.#merged.has(keyOf(file))).map(({ path }) => path);
   }
 
+  /** Those that nobody wrote and nobody gave. */
   async #unknown(files: readonly TreeFile[]): Promise<TreeFile[]> {
-    const rest = files.filter(({ oid, path }) => !this.#given.has(`${oid} ${path}`));
+    const rest = files.filter((file) => !this.#given.has(keyOf(file)));
     const missing = [...new Set(rest.map(({ oid }) => oid))].filter((oid) => !this.#hashes.has(oid));
-    for (const [oid, sha256] of await sha256Of(this.#place, missing)) this.#hashes.set(oid, sha256);
+    for (const [oid, sha256] of await hashesOf(this.#place, missing)) this.#hashes.set(oid, sha256);
     return rest.filter(({ oid, path }) => !this.#written.has(`${this.#hashes.get(oid)} ${path}`));
   }
 
-  /**
-   * `oid path` of files that git itself makes of the two sides of a merge in the history, whose sides have origins. Each
-   * merge is done again: what a merge commit holds is not taken on its word.
-   */
-  async #merged(commit: string): Promise<ReadonlySet<string>> {
+  /** Does every merge in the history of a commit again, the oldest first: what one holds is not taken on its word. */
+  async #redoMerges(commit: string): Promise<void> {
     const merges = await git(this.#place, ['log', '--merges', '--reverse', '--format=%H %P', commit, '--']);
-    const known = new Set<string>();
     for (const line of merges.split('\n').filter(Boolean)) {
-      const [, ...parents] = line.split(' ');
-      // 1 says that sides did not fit: those files hold markers, which nobody hands on.
-      const again = await tryGit(this.#place, ['merge-tree', '--write-tree', '--no-messages', ...parents]);
-      const [tree = ''] = again.stdout.split('\n');
-      if (again.exitCode !== 0 && again.exitCode !== 1) throw gitFailure(['merge-tree'], again);
-      const sides = await Promise.all(parents.map((parent) => filesOf(this.#place, parent)));
-      const old = new Set(sides.flat().map(({ oid, path }) => `${oid} ${path}`));
-      const made = (await filesOf(this.#place, tree)).filter(({ oid, path }) => !old.has(`${oid} ${path}`));
-      for (const { oid, path } of made) {
-        const from = sides.flat().filter((file) => file.path === path);
-        const open = (await this.#unknown(from)).filter((file) => !known.has(`${file.oid} ${file.path}`));
-        if (from.length > 0 && open.length === 0) known.add(`${oid} ${path}`);
-      }
+      const [merge = '', ...parents] = line.split(' ');
+      if (this.#redone.has(merge)) continue;
+      this.#redone.add(merge);
+      await this.#redo(parents);
     }
-    return known;
+  }
+
+  /** Notes the files that git itself makes of two sides, where both sides have origins. */
+  async #redo(parents: readonly string[]): Promise<void> {
+    // 1 says that sides did not fit: those files hold markers, which nobody hands on.
+    const again = await tryGit(this.#place, ['merge-tree', '--write-tree', '--no-messages', ...parents]);
+    const [tree = ''] = again.stdout.split('\n');
+    if (again.exitCode !== 0 && again.exitCode !== 1) throw gitFailure(['merge-tree'], again);
+    const sides = (await Promise.all(parents.map((parent) => filesOf(this.#place, parent)))).flat();
+    const old = new Set(sides.map(keyOf));
+    const made = (await filesOf(this.#place, tree)).filter((file) => !old.has(keyOf(file)));
+    const paths = new Set(made.map(({ path }) => path));
+    const from = sides.filter(({ path }) => paths.has(path));
+    const open = (await this.#unknown(from)).filter((file) => !this.#merged.has(keyOf(file)));
+    const [sided, doubtful] = [from, open].map((files) => new Set(files.map(({ path }) => path)));
+    for (const file of made)
+      if (sided?.has(file.path) === true && doubtful?.has(file.path) !== true) this.#merged.add(keyOf(file));
   }
 }

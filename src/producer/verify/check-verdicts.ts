@@ -7,7 +7,7 @@ import type { RunStatement } from '../../shared/evidence/statement.ts';
 import { RoundEvidence } from '../../shared/round-evidence.ts';
 import type { PhaseRecord, RunPlan } from '../../shared/run-record.ts';
 import type { PhaseVerdict } from '../../shared/verdict.ts';
-import { type EvidenceCheck, checked } from './check.ts';
+import { type EvidenceCheck, asWritten, checked } from './check.ts';
 
 type Round = PhaseRecord['rounds'][number];
 
@@ -51,10 +51,9 @@ function roundProblems(of: {
   if (judgedWith?.conflicts === undefined)
     return [...strays, 'what it was judged with beside its measurements was not recorded: it cannot be judged again'];
   const again = judgeRound({ policySet, plan, phase, evidence, judgedWith });
-  const said = plain(round.verdict);
   return [
     ...strays,
-    ...(isDeepStrictEqual(plain(again), said)
+    ...(isDeepStrictEqual(asWritten(again), asWritten(round.verdict))
       ? []
       : [
           `the record says ${round.verdict.verdict}, judged again it is ${again.verdict}${difference(again, round.verdict)}`,
@@ -62,9 +61,6 @@ function roundProblems(of: {
     ...letThrough(round.verdict),
   ];
 }
-
-/** As it is written. */
-const plain = (verdict: PhaseVerdict): unknown => JSON.parse(JSON.stringify(verdict));
 
 /** The gates and criteria that came out differently. */
 function difference(again: PhaseVerdict, said: PhaseVerdict): string {

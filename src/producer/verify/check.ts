@@ -21,3 +21,6 @@ export const checked = (
   of: string,
   { examined, problems }: Pick<EvidenceCheck, 'examined' | 'problems'>,
 ): EvidenceCheck => ({ check, of, examined, outcome: problems.length === 0 ? 'held' : 'violated', problems });
+
+/** A record as it is written: what is not there is left out. */
+export const asWritten = (record: unknown): unknown => JSON.parse(JSON.stringify(record));

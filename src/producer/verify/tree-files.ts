@@ -15,7 +15,7 @@ export async function filesOf(place: GitPlace, treeish: string): Promise<TreeFil
 }
 
 /** The sha256 of each object's bytes, by git's name of it. */
-export async function sha256Of(place: GitPlace, oids: readonly string[]): Promise<Map<string, string>> {
+export async function hashesOf(place: GitPlace, oids: readonly string[]): Promise<Map<string, string>> {
   const hashes = new HashedObjects();
   if (oids.length > 0)
     await streamGit(place, ['cat-file', '--batch'], hashes, { stdin: Readable.from(oids.map((oid) => `${oid}\n`)) });

@@ -12,7 +12,7 @@ import { checkCalls } from './check-calls.ts';
 import { checkFiles } from './check-files.ts';
 import { checkOrigin, checkOutcome } from './check-outcome.ts';
 import { checkVerdicts } from './check-verdicts.ts';
-import { EvidenceCheck, checked } from './check.ts';
+import { EvidenceCheck, asWritten, checked } from './check.ts';
 import { readTalks } from './transcripts.ts';
 
 /** What was found of the evidence of a run. */
@@ -102,7 +102,7 @@ async function checkBlobs(blobs: BlobReader, statement: RunStatement): Promise<E
 
 /** What is compared of a phase: what it came to, and what it hands on. */
 const core = ({ status, commit, bundle, rounds, simulated }: PhaseRecord): unknown =>
-  JSON.parse(JSON.stringify({ status, commit, bundle, rounds, simulated }));
+  asWritten({ status, commit, bundle, rounds, simulated });
 
 /** The records of the run say today what was sealed when it ended. */
 async function checkRecords(store: RunStore, { predicate }: RunStatement): Promise<EvidenceCheck> {

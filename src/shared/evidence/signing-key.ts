@@ -1,8 +1,9 @@
 import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Config } from '../config.ts';
 import { FleetError, errorMessage } from '../errors.ts';
+import { hasCode, readIfPresent } from '../file-lock.ts';
 
 type KeyFile = Config['signingKey'];
 
@@ -25,7 +26,7 @@ export async function signingKey({ file, isOwn }: KeyFile): Promise<KeyObject> {
   try {
     await link(made, file);
   } catch (err) {
-    if (!(err instanceof Error && 'code' in err && err.code === 'EEXIST')) throw err;
+    if (!hasCode(err, 'EEXIST')) throw err;
   } finally {
     await rm(made, { force: true });
   }
@@ -39,14 +40,10 @@ export async function signingKey({ file, isOwn }: KeyFile): Promise<KeyObject> {
 const publicFile = (file: string): string => `${file.replace(/\.pem$/, '')}.pub.pem`;
 
 async function readKey(file: string, parse: (pem: string) => KeyObject): Promise<KeyObject | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (err) {
-    if (err instanceof Error && 'code' in err && err.code === 'ENOENT') return undefined;
+  const text = await readIfPresent(file).catch((err: unknown) => {
     throw new FleetError('BAD_INPUT', `the key ${file} cannot be read: ${errorMessage(err)}`);
-  }
-  return ed25519(file, () => parse(text));
+  });
+  return text === undefined ? undefined : ed25519(file, () => parse(text));
 }
 
 function ed25519(file: string, parse: () => KeyObject): KeyObject {

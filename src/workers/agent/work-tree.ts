@@ -60,8 +60,7 @@ export class WorkTree {
   /** What a command begins with. */
   async beforeCommand(): Promise<TreeSnapshot> {
     if (this.#untraced !== undefined) return this.#untraced;
-    const files = await snapshotTree(this.#root);
-    return new Map([...files].filter(([path]) => !this.#ignored.has(path)));
+    return this.#traced(await snapshotTree(this.#root));
   }
 
   /** What a command changed. What cannot be kept is removed, and told of. */
@@ -71,9 +70,7 @@ export class WorkTree {
       this.#untraced = new Map(before);
       return { changed: [], notes };
     }
-    const traced = new Map([...files].filter(([path]) => !this.#ignored.has(path)));
-    const known = new Map([...before].filter(([path]) => !this.#ignored.has(path)));
-    const changed = await changesBetween(this.#root, known, traced);
+    const changed = await changesBetween(this.#root, this.#traced(before), this.#traced(files));
     this.#untraced = undefined;
     return { changed, notes };
   }
@@ -89,6 +86,11 @@ export class WorkTree {
   /** Notes that a tool has removed a file. */
   async removed(): Promise<void> {
     if (this.#fault !== undefined) await this.#look();
+  }
+
+  #traced(files: TreeSnapshot): TreeSnapshot {
+    if (this.#ignored.size === 0) return files;
+    return new Map([...files].filter(([path]) => !this.#ignored.has(path)));
   }
 
   #isOver({ bytes, files }: Amount): boolean {

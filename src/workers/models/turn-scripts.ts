@@ -1,5 +1,5 @@
 import { PRESENT_MS } from '../../shared/model-limits.ts';
-import { RedisScript } from '../../shared/redis-script.ts';
+import { NOW_SCRIPT, RedisScript } from '../../shared/redis-script.ts';
 
 /** How long a call is counted as under way after its worker was last heard of. */
 export const LEASE_MS = 60_000;
@@ -18,9 +18,7 @@ const KEEP_MS = 25 * 3600_000;
  * Redis's clock is the fleet's. KEYS: state of the model, waiting, seen, calls under way, endpoint, index.
  * A waiting call is noted as `input|output|id`, with the tokens that it may take.
  */
-const COMMON = `
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+const COMMON = `${NOW_SCRIPT}
 local kinds = {'requests', 'input', 'output', 'tokens'}
 local function field(name) return tonumber(redis.call('HGET', KEYS[1], name) or '') end
 local function bucket(kind)
