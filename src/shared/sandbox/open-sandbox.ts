@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { FleetError, errorMessage } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { BubblewrapSandbox, shapesFor, uidFor } from './bubblewrap.ts';
@@ -67,9 +69,16 @@ async function openDirect(kind: 'container' | 'off', description: string): Promi
       remedy: 'Install util-linux: limits on time, memory and processes need it.',
     });
   }
-  const uid = process.getuid?.() === 0 ? SANDBOX_UID : undefined;
+  const uid = process.getuid?.() === 0 ? directUid(hostname()) : undefined;
   return new DirectSandbox({ kind, description, prlimit, setpriv, uid });
 }
+
+/**
+ * The user of commands that no namespace counts apart: the limit on processes is one for all that a user has on the
+ * machine, also in other containers, so each container (which has a host name of its own) gets another user.
+ */
+export const directUid = (host: string): number =>
+  SANDBOX_UID - 1_000 - (createHash('sha256').update(host).digest().readUInt32BE(0) % 4_000);
 
 /** What says that this process runs in a container, if anything does. */
 function containerName(): string | undefined {
