@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -12,7 +13,7 @@ import { findRedis } from '../../src/shared/redis-server.ts';
 import { runProcess } from '../../src/shared/process.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { testRedis } from '../support/test-redis.ts';
-import { cleanEnv, place, run } from './maestro.ts';
+import { cleanEnv, place, run, start } from './maestro.ts';
 
 const Report = z.strictObject({
   ok: z.boolean(),
@@ -75,8 +76,32 @@ test('a sound machine is well; the endpoint is asked without the key, and a port
   const busy = await examine({ ...env, PORT: String(model.port) }, home);
   expect(busy.exit).toBe(4);
   expect(busy.of['port']?.detail).toMatch(new RegExp(`^${model.port} is taken by pid ${process.pid} `));
+  expect(busy.of['port']?.remedy).toContain('--port 0');
   // Without an endpoint of one's own nothing is called unless it is asked for.
   expect(busy.of['model']?.detail).toContain('the default endpoint was not called');
+});
+
+test('a port is well when the API holds it: by what answers there, whatever the program is called', async () => {
+  const { env, home } = await place(testRedis());
+  const serving = start(['serve', '--port', '0'], env, home);
+  const [, port = ''] = await serving.says(/http:\/\/127\.0\.0\.1:(\d+)/);
+  const served = await examine({ ...env, PORT: port }, home);
+  expect(served.of['port']).toMatchObject({ outcome: 'ok' });
+  expect(served.of['port']?.detail).toMatch(/ is served by pid \d+ \(.*\): a Maestro API, ready$/);
+
+  const named = await tempFolder();
+  const program = join(named, 'maestro.mjs');
+  await writeFile(
+    program,
+    `import { createServer } from 'node:http';
+     const server = createServer((_req, res) => res.end('{"status":"ready"}')).listen(0, '127.0.0.1', () => console.error(server.address().port + ' open'));`,
+  );
+  const other = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'pipe'] });
+  onTestFinished(() => void other.kill('SIGKILL'));
+  const [line] = z.tuple([z.instanceof(Buffer)]).parse(await once(other.stderr, 'data'));
+  const taken = await examine({ ...env, PORT: String(Number.parseInt(line.toString(), 10)) }, home);
+  expect(taken.exit).toBe(4);
+  expect(taken.of['port']?.detail).toMatch(new RegExp(` is taken by pid ${other.pid} \\(.*maestro\\.mjs`));
 });
 
 test('a Redis that loses work is told apart: evicting, without persistence, nearly full', async () => {

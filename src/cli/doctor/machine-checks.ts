@@ -1,8 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { statfs } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-
 import { dirname, isAbsolute, resolve } from 'node:path';
+import type { z } from 'zod';
+import { Readiness } from '../../producer/api-schemas.ts';
+import { errorMessage } from '../../shared/errors.ts';
+import { hasCode } from '../../shared/file-lock.ts';
 import { openBlobStore } from '../../shared/open-blob-store.ts';
 import { portOwner } from '../../shared/ports.ts';
 import { runProcess } from '../../shared/process.ts';
@@ -57,12 +62,43 @@ export async function blobCheck({ config }: CommandContext): Promise<Found> {
   return `${store.location}, written and read back in ${(performance.now() - began).toFixed(0)} ms`;
 }
 
-export async function portCheck({ config }: CommandContext): Promise<Found> {
-  const owner = await portOwner(config.port);
-  if (owner === undefined) return `${config.port} is free for the API`;
-  // The API itself, which is where it should be.
-  if (/\bmaestro\b/.test(owner)) return `${config.port} is served by ${owner}`;
-  throw unusable(`${config.port} is taken by ${owner}`, 'Use --port 0 for a free one, or another PORT.');
+/** Takes the port and gives it back. One that is taken is asked whether it is the API that holds it. */
+export async function portCheck({ config: { port } }: CommandContext): Promise<Found> {
+  if (port === 0) return '0: the API takes any that is free';
+  const remedy = 'Use --port 0 for a free one, or another PORT.';
+  try {
+    await listenOnce(port);
+    return `${port} is free for the API`;
+  } catch (err) {
+    if (!hasCode(err, 'EADDRINUSE')) throw unusable(`${port} cannot be listened on: ${errorMessage(err)}`, remedy);
+  }
+  const owner = (await portOwner(port)) ?? 'a process that this user cannot see';
+  const ready = await readiness(port);
+  if (ready === undefined) throw unusable(`${port} is taken by ${owner}`, remedy);
+  const detail = `${port} is served by ${owner}: a Maestro API, ${ready.status}`;
+  return ready.status === 'ready' ? detail : { detail, warning: 'Its log tells which of its parts does not answer.' };
+}
+
+/** Listens as the API would, and stops. */
+async function listenOnce(port: number): Promise<void> {
+  const server = createServer().listen({ host: '127.0.0.1', port, exclusive: true });
+  await once(server, 'listening');
+  server.close();
+}
+
+const ANSWER_MS = 2_000;
+
+/** What the API on that port says of itself; undefined where another program answers, or none. */
+async function readiness(port: number): Promise<z.infer<typeof Readiness> | undefined> {
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`, {
+      redirect: 'error',
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    return Readiness.safeParse(await answer.json()).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Every folder that grows, by what it holds. */
