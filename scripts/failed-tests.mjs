@@ -4,7 +4,9 @@ import { relative } from 'node:path';
 
 const MESSAGE_CHARS = 800;
 
-const short = (message) => message.slice(0, MESSAGE_CHARS).replaceAll(/^/gm, '  ');
+// Of a test that ran out of time the report keeps only where it began.
+const short = (message) =>
+  message.replace('STACK_TRACE_ERROR', 'ran out of time').slice(0, MESSAGE_CHARS).replaceAll(/^/gm, '  ');
 
 const { testResults } = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 for (const { name, status, message, assertionResults } of testResults) {

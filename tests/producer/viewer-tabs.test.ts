@@ -41,10 +41,11 @@ describe('the tabs of a run', () => {
     const line = lineOf('backend');
     await line.waitFor();
     const lane = line.getByRole('img', { name: /^backend_developer: / });
-    expect(await lane.getAttribute('aria-label')).toBe(
-      'backend_developer: Waited for the model 5.0 s, Model 30.0 s, Tools 10.0 s',
-    );
-    expect(await line.getByRole('img', { name: /^gates: Gates/ }).count()).toBe(1);
+    // The log arrives bit by bit.
+    await expect
+      .poll(() => lane.getAttribute('aria-label'))
+      .toBe('backend_developer: Waited for the model 5.0 s, Model 30.0 s, Tools 10.0 s');
+    await expect.poll(() => line.getByRole('img', { name: /^gates: Gates/ }).count()).toBe(1);
     expect(await lane.locator('.bar.model').count()).toBe(10);
     const row = page.getByRole('region', { name: 'Time by phase' }).getByRole('row', { name: /^backend/ });
     expect(await row.innerText()).toMatch(/5\.0 s\s+30\.0 s\s+10\.0 s/);

@@ -1,8 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { lstat, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { readConfig } from '../../src/shared/config.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
@@ -270,14 +271,15 @@ test('a file is never written through a link that appears between two looks', as
   // Another process swaps a folder and a link to the outside as fast as it can.
   const racer = `cd ${workspace.dir}; while [ ! -e stop ]; do mkdir -p race 2>/dev/null; rmdir race 2>/dev/null || rm -rf race; ln -sfn ${outside} race; rm -f race; done`;
   const child = spawn('sh', ['-c', racer], { stdio: 'ignore' });
+  // It may end before the file that ends it is closed.
+  const ended = once(child, 'close');
+  onTestFinished(() => void child.kill('SIGKILL'));
   for (let turn = 0; turn < 300; turn += 1) {
     await call('write_file', { path: 'race/file.txt', content: 'written' });
     await call('read_file', { path: 'race/file.txt' });
   }
   await writeFile(join(workspace.dir, 'stop'), '');
-  await new Promise((resolve) => {
-    child.once('close', resolve);
-  });
+  await ended;
   const sizes = await Promise.all(
     (await readdir(outside)).map(async (name) => (await lstat(join(outside, name))).size),
   );

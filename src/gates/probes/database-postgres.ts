@@ -147,7 +147,7 @@ async function untilReady<T>(server: ChildProcess, attempt: () => Promise<T>, sa
 }
 
 async function stopped(server: ChildProcess): Promise<void> {
-  if (server.exitCode !== null) return;
+  if (server.exitCode !== null || server.signalCode !== null) return;
   const ended = new Promise((resolve) => server.once('exit', resolve));
   // SIGQUIT is the immediate shutdown: the data are gone with the sandbox anyway.
   server.kill('SIGQUIT');
