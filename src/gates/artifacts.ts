@@ -3,13 +3,10 @@ import { join } from 'node:path';
 import { glob } from 'tinyglobby';
 import type { ArtifactResult } from '../shared/verdict.ts';
 import type { ArtifactFiles, RunContext } from './collector.ts';
-import { codeBlocks, hasRealText, parseMarkdown, sectionOf } from './collectors/documents/markdown.ts';
-import { readRegularFile } from './hostile-files.ts';
+import { type ReadDocument, documentProblems } from './document-problems.ts';
 import type { PolicySet } from './load-policy.ts';
 import type { LoadedPolicy } from './loaded-policy.ts';
-import type { ArtifactSpec } from './policy-schema.ts';
 
-const MAX_DOCUMENT_BYTES = 4 * 1024 ** 2;
 const NEVER_AN_ARTIFACT = ['**/node_modules/**', '.git/**'];
 
 /** Regular files below a folder that match; a link is none, wherever it points. */
@@ -53,6 +50,8 @@ export function checkArtifacts(options: {
   run: RunContext;
   /** A folder with the reports of all collectors, by `collector/file`. */
   reportsDir: string;
+  /** Where documents are read; in this process when it is not given. */
+  read?: ReadDocument | undefined;
 }): Promise<ArtifactResult[]> {
   const { required_artifacts, optional_artifacts } = options.policy.policy;
   const more = options.alsoRequired.filter((name) => ![...required_artifacts, ...optional_artifacts].includes(name));
@@ -96,31 +95,8 @@ async function check(
       : missing(`no collector left a report ${spec.reports.join(' or ')}`);
   }
   if (resolved.files.length === 0) return missing(`no file ${spec.paths.join(' or ')}`);
-  const problems = (await Promise.all(resolved.files.map((path) => documentProblems(options.root, path, spec)))).flat();
+  const problems = (await Promise.all(resolved.files.map((path) => documentProblems(options.root, path, spec, options.read)))).flat();
   return problems.length > 0
     ? missing(problems.join('; '))
     : present([...resolved.files], resolved.files.length === 1 ? '1 file' : `${resolved.files.length} files`);
-}
-
-/** What one file lacks of what it must hold, with its place. */
-export async function documentProblems(
-  root: string,
-  path: string,
-  spec: Pick<ArtifactSpec, 'sections' | 'fenced' | 'min_bytes'>,
-): Promise<string[]> {
-  const { size } = await lstat(join(root, path));
-  if (size < spec.min_bytes) return [`${path} has ${size} bytes, at least ${spec.min_bytes} needed`];
-  if (spec.sections.length === 0 && spec.fenced === undefined) return [];
-  const bytes = await readRegularFile(join(root, path), MAX_DOCUMENT_BYTES);
-  if (!bytes) return [`${path} cannot be read as a document (at most ${MAX_DOCUMENT_BYTES} bytes)`];
-  const document = parseMarkdown({ path, text: bytes.toString('utf8') });
-  const problems = spec.sections.flatMap((title) => {
-    const section = sectionOf(document, title);
-    if (!section) return [`${path} has no heading "${title}"`];
-    return hasRealText(section) ? [] : [`${path}:${section.line} nothing is written under "${title}"`];
-  });
-  if (spec.fenced !== undefined && codeBlocks(document, spec.fenced).length === 0) {
-    problems.push(`${path} has no block \`\`\`${spec.fenced}`);
-  }
-  return problems;
 }

@@ -17,7 +17,7 @@ import { inParallel } from './in-parallel.ts';
 import { NO_POLICY, type PolicySet, policyOf } from './load-policy.ts';
 import type { MetricSpec } from './policy-schema.ts';
 import { notEvaluable, runCollector } from './run-collector.ts';
-import type { CollectorProcesses } from './separate/collector-processes.ts';
+import type { MeasuringProcesses } from './separate/measuring-processes.ts';
 import { type SelfTestResults, describeProof, faultOfProof } from './selftest/self-test.ts';
 
 const PARALLEL_COLLECTORS = 2;
@@ -43,7 +43,7 @@ export interface MeasureOptions {
   /** When given, a collector whose self-test did not pass, or that has none, measures nothing. */
   selftest?: SelfTestResults | undefined;
   /** Where collectors run; in this process when it is not given. */
-  processes?: CollectorProcesses | undefined;
+  processes?: MeasuringProcesses | undefined;
   /** Results of earlier measurements of the same files. */
   cache?: MeasureCache | undefined;
 }
@@ -96,6 +96,7 @@ export async function measurePhase(given: MeasureOptions): Promise<PhaseMeasurem
       artifacts,
       run: options.run,
       reportsDir,
+      read: options.processes?.readDocument(options.signal),
     }),
     reports: sorted(reports, (report) => report.name),
     tree,

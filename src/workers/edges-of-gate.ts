@@ -14,9 +14,17 @@ interface Edges {
   check: (findings: readonly Finding[]) => IntegrityCheck[];
 }
 
+interface Asked {
+  ctx: WorkerContext;
+  plan: RunPlan;
+  phase: PlannedPhase;
+  loaded: LoadedDefinitions;
+  signal: AbortSignal;
+}
+
 /** Holds the work of a phase, and what was said when it was handed off, against what later phases need of it. */
 export async function edgesOf(
-  { ctx, plan, phase, loaded }: { ctx: WorkerContext; plan: RunPlan; phase: PlannedPhase; loaded: LoadedDefinitions },
+  { ctx, plan, phase, loaded, signal }: Asked,
   results?: readonly PersonaResult[],
 ): Promise<Edges> {
   const owed = owedBy({ phases: plan.phases, personas: loaded.definitions.personas }, phase);
@@ -31,7 +39,7 @@ export async function edgesOf(
           })),
         );
   return {
-    look: (root) => owedFindings(root, owed, handoffs),
+    look: (root) => owedFindings(root, owed, handoffs, ctx.measuring?.processes?.readDocument(signal)),
     check: (findings) => {
       const missing = findings.filter(({ rule }) => rule === 'handoff/need' || rule === 'handoff/contract');
       const message =

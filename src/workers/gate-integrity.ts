@@ -47,6 +47,7 @@ export async function measureIntegrity(ctx: WorkerContext, work: Work): Promise<
     strayLinks: work.strayLinks,
     isTested: readsTests(work.loaded.policySet, phase.policy, phase.personas),
     cache: ctx.measuring?.cache,
+    check: ctx.measuring?.processes?.checkIntegrity,
   });
   return { ...checked, changed };
 }

@@ -166,18 +166,29 @@ export function measureCandidate(ctx: WorkerContext, input: MeasureInput): Promi
       // The same files were made by the same people.
       ...(input.phase.policy === null
         ? {}
-        : { work: previous?.work ?? (await workOf(input, root, integrity, owners)) }),
+        : { work: previous?.work ?? (await workOf(ctx, input, { root, owners, ...integrity })) }),
     });
   });
 }
 
+interface Found {
+  root: string;
+  changed: readonly ChangedFile[];
+  owners: ReadonlyMap<string, string>;
+}
+
 const workOf = (
-  { phase, loaded }: MeasureInput,
-  root: string,
-  { changed }: { changed: readonly ChangedFile[] },
-  owners: ReadonlyMap<string, string>,
+  ctx: WorkerContext,
+  { phase, loaded, signal }: MeasureInput,
+  { root, changed, owners }: Found,
 ): ReturnType<typeof lookForWork> =>
-  lookForWork(root, phase.personas, loaded.definitions.personas, originsOf(changed, owners));
+  lookForWork(
+    root,
+    phase.personas,
+    loaded.definitions.personas,
+    originsOf(changed, owners),
+    ctx.measuring?.processes?.readDocument(signal),
+  );
 
 /** An earlier measurement as it was, with its reports as files again. */
 async function restore(ctx: WorkerContext, evidence: RoundEvidence, dir: string): Promise<PhaseMeasurement> {

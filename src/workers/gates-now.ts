@@ -98,10 +98,11 @@ async function measureNow(ctx: WorkerContext, asked: Asked, policy: string): Pro
         personas,
         loaded.definitions.personas,
         originsOf(integrity.changed, await workspace.lastPersonas(await workspace.head())),
+        ctx.measuring?.processes?.readDocument(signal),
       ),
     });
     // What its hand-off says is not known yet; the files that others need of it are.
-    const edges = await edgesOf({ ctx, plan, phase, loaded });
+    const edges = await edgesOf({ ctx, plan, phase, loaded, signal });
     const needed = (await edges.look(root)).filter((finding) => finding.persona === asked.persona);
     const checks = [...integrity.checks, ...edges.check(needed)];
     const findings = [...measured.findings, ...integrity.findings, ...needed];

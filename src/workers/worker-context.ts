@@ -12,7 +12,7 @@ import type { RunStore } from '../shared/run-store.ts';
 import type { Sandbox } from '../shared/sandbox/sandbox.ts';
 import { type PolicySet, loadPolicySet } from '../gates/load-policy.ts';
 import type { Collector } from '../gates/collector.ts';
-import type { CollectorProcesses } from '../gates/separate/collector-processes.ts';
+import type { MeasuringProcesses } from '../gates/separate/measuring-processes.ts';
 import type { MeasuringAids } from '../gates/open-measuring-aids.ts';
 
 /** What every job handler of a worker process shares. */
@@ -33,7 +33,7 @@ export interface WorkerContext {
     /** What measures in this process, where that is not what ships. */
     collectors?: readonly Collector[];
     /** Where collectors run, so that they hold up no conversation. */
-    processes?: CollectorProcesses | undefined;
+    processes?: MeasuringProcesses | undefined;
   };
   logger: Logger;
 }

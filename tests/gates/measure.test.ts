@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { CollectContext, Collected, Collector, RunContext } from '../../src/gates/collector.ts';
 import { evaluatePhase } from '../../src/gates/evaluate.ts';
 import { loadPolicySet } from '../../src/gates/load-policy.ts';
 import { type MeasureOptions, type PhaseMeasurement, measurePhase } from '../../src/gates/measure.ts';
+import { MeasuringProcesses } from '../../src/gates/separate/measuring-processes.ts';
 import { FleetError } from '../../src/shared/errors.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
@@ -320,6 +321,22 @@ describe('artifacts', () => {
     await rm(join(root, 'src', 'a.js'));
     await symlink(join(folder, 'other'), join(root, 'src', 'linked'));
     expect(artifact(await measure({ collectors: [] }), 'source')?.outcome).toBe('missing');
+  });
+
+  test('a document that takes minutes to parse lacks what it must hold, and holds up nothing meanwhile', async () => {
+    const direct = { kind: 'off', description: 'none', prlimit: 'none', setpriv: 'none', uid: undefined } as const;
+    const processes = new MeasuringProcesses({ direct }, { readMs: 300 });
+    onTestFinished(() => processes.close());
+    await put('docs/notes.md', '# A\n\nword *x* [l](http://a) and `c`\n\n- a\n- b\n\n'.repeat(18_000));
+    let turns = 0;
+    const ticking = setInterval(() => (turns += 1), 5);
+    const measured = await measure({ collectors: [], processes });
+    clearInterval(ticking);
+    expect(artifact(measured, 'notes')).toMatchObject({
+      outcome: 'missing',
+      message: 'docs/notes.md cannot be read: that takes more than 0.3 s',
+    });
+    expect(turns).toBeGreaterThan(20);
   });
 
   test('are missing when they are empty', async () => {

@@ -4,6 +4,7 @@ import { expect, onTestFinished } from 'vitest';
 import type { Collector } from '../../src/gates/collector.ts';
 import { type PolicySet, policyOf } from '../../src/gates/load-policy.ts';
 import type { ArtifactSpec } from '../../src/gates/policy-schema.ts';
+import type { MeasuringProcesses } from '../../src/gates/separate/measuring-processes.ts';
 import { loadRunSources } from '../../src/producer/definitions-builder.ts';
 import { enqueueRun } from '../../src/producer/enqueue.ts';
 import { type RunRequest, prepareRun } from '../../src/producer/prepare-run.ts';
@@ -64,6 +65,8 @@ export interface SuppliedFleetOptions {
   isPaid?: boolean;
   /** Text of the model file, in the place of the shipped one. */
   models?: string;
+  /** What measures in other processes; only for phases that no policy judges, whose collectors are supplied. */
+  processes?: MeasuringProcesses;
   /** Required artifacts that nobody writes. */
   without?: readonly string[];
 }
@@ -146,7 +149,7 @@ export async function startSuppliedFleet(at: TestRedis, options: SuppliedFleetOp
     },
     definitions: new DefinitionsCache(blobs),
     models: sources.models,
-    measuring: { collectors: suppliedCollectors(policySet, options.metrics) },
+    measuring: { collectors: suppliedCollectors(policySet, options.metrics), processes: options.processes },
     logger: silentLogger(),
   };
   const personas = [...REVIEWERS, ...Object.keys(personasOf(options))];

@@ -1,4 +1,6 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect, onTestFinished, test } from 'vitest';
+import { MeasuringProcesses } from '../../src/gates/separate/measuring-processes.ts';
 import { getJson } from '../../src/shared/blob-store.ts';
 import { RoundEvidence } from '../../src/shared/round-evidence.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
@@ -18,10 +20,19 @@ const job = (phase: string, persona: string, turns: readonly unknown[], more: Jo
 });
 
 /** Real persona jobs on the scripted model, and phases that only the edges between them can block. */
-async function fleetOf(jobs: readonly Job[], personas: Readonly<Record<string, string>>): Promise<SuppliedFleet> {
+async function fleetOf(
+  jobs: readonly Job[],
+  personas: Readonly<Record<string, string>>,
+  processes?: MeasuringProcesses,
+): Promise<SuppliedFleet> {
   const server = await startScriptedProvider({ scripts: [Script.parse({ workflow: 'case', jobs })] });
   onTestFinished(() => server.close());
-  return startSuppliedFleet(testRedis(), { metrics: () => ({}), personas, model: server.url });
+  return startSuppliedFleet(testRedis(), {
+    metrics: () => ({}),
+    personas,
+    model: server.url,
+    ...(processes === undefined ? {} : { processes }),
+  });
 }
 
 /** What was told to a persona first, and what was found in the last round of a phase. */
@@ -151,4 +162,32 @@ test('what two phases changed at the same time is told to the one after them; wh
     { type: 'persona.refused', phase: 'join', persona: 'author', tools: ['shell', 'write_file'] },
     { type: 'files.shared', phase: 'join', files: [{ file: 'same.md', merged: true }] },
   ]);
+});
+
+test('a document that takes long to parse holds up no conversation: it is read elsewhere, and in time or not at all', async () => {
+  const direct = { kind: 'off', description: 'none', prlimit: 'none', setpriv: 'none', uid: undefined } as const;
+  const processes = new MeasuringProcesses({ direct }, { readMs: 200 });
+  onTestFinished(() => processes.close());
+  // Some four seconds of parsing.
+  const slow = '# A\n\nword *x* [l](http://a) and `c`\n\n- a\n- b\n\n'.repeat(2_800);
+  const fleet = await fleetOf(
+    [job('wish', 'analyst', [writing('prd.md', slow), handOff()])],
+    {
+      analyst: 'deliverables: { prd_document: { paths: [prd.md], contains: { sections: [Goals] } } }\n',
+      builder: 'needs: [prd_document]\n',
+    },
+    processes,
+  );
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  const ended = await fleet.run(
+    workflowText(
+      { wish: [], build: ['wish'] },
+      { wish: 'persona: analyst, policy: none', build: 'persona: builder, policy: none' },
+    ),
+  );
+  delay.disable();
+  expect(ended.phases['wish']?.status).toBe('blocked');
+  expect(ended.phases['wish']?.reason).toContain('prd.md cannot be read: that takes more than 0.2 s');
+  expect(delay.max / 1e6).toBeLessThan(1_000);
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { findPersona, personasIn } from '../../shared/persona-files.ts';
 import { allCollectors } from '../../gates/collectors/registry.ts';
 import { openMeasuringAids } from '../../gates/open-measuring-aids.ts';
-import { CollectorProcesses } from '../../gates/separate/collector-processes.ts';
+import { MeasuringProcesses } from '../../gates/separate/measuring-processes.ts';
 import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { Launcher } from '../../shared/launcher.ts';
 import { startProgramsBy } from '../../shared/process.ts';
@@ -79,7 +79,7 @@ async function serveQueues(
   const { cache } = config;
   const sandbox = await openSandbox({ mode: config.sandbox, cache, logger: session.logger });
   const measuring = await openMeasuringAids({ cache, sandbox, logger: session.logger, signal: stopping.signal });
-  const processes = sandbox.settings && new CollectorProcesses(sandbox.settings);
+  const processes = sandbox.settings && new MeasuringProcesses(sandbox.settings);
   const isGating = flags.gates === true || flags.personas === undefined;
   const models = await loadModelConfig(modelsFileOf(context));
   const ctx: WorkerContext = {

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { RE2JS } from 're2js';
 import type { Deliverable } from '../../shared/persona-schema.ts';
-import { documentProblems, matchingFiles } from '../artifacts.ts';
+import { matchingFiles } from '../artifacts.ts';
+import { type ReadDocument, documentProblems } from '../document-problems.ts';
 import { readRegularFile } from '../hostile-files.ts';
 
 const MAX_FILES = 500;
@@ -20,7 +21,12 @@ export interface DeliverableState {
 }
 
 /** Looks at the files of a deliverable: are they there, and do they hold what they must? */
-export async function lookAtDeliverable(root: string, { paths, contains }: Deliverable): Promise<DeliverableState> {
+export async function lookAtDeliverable(
+  root: string,
+  { paths, contains }: Deliverable,
+  /** Where documents are read; in this process when it is not given. */
+  read?: ReadDocument,
+): Promise<DeliverableState> {
   const files = await matchingFiles(root, paths);
   if (files.length === 0) return { files, problems: [`no file ${paths.join(' or ')}`] };
   if (contains === undefined) return { files, problems: [] };
@@ -30,7 +36,7 @@ export async function lookAtDeliverable(root: string, { paths, contains }: Deliv
   if (files.length > MAX_FILES) return { files, problems: [...problems, `more than ${MAX_FILES} files match`] };
   const { sections, fenced, minBytes } = contains;
   for (const file of files)
-    problems.push(...(await documentProblems(root, file, { sections, fenced, min_bytes: minBytes })));
+    problems.push(...(await documentProblems(root, file, { sections, fenced, min_bytes: minBytes }, read)));
   if (contains.lines.length > 0) problems.push(...(await lineProblems(root, files, contains.lines)));
   return { files, problems };
 }

@@ -5,6 +5,7 @@ import type { Deliverable } from '../../shared/persona-schema.ts';
 import { phasesBefore } from '../../shared/phases-before.ts';
 import type { PlannedPhase } from '../../shared/run-record.ts';
 import type { Finding } from '../../shared/verdict.ts';
+import type { ReadDocument } from '../document-problems.ts';
 import type { PolicySet } from '../load-policy.ts';
 import { lookAtDeliverable } from './deliverable-problems.ts';
 
@@ -69,11 +70,12 @@ export async function owedFindings(
   root: string,
   owed: readonly Owed[],
   handoffs?: readonly { persona: string; handoff: Handoff }[],
+  read?: ReadDocument,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const { need, by, asContract, makers } of owed) {
     const states = await Promise.all(
-      makers.map(async ({ persona, spec }) => ({ persona, spec, ...(await lookAtDeliverable(root, spec)) })),
+      makers.map(async ({ persona, spec }) => ({ persona, spec, ...(await lookAtDeliverable(root, spec, read)) })),
     );
     const add = (rule: string, persona: string, message: string): void => {
       findings.push({ rule, severity: 'error', persona, message });

@@ -1,6 +1,7 @@
 import { findPersona } from '../../shared/persona-files.ts';
 import type { Persona } from '../../shared/persona-schema.ts';
 import type { PersonaWork } from '../../shared/round-evidence.ts';
+import type { ReadDocument } from '../document-problems.ts';
 import { lookAtDeliverable } from './deliverable-problems.ts';
 
 /** Where the files of a phase come from. */
@@ -29,6 +30,7 @@ export async function lookForWork(
   personas: readonly string[],
   definitions: Readonly<Record<string, Persona>>,
   origins: Origins,
+  read?: ReadDocument,
 ): Promise<PersonaWork> {
   const wanted = personas.flatMap((persona) => {
     const found = findPersona(definitions, persona);
@@ -42,7 +44,7 @@ export async function lookForWork(
   });
   const deliverables = await Promise.all(
     wanted.map(async ({ persona, deliverable, spec, isRevised }) => {
-      const { files, problems } = await lookAtDeliverable(root, spec);
+      const { files, problems } = await lookAtDeliverable(root, spec, read);
       const isOwn = (file: string): boolean => origins.isOfPhase(file) || origins.authorOf(file) === persona;
       const isFound = files.length > 0 && !isRevised && !files.some(isOwn);
       const asFound = files.every((file) => origins.authorOf(file) === undefined) ? 'given' : 'left';

@@ -14,17 +14,24 @@ export interface Integrity {
   isWhole: boolean;
 }
 
-const CHECKS: readonly [IntegrityCheck['check'], (input: IntegrityInput) => Promise<Checked>][] = [
-  ['handed_down_tests', checkHandedDownTests],
-  ['measurement_untouched', checkMeasurement],
-  ['tests_mean_something', checkNewTests],
-];
+const CHECKS = {
+  handed_down_tests: checkHandedDownTests,
+  measurement_untouched: checkMeasurement,
+  tests_mean_something: checkNewTests,
+} satisfies Partial<Record<IntegrityCheck['check'], (input: IntegrityInput) => Promise<Checked>>>;
+export type IntegrityCheckName = keyof typeof CHECKS;
+const NAMES = ['handed_down_tests', 'measurement_untouched', 'tests_mean_something'] as const;
+
+/** Makes one check. */
+export type MakeCheck = (name: IntegrityCheckName, input: IntegrityInput) => Promise<Checked>;
+/** Makes it in this process. */
+export const makeCheck: MakeCheck = (name, input) => CHECKS[name](input);
 
 /** Compares the work of a phase with what it began with. A check that cannot be made is an error, which blocks. */
-export async function checkIntegrity(input: IntegrityInput): Promise<Integrity> {
+export async function checkIntegrity(input: IntegrityInput, make: MakeCheck = makeCheck): Promise<Integrity> {
   const results: Checked[] = [];
   try {
-    for (const [name, check] of CHECKS) results.push(await orError(input, name, check));
+    for (const name of NAMES) results.push(await orError(input, name, make));
   } finally {
     await removeWork(input.context);
   }
@@ -35,13 +42,9 @@ export async function checkIntegrity(input: IntegrityInput): Promise<Integrity> 
   };
 }
 
-async function orError(
-  input: IntegrityInput,
-  check: IntegrityCheck['check'],
-  run: (input: IntegrityInput) => Promise<Checked>,
-): Promise<Checked> {
+async function orError(input: IntegrityInput, check: IntegrityCheckName, make: MakeCheck): Promise<Checked> {
   try {
-    return await run(input);
+    return await make(check, input);
   } catch (err) {
     if (input.context.signal.aborted) throw new FleetError('CANCELLED', 'checking was cancelled', { cause: err });
     const message = `could not be checked: ${errorMessage(err)}`;

@@ -29,7 +29,7 @@ export interface Checked {
   check: IntegrityCheck;
   findings: Finding[];
   /** False where a limit cut the check short: then it is made again another time. */
-  isWhole?: boolean;
+  isWhole?: boolean | undefined;
 }
 
 /** The same context on other files. */

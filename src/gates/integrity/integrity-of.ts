@@ -6,7 +6,7 @@ import { hashTree } from '../hostile-files.ts';
 import { metricsOf } from '../contracts/contract-of.ts';
 import type { PolicySet } from '../load-policy.ts';
 import { type CheckedWork, type MeasureCache, besideTree } from '../measure-cache.ts';
-import { checkIntegrity } from './check-integrity.ts';
+import { type MakeCheck, checkIntegrity } from './check-integrity.ts';
 import type { IntegrityInput } from './integrity-context.ts';
 
 /** Collectors whose readings rest on tests that an author may have written. */
@@ -22,17 +22,20 @@ export interface IntegrityOptions extends Omit<IntegrityInput, 'context'> {
   dir: string;
   /** Comparisons of the same files with the same base. */
   cache?: MeasureCache | undefined;
+  /** Where the checks are made; in this process when it is not given. */
+  check?: MakeCheck | undefined;
 }
 
 /** Compares work with what it began with, and keeps the reports; planted faults are not tried twice on the same files. */
 export async function integrityOf(options: IntegrityOptions): Promise<CheckedWork> {
-  const { context, cache, dir, ...rest } = options;
+  const { context, cache, dir, check: make, ...rest } = options;
   const reportsDir = join(dir, 'integrity-reports');
   const establish = async (): Promise<CheckedWork> => {
     const outDir = join(dir, 'integrity');
     await mkdir(outDir, { recursive: true });
     const tree = await hashTree(context.root);
-    const done = await checkIntegrity({ ...rest, context: { ...context, metrics: {}, artifacts: {}, outDir, tree } });
+    const input = { ...rest, context: { ...context, metrics: {}, artifacts: {}, outDir, tree } };
+    const done = await checkIntegrity(input, make);
     const harvest = await harvestReports('integrity', outDir, reportsDir);
     return {
       checks: done.checks.map((check) => withReports(check, harvest.reports)),

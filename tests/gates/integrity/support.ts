@@ -1,7 +1,8 @@
 import { cp, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Integrity, checkIntegrity } from '../../../src/gates/integrity/check-integrity.ts';
+import { type Integrity, type MakeCheck, checkIntegrity } from '../../../src/gates/integrity/check-integrity.ts';
+import type { IntegrityInput } from '../../../src/gates/integrity/integrity-context.ts';
 import { readConfig } from '../../../src/shared/config.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { packagePath } from '../../../src/shared/package-root.ts';
@@ -51,6 +52,8 @@ interface Phase {
   phase?: string;
   sandbox?: Sandbox;
   signal?: AbortSignal;
+  /** Where the checks are made. */
+  make?: MakeCheck;
 }
 
 export interface Checks extends Integrity {
@@ -67,6 +70,7 @@ export async function check({
   phase = 'backend',
   sandbox,
   signal = new AbortController().signal,
+  make,
 }: Phase): Promise<Checks> {
   const folder = await tempFolder();
   const [baseRoot, root, outDir] = [join(folder, 'base'), join(folder, 'work'), join(folder, 'out')];
@@ -80,7 +84,7 @@ export async function check({
     if (was === is) return [];
     return [{ file, status: was === undefined ? 'added' : is === undefined ? 'deleted' : 'modified' }];
   });
-  const result = await checkIntegrity({
+  const input: IntegrityInput = {
     context: {
       root,
       outDir,
@@ -99,7 +103,8 @@ export async function check({
     personas: [persona],
     strayLinks: [],
     isTested: true,
-  });
+  };
+  const result = await checkIntegrity(input, make);
   return {
     ...result,
     outDir,

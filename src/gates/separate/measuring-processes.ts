@@ -1,34 +1,55 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { homedir, tmpdir } from 'node:os';
-import { FleetError } from '../../shared/errors.ts';
+import type { z } from 'zod';
+import { FleetError, errorMessage } from '../../shared/errors.ts';
 import { packagePath } from '../../shared/package-root.ts';
 import type { SandboxSettings } from '../../shared/sandbox/sandbox-settings.ts';
 import { toldError } from '../../shared/told-error.ts';
-import type { CollectContext, Collected, Collector } from '../collector.ts';
-import { type CollectMessage, CollectReply, type DeclaredIn, nameOf } from './messages.ts';
+import { timeLimit } from '../../shared/time-limit.ts';
+import { Turns } from '../../shared/turns.ts';
+import type { CollectContext, Collector } from '../collector.ts';
+import type { ReadDocument } from '../document-problems.ts';
+import type { MakeCheck } from '../integrity/check-integrity.ts';
+import {
+  Checked,
+  Collected,
+  type DeclaredIn,
+  Lacks,
+  type MeasureMessage,
+  MeasureReply,
+  type Task,
+  nameOf,
+} from './messages.ts';
 
-const SCRIPT = packagePath('dist', 'gates', 'separate', 'collect-main.js');
+const SCRIPT = packagePath('dist', 'gates', 'separate', 'measure-main.js');
 /** As many as measure at once in an ordinary worker stay for the next measurement. */
 const MOST_IDLE = 2;
 const HEAP_MIB = 1024;
 /** How long a collector that was told to stop may take. */
 const STOP_MS = 2_000;
 
+/** What one check may take: planted faults alone may take 2 minutes, and suites are run before and after. */
+const CHECK_MS = 20 * 60_000;
+/** A document of the largest size that people write is parsed in less than one second. */
+const READ_MS = 20_000;
+
 /**
- * Runs collectors in processes of their own, one at a time in each. Collectors read hostile files: parsing a megabyte of
- * Markdown can take minutes and gigabytes. Here that holds up no conversation, ends with the collector's time, and costs
+ * Measures in other processes, one thing at a time in each. What measures reads hostile files: parsing a megabyte of
+ * Markdown can take minutes and gigabytes. There that holds up no conversation, ends when its time is over, and costs
  * the process that has it when memory runs out.
  */
-export class CollectorProcesses {
+export class MeasuringProcesses {
   readonly #sandbox: SandboxSettings;
-  readonly #script: string;
+  readonly #limits: { checkMs: number; readMs: number };
   readonly #all = new Set<ChildProcess>();
   readonly #idle: ChildProcess[] = [];
+  /** However many documents there are, they take few processes. */
+  readonly #reading = new Turns(MOST_IDLE);
   #isClosed = false;
 
-  constructor(sandbox: SandboxSettings, script = SCRIPT) {
+  constructor(sandbox: SandboxSettings, limits: { checkMs?: number; readMs?: number } = {}) {
     this.#sandbox = sandbox;
-    this.#script = script;
+    this.#limits = { checkMs: CHECK_MS, readMs: READ_MS, ...limits };
   }
 
   /** The processes that there are. */
@@ -57,8 +78,46 @@ export class CollectorProcesses {
     for (const child of this.#idle) leave(child);
   }
 
-  async #collect(collector: string, declared: DeclaredIn | undefined, context: CollectContext): Promise<Collected> {
-    const { sandbox: _, signal, logger, ...input } = context;
+  /** Makes a check of integrity in another process; one that takes too long could not be made. */
+  readonly checkIntegrity: MakeCheck = async (check, { context: whole, ...input }) => {
+    const { sandbox: _, signal, logger, ...context } = whole;
+    const { checkMs } = this.#limits;
+    const limit = timeLimit(checkMs, signal);
+    try {
+      return Checked.parse(await this.#measure({ type: 'check', check, input, context }, limit.signal, logger.level));
+    } catch (err) {
+      throw limit.isOver() ? new FleetError('TIMEOUT', `it took more than ${checkMs / 60_000} minutes`) : err;
+    } finally {
+      limit.end();
+    }
+  };
+
+  /** Reads documents in another process; one that cannot be read in time lacks everything. */
+  readonly readDocument =
+    (signal: AbortSignal): ReadDocument =>
+    (root, path, spec) =>
+      this.#reading.run(signal, async () => {
+        const { readMs } = this.#limits;
+        const limit = timeLimit(readMs, signal);
+        try {
+          return Lacks.parse(await this.#measure({ type: 'read', root, path, spec }, limit.signal, 'silent'));
+        } catch (err) {
+          if (signal.aborted) throw err;
+          const why = limit.isOver() ? `that takes more than ${readMs / 1000} s` : errorMessage(err);
+          return [`${path} cannot be read: ${why}`];
+        } finally {
+          limit.end();
+        }
+      });
+
+  async #collect(collector: string, declared: DeclaredIn | undefined, whole: CollectContext): Promise<z.infer<typeof Collected>> {
+    const { sandbox: _, signal, logger, ...context } = whole;
+    return Collected.parse(
+      await this.#measure({ type: 'collect', collector, declared, context }, signal, logger.level),
+    );
+  }
+
+  async #measure(task: Task, signal: AbortSignal, logLevel: string): Promise<unknown> {
     signal.throwIfAborted();
     const child = this.#idle.pop() ?? this.#start();
     let killTimer: NodeJS.Timeout | undefined;
@@ -67,7 +126,7 @@ export class CollectorProcesses {
       killTimer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
     };
     try {
-      return await new Promise<Collected>((resolve, reject) => {
+      return await new Promise<unknown>((resolve, reject) => {
         const onExit = (code: number | null, by: NodeJS.Signals | null): void => {
           child.off('message', onMessage);
           reject(
@@ -77,9 +136,9 @@ export class CollectorProcesses {
         const onMessage = (message: unknown): void => {
           child.off('exit', onExit);
           this.#giveBack(child);
-          const reply = CollectReply.safeParse(message);
+          const reply = MeasureReply.safeParse(message);
           if (!reply.success) reject(reply.error);
-          else if (reply.data.type === 'collected') resolve(reply.data.collected);
+          else if (reply.data.type === 'measured') resolve(reply.data.result);
           else reject(toldError(reply.data));
         };
         child.once('exit', onExit);
@@ -87,8 +146,7 @@ export class CollectorProcesses {
         child.ref();
         child.channel?.ref();
         signal.addEventListener('abort', stop, { once: true });
-        const request = { collector, declared, input, sandbox: this.#sandbox, logLevel: logger.level };
-        send(child, { type: 'collect', request });
+        send(child, { type: 'measure', task, sandbox: this.#sandbox, logLevel });
       });
     } finally {
       clearTimeout(killTimer);
@@ -98,7 +156,7 @@ export class CollectorProcesses {
 
   #start(): ChildProcess {
     if (this.#isClosed) throw new FleetError('CANCELLED', 'measuring was cancelled');
-    const child = fork(this.#script, {
+    const child = fork(SCRIPT, {
       // Nothing of the worker's environment: there are keys in it.
       env: { HOME: homedir(), TMPDIR: tmpdir() },
       execArgv: [`--max-old-space-size=${HEAP_MIB}`],
@@ -131,6 +189,6 @@ function leave(child: ChildProcess): void {
   if (child.connected) child.disconnect();
 }
 
-function send(child: ChildProcess, message: CollectMessage): void {
+function send(child: ChildProcess, message: MeasureMessage): void {
   if (child.connected) child.send(message);
 }
