@@ -15,6 +15,7 @@ export const LauncherRequest = z.discriminatedUnion('type', [
     env: z.record(z.string(), z.string()),
     timeoutMs: z.number(),
     outputBytes: z.number(),
+    memoryBytes: z.number().optional(),
     stdin: z.union([z.string(), Bytes]).optional(),
     /** Paths that open the files which the program finds as its descriptors 3 and up. */
     files: z.array(z.string()),
@@ -38,7 +39,7 @@ export const LauncherReply = z.discriminatedUnion('type', [
     id: Id,
     result: z.strictObject({
       exitCode: z.number().nullable(),
-      endedBy: z.enum(['exit', 'signal', 'timeout', 'aborted']),
+      endedBy: z.enum(['exit', 'signal', 'timeout', 'aborted', 'memory']),
       stdout: z.string(),
       stderr: z.string(),
       truncated: z.boolean(),

@@ -54,6 +54,7 @@ export class Launcher {
           timeoutMs: options.timeoutMs,
           outputBytes: options.outputBytes,
           ...(stdin === undefined ? {} : { stdin }),
+          ...(options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes }),
           files: files.map((file) => `/proc/${process.pid}/fd/${file}`),
           isHostile: options.isHostile ?? false,
           hasReport: options.hasReport ?? false,

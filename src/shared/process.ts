@@ -4,6 +4,7 @@ import { Readable, type Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { FleetError, errorMessage } from './errors.ts';
 import { emptyFile, inheritedFiles } from './inherited-files.ts';
+import { watchMemory } from './memory-watch.ts';
 import { type ProgressListener, ProgressTeller } from './output-progress.ts';
 
 export type OutputListener = (stream: 'stdout' | 'stderr', text: string) => void;
@@ -17,6 +18,8 @@ export interface ProcessOptions {
   timeoutMs: number;
   /** stdout and stderr are each cut after so many bytes; of the rest, which is read and dropped, the end is kept. */
   outputBytes: number;
+  /** The program and all it starts may hold so much memory together; checked now and then, where the system tells. */
+  memoryBytes?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Written to the program, which otherwise finds its input closed. */
   stdin?: string | Uint8Array | Readable | undefined;
@@ -38,7 +41,7 @@ export interface ProcessOptions {
 export interface ProcessResult {
   /** Null unless the program ended by itself. */
   exitCode: number | null;
-  endedBy: 'exit' | 'signal' | 'timeout' | 'aborted';
+  endedBy: 'exit' | 'signal' | 'timeout' | 'aborted' | 'memory';
   stdout: string;
   stderr: string;
   truncated: boolean;
@@ -109,7 +112,7 @@ async function runToEnd(options: ProcessOptions, { stdout, stderr, report }: Hea
   const reporting = reportOf(options, child);
   const { signal } = options;
   return new Promise<Ending>((resolve, reject) => {
-    let stoppedBy: 'timeout' | 'aborted' | undefined;
+    let stoppedBy: 'timeout' | 'aborted' | 'memory' | undefined;
     let killTimer: NodeJS.Timeout | undefined;
     let drainTimer: NodeJS.Timeout | undefined;
     const stop = (why: 'timeout' | 'aborted'): void => {
@@ -120,8 +123,13 @@ async function runToEnd(options: ProcessOptions, { stdout, stderr, report }: Hea
     const onAbort = (): void => stop('aborted');
     const wallTimer = setTimeout(() => stop('timeout'), options.timeoutMs);
     const progress = options.onProgress === undefined ? undefined : new ProgressTeller(options.onProgress);
+    const unwatch = watch(options, child, () => {
+      stoppedBy ??= 'memory';
+      signalGroup(child, 'SIGKILL');
+    });
     const settle = (): void => {
       progress?.stop();
+      unwatch?.();
       for (const timer of [wallTimer, killTimer, drainTimer]) clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     };
@@ -159,6 +167,9 @@ async function runToEnd(options: ProcessOptions, { stdout, stderr, report }: Hea
     });
   });
 }
+
+const watch = ({ memoryBytes }: ProcessOptions, { pid }: Child, onOver: () => void): (() => void) | undefined =>
+  memoryBytes === undefined || pid === undefined ? undefined : watchMemory(pid, memoryBytes, onOver);
 
 function start(options: ProcessOptions): Child {
   const [program, ...args] = options.argv;

@@ -38,6 +38,11 @@ test.each([
   expect({ ...there, durationMs: 0 }).toEqual({ ...here, durationMs: 0 });
 });
 
+test('a program that holds more memory than it may, with what it started, is ended', async () => {
+  const greedy = shell(`perl -e '$held = "x" x 100_000_000; sleep 30' & wait`, { memoryBytes: 50_000_000 });
+  expect(await launcher.run(greedy)).toMatchObject({ endedBy: 'memory', exitCode: null });
+});
+
 test('a program that cannot be started is refused in the same words', async () => {
   const options = { ...shell(''), argv: ['no-such-program'] };
   const [here, there] = await Promise.all(

@@ -208,6 +208,16 @@ describe('a command in the sandbox', () => {
     expect(result.exitCode).not.toBe(0);
   });
 
+  test('cannot get round that with many processes; what they share is counted once', async () => {
+    const held = 'my $held = "x" x 150_000_000;';
+    const limits = { memoryBytes: 512 * 1024 ** 2, allMemoryBytes: 500 * 1024 ** 2, wallMs: 20_000 };
+    const many = await sh(`for i in 1 2 3 4 5 6; do perl -e '${held} sleep 30' & done; wait`, { limits });
+    expect(many.endedBy).toBe('signal');
+    expect(many.stderr).toContain('[ended: its processes held more than 524288000 bytes of memory together]');
+    const forks = `perl -e '${held} for (1..6) { fork || do { sleep 3; exit } } 1 while wait() > 0; print "done"'`;
+    expect(await sh(forks, { limits })).toMatchObject({ endedBy: 'exit', stdout: 'done' });
+  });
+
   test('ends at its time limit with everything it started, even in sessions of their own', async () => {
     const script = `trap '' TERM; setsid sleep ${LATE} & (setsid sh -c 'trap "" TERM HUP; sleep ${LATE}' &) ; sleep ${LATE}`;
     const result = await sh(script, { limits: { wallMs: 400 } });

@@ -3,11 +3,12 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { FleetError } from '../errors.ts';
 import { type EgressProxy, SOCKET_NAME, openEgressProxy } from '../network/egress-proxy.ts';
-import { runProcess } from '../process.ts';
+import { type ProcessResult, runProcess } from '../process.ts';
 import { checkCommand } from './check-command.ts';
 import { watchDisk } from './disk-watch.ts';
 import { SANDBOX_UID, grantAccess } from './grant-access.ts';
 import { limitArguments } from './limit-arguments.ts';
+import { explainMemory, memoryTogether } from './memory-limit.ts';
 import { BRIDGE, PROXY_FOLDER } from './network-bridge.ts';
 import {
   DEFAULT_LIMITS,
@@ -82,7 +83,7 @@ export class BubblewrapSandbox implements Sandbox {
       if (command.egress !== undefined) proxy = await openEgressProxy(command.egress, uid);
       if (this.#tools.filter !== undefined) filter = await open(this.#tools.filter);
       const bridged = proxy === undefined ? command : throughBridge(command, proxy.folder);
-      const { report = '', ...result } = await runProcess({
+      const result = await runProcess({
         argv: [this.#tools.bwrap, ...this.#arguments(bridged, limits)],
         cwd: '/',
         env: { LD_LIBRARY_PATH: this.#tools.libraries.join(delimiter) },
@@ -91,13 +92,14 @@ export class BubblewrapSandbox implements Sandbox {
         hasReport: true,
         timeoutMs: limits.wallMs,
         outputBytes: limits.outputBytes,
+        memoryBytes: memoryTogether(limits),
         signal: disk.signal,
         stdin: command.stdin,
         onOutput: command.onOutput,
         onProgress: command.onProgress,
       });
-      refuseIfNotStarted(result, report);
-      const ended = disk.explain(asSignal(result), command.signal);
+      refuseIfNotStarted(result);
+      const ended = disk.explain(asSignal(explainMemory(result, limits)), command.signal);
       return proxy === undefined ? ended : { ...ended, refusals: proxy.refusals() };
     } finally {
       disk.stop();
@@ -260,7 +262,7 @@ function environment(extra: Readonly<Record<string, string>>): string[] {
 }
 
 /** Bubblewrap reports how a command ended only when it could start it. */
-function refuseIfNotStarted(result: SandboxResult, report: string): void {
+function refuseIfNotStarted({ report = '', ...result }: ProcessResult): void {
   if (result.endedBy !== 'exit' || report.includes('"exit-code"')) return;
   const why = result.stderr.trim().slice(0, 1_000) || `it ended with exit code ${result.exitCode}`;
   throw new FleetError('SANDBOX_UNAVAILABLE', `the sandbox did not start: ${why}`);

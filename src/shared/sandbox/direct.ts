@@ -6,6 +6,7 @@ import { checkCommand } from './check-command.ts';
 import { watchDisk } from './disk-watch.ts';
 import { grantAccess } from './grant-access.ts';
 import { limitArguments } from './limit-arguments.ts';
+import { explainMemory, memoryTogether } from './memory-limit.ts';
 import { DEFAULT_LIMITS, type Sandbox, type SandboxCommand, type SandboxMount, type SandboxResult } from './sandbox.ts';
 import type { DirectSandboxOptions, SandboxSettings } from './sandbox-settings.ts';
 
@@ -58,12 +59,13 @@ export class DirectSandbox implements Sandbox {
         isHostile: true,
         timeoutMs: limits.wallMs,
         outputBytes: limits.outputBytes,
+        memoryBytes: memoryTogether(limits),
         signal: disk.signal,
         stdin: command.stdin,
         onOutput: command.onOutput,
         onProgress: command.onProgress,
       });
-      return disk.explain(result, command.signal);
+      return disk.explain(explainMemory(result, limits), command.signal);
     } finally {
       disk.stop();
       await rm(home, { recursive: true, force: true });

@@ -7,7 +7,10 @@ import type { SandboxSettings } from './sandbox-settings.ts';
 export interface SandboxLimits {
   wallMs: number;
   cpuSeconds: number;
+  /** Of one process. */
   memoryBytes: number;
+  /** Of all its processes together, at most half of the machine; looked at twice a second. */
+  allMemoryBytes: number;
   processes: number;
   fileBytes: number;
   /** What all writable mounts together may grow by; also the size of the private /tmp, up to 1 GiB. */
@@ -22,6 +25,7 @@ export const DEFAULT_LIMITS: SandboxLimits = {
   wallMs: 120_000,
   cpuSeconds: 240,
   memoryBytes: 2 * 1024 ** 3,
+  allMemoryBytes: 6 * 1024 ** 3,
   processes: 256,
   fileBytes: 256 * 1024 ** 2,
   diskBytes: 2 * 1024 ** 3,
