@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import compression from 'compression';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from '../shared/logger.ts';
@@ -29,7 +30,7 @@ export function createApp(context: ServerContext, queues: FleetQueues, options: 
   const app = express();
   app.disable('x-powered-by');
   app.set('trust proxy', trustedProxies);
-  app.use(nameRequest, securityHeaders(), guardHost(host), mountRoutes(healthRoutes(context), context));
+  app.use(nameRequest, securityHeaders(), guardHost(host), compressTexts, mountRoutes(healthRoutes(context), context));
   // A browser asks without its token whether a page of another origin may ask.
   app.use(guardOrigin(corsOrigins), authenticate(guard), guard.limiters.limitTokens);
   app.use(BOARD_PATH, guardBoard(audit, logger), boardRoutes(queues));
@@ -38,6 +39,13 @@ export function createApp(context: ServerContext, queues: FleetQueues, options: 
   app.use(notFound, problemHandler(logger));
   return app;
 }
+
+/** What is worth it: the record of a large run has megabytes. Streams of events are left alone, so that none waits. */
+const COMPRESSED = /^(?:application\/(?:problem\+)?json|text\/(?:html|css|javascript|plain|x-diff)|image\/svg\+xml)\b/;
+const compressTexts: RequestHandler = compression({
+  threshold: '8kb',
+  filter: (_req, res) => COMPRESSED.test(String(res.getHeader('content-type'))),
+});
 
 /** Looking needs `read`; what the board can change needs `admin`, and stands in the audit log. */
 function guardBoard(audit: AuditLog, logger: Logger): RequestHandler {

@@ -21,9 +21,9 @@ export async function sendRounds(
   res.type('json');
   for (let at = 0; at < refs.length && !res.destroyed; at += AT_ONCE) {
     const rounds = await Promise.all(refs.slice(at, at + AT_ONCE).map((ref) => getJson(blobs, ref, RoundEvidence)));
-    res.write(before + rounds.map((round) => JSON.stringify(round)).join());
+    const isTaken = res.write(before + rounds.map((round) => JSON.stringify(round)).join());
     before = ',';
-    if (res.writableNeedDrain) await drained(res);
+    if (!isTaken) await drained(res);
   }
   res.end(refs.length === 0 ? `${before}]}` : ']}');
 }

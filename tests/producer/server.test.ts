@@ -350,6 +350,20 @@ describe('the service itself', () => {
     expect(page.headers.get('x-content-type-options')).toBe('nosniff');
     expect(page.headers.get('x-powered-by')).toBeNull();
   });
+
+  it('compresses long texts for whoever takes that; short ones and streams of events go as they are', async () => {
+    const encodingOf = async (path: string, accepted = 'gzip') => {
+      const { headers, body } = await ask(path, { headers: { 'accept-encoding': accepted } });
+      await body?.cancel();
+      return headers.get('content-encoding');
+    };
+    expect(await encodingOf('/openapi.json')).toBe('gzip');
+    expect(await encodingOf('/openapi.json', 'identity')).toBeNull();
+    expect(await encodingOf('/healthz')).toBeNull();
+    expect(await encodingOf('/api/events')).toBeNull();
+    const whole = await (await ask('/openapi.json', { headers: { 'accept-encoding': 'identity' } })).text();
+    expect(await (await ask('/openapi.json', { headers: { 'accept-encoding': 'gzip' } })).text()).toBe(whole);
+  });
 });
 
 describe('access', () => {
