@@ -108,6 +108,11 @@ export class MaestroClient {
     return this.#http.json(this.#run(runId, 'evidence'), RunEvidence);
   }
 
+  /** The signed evidence of an ended run with all that it rests on, as `maestro verify FILE` takes it. */
+  sealedEvidence(runId: string): Promise<Uint8Array> {
+    return this.#http.bytes(this.#run(runId, 'evidence.jsonl'));
+  }
+
   /** The files that a run, or one of its phases, has handed on. */
   files(runId: string, options: { phase?: string } = {}): Promise<RunFiles> {
     return this.#http.json(`${this.#run(runId, 'files')}${queryOf(options)}`, RunFiles);

@@ -27,6 +27,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   BAD_USAGE: 400,
   NOT_FOUND: 404,
   CONFLICT: 409,
+  NOT_VERIFIED: 409,
   UNAUTHORIZED: 401,
   FORBIDDEN: 403,
   RATE_LIMITED: 429,

@@ -1,3 +1,4 @@
+import { pipeline } from 'node:stream/promises';
 import type { Response } from 'express';
 import { type RunRecord, originWords, replayedMark } from '../shared/run-record.ts';
 import { z } from 'zod';
@@ -11,6 +12,8 @@ import { type Route, json, route, text } from './route.ts';
 import { assertCommit, diffOf, findFile, isText, listChanges, listFiles } from './run-files.ts';
 import { type RunRepositories, commitOf } from './run-repositories.ts';
 import type { ServerContext } from './server-context.ts';
+import { evidenceLines } from './verify/bundle-file.ts';
+import { findSeal } from './verify/find-seal.ts';
 
 const RunParams = z.object({ id: RunId });
 
@@ -21,6 +24,7 @@ export const fileRoutes = (context: ServerContext): Route[] => [
   ...changeRoutes(context),
   zipRoute(context),
   bundleRoute(context),
+  evidenceRoute(context),
   ...cloneRoutes(context),
 ];
 
@@ -185,6 +189,25 @@ function bundleRoute({ repositories, store, blobs }: ServerContext): Route {
         res.attachment(`${name}.bundle`).type('application/octet-stream').set('X-Maestro-Commit', commit);
         res.send(Buffer.from(await blobs.get(bundle)));
       });
+    },
+  });
+}
+
+function evidenceRoute(context: ServerContext): Route {
+  return route({
+    method: 'get',
+    path: '/api/runs/{id}/evidence.jsonl',
+    id: 'downloadEvidence',
+    summary: 'The signed evidence of an ended run with every blob that it rests on, for `maestro verify FILE`',
+    scope: 'read',
+    params: RunParams,
+    answers: [text(200, 'A DSSE envelope, and a line for each blob', 'application/jsonl')],
+    handle: async ({ params: { id }, res }) => {
+      const { store, blobs } = context;
+      const envelope = await findSeal(context, id);
+      res.attachment(`${nameOf(await store.getRun(id), undefined)}.evidence.jsonl`).type('application/jsonl');
+      // A blob that cannot be read breaks the answer off.
+      await pipeline(evidenceLines({ envelope, blobs }), res);
     },
   });
 }

@@ -1,9 +1,14 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formatsPlugin from 'ajv-formats';
 import { afterAll, expect, it } from 'vitest';
+import { putJson } from '../../src/shared/blob-store.ts';
+import { seal } from '../../src/shared/evidence/dsse.ts';
+import { writeSeal } from '../../src/shared/evidence/seal-store.ts';
+import { statementOf } from '../../src/shared/evidence/statement.ts';
 import { newRunId } from '../../src/shared/names.ts';
 import { movePhase, moveRun } from '../../src/shared/transitions.ts';
 import { type ApiOperation, ApiDocument, apiFixture, operationsOf } from './api-support.ts';
@@ -11,7 +16,7 @@ import { DIAMOND } from './fixture.ts';
 import { seedRunWithFiles } from './run-with-files.ts';
 import { finishRun, planOf } from './seed-run.ts';
 
-const { url, store, blobs } = await apiFixture();
+const { url, store, blobs, redis, prefix } = await apiFixture();
 const folder = await mkdtemp(join(tmpdir(), 'maestro-contract-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -51,6 +56,19 @@ const ended = await seeded();
 await finishRun(store, ended.runId, ['design']);
 const blob = (await store.getPhases(withFiles.runId))[0];
 
+/** A run that was signed when it ended. */
+async function sealed(): Promise<string> {
+  const plan = { ...planOf(['design']), definitions: await putJson(blobs, {}) };
+  await store.createRun(plan);
+  await finishRun(store, plan.runId, ['design']);
+  const run = await store.getRun(plan.runId);
+  const calls = await putJson(blobs, []);
+  const statement = statementOf({ sealedAt: plan.createdAt, run, plan, phases: [], calls });
+  const { privateKey } = generateKeyPairSync('ed25519');
+  await writeSeal({ redis, prefix, blobs }, plan.runId, seal(Buffer.from(JSON.stringify(statement)), privateKey));
+  return plan.runId;
+}
+
 interface Example {
   params?: Record<string, string>;
   query?: string;
@@ -79,6 +97,7 @@ const EXAMPLES: Record<string, () => Example | Promise<Example>> = {
   getEvidence: async () => ({ params: { id: (await seeded()).runId } }),
   streamEvents: () => ({ params: { id: ended.runId } }),
   streamCommands: () => ({ params: { id: ended.runId } }),
+  downloadEvidence: async () => ({ params: { id: await sealed() } }),
   getBlob: () => ({ params: { id: withFiles.runId, ref: blob?.bundle ?? '' } }),
   readFile: () => ({ params: { id: withFiles.runId, path: 'src/app.js' } }),
   getDiff: () => ({ params: { id: withFiles.runId, commit: blob?.commit ?? '' } }),

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { MaestroClient } from '../../src/producer/client.ts';
 import { Verification, verifyRun } from '../../src/producer/verify/verify-run.ts';
 import { getJson, putJson } from '../../src/shared/blob-store.ts';
 import { open, seal } from '../../src/shared/evidence/dsse.ts';
@@ -102,6 +103,14 @@ test('a run is sealed when it ends; the seal is verified where it is and as a fi
   expect((await maestro('verify', 'bad.jsonl')).stdout).toContain('its bytes have another sha256');
   await writeFile(join(home, 'half.jsonl'), text.slice(0, text.length / 2));
   expect((await maestro('verify', 'half.jsonl')).stderr).toMatch(/half\.jsonl:\d+:1 is no blob/);
+
+  // The service gives the same file.
+  const serving = start(['serve', '--port', '0'], own, home);
+  const [api = ''] = await serving.says(/http:\/\/127\.0\.0\.1:\d+/);
+  expect(Buffer.from(await new MaestroClient({ baseUrl: api }).sealedEvidence(runId)).toString('utf8')).toBe(text);
+  const named = await fetch(`${api}/api/runs/${runId}/evidence.jsonl`);
+  expect(named.headers.get('content-disposition')).toContain(`${runId}-simulated.evidence.jsonl`);
+  await named.body?.cancel();
 
   // Whoever holds the key may say what he likes: what it rests on says something else.
   const blobs = openBlobStore(join(home, 'blobs'));

@@ -43,7 +43,7 @@ export function FilesTab({ run, rest }: TabProps): JSX.Element {
           Find a file
           <input type="search" value={text} onInput={({ currentTarget }) => setText(currentTarget.value)} />
         </label>
-        {value !== undefined && value.commit !== null && <TakeHome at={at} asked={asked} />}
+        {value !== undefined && value.commit !== null && <TakeHome run={run} at={at} asked={asked} />}
       </div>
       {fault !== undefined && <Banner kind="bad">The files cannot be listed: {fault}</Banner>}
       {value === undefined && fault === undefined && <Loading what="the files" />}
@@ -52,8 +52,14 @@ export function FilesTab({ run, rest }: TabProps): JSX.Element {
   );
 }
 
+interface TabHome {
+  run: TabProps['run'];
+  at: string;
+  asked: string;
+}
+
 /** The ways to have the files without this page. */
-function TakeHome({ at, asked }: { at: string; asked: string }): JSX.Element {
+function TakeHome({ run, at, asked }: TabHome): JSX.Element {
   const clone = `git clone ${location.origin}${at}/repo.git`;
   const copy = (): void =>
     void navigator.clipboard.writeText(clone).then(
@@ -68,6 +74,11 @@ function TakeHome({ at, asked }: { at: string; asked: string }): JSX.Element {
       <a class="button" href={`${at}/files.bundle${asked}`} download>
         Git bundle
       </a>
+      {run.detail.run.finishedAt !== null && (
+        <a class="button" href={`${at}/evidence.jsonl`} download title="For `maestro verify FILE`, with all it rests on">
+          Signed evidence
+        </a>
+      )}
       <button onClick={copy} title={clone}>
         Copy git clone
       </button>

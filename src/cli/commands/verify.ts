@@ -2,13 +2,14 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readBundle, writeBundle } from '../../producer/verify/bundle-file.ts';
+import { findSeal } from '../../producer/verify/find-seal.ts';
 import { type Verification, verifyRun } from '../../producer/verify/verify-run.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import type { Envelope } from '../../shared/evidence/dsse.ts';
 import { readSeal } from '../../shared/evidence/seal-store.ts';
 import { trustedKeys } from '../../shared/evidence/signing-key.ts';
 import { RunId } from '../../shared/names.ts';
-import { TERMINAL_RUN, originMark } from '../../shared/run-record.ts';
+import { originMark } from '../../shared/run-record.ts';
 import { inColumns } from '../columns.ts';
 import { type CommandContext, type Session, withSession } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
@@ -71,20 +72,8 @@ export async function verifySealed(
 const sealed = (session: Session, runId: RunId): Promise<Envelope | undefined> =>
   readSeal({ ...session, prefix: session.config.prefix }, runId);
 
-async function sealOf(session: Session, id: string): Promise<Envelope> {
-  const runId = parseRunId(id);
-  const run = await session.store.getRun(runId);
-  const envelope = await sealed(session, runId);
-  if (envelope !== undefined) return envelope;
-  const hasEnded = TERMINAL_RUN.includes(run.status);
-  throw new FleetError(
-    'NOT_VERIFIED',
-    hasEnded
-      ? `run ${runId} was never sealed: nothing was signed when it ended`
-      : `run ${runId} is ${run.status}: it is sealed when it ends`,
-    { remedy: hasEnded ? 'Look in the log of the workers for the reason.' : 'Wait for its end.' },
-  );
-}
+const sealOf = (session: Session, id: string): Promise<Envelope> =>
+  findSeal({ ...session, prefix: session.config.prefix }, parseRunId(id));
 
 function showVerification(terminal: Terminal, { checks, ...of }: Verification): void {
   const { green, red, bold, dim } = terminal.outColors;

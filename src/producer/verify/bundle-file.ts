@@ -26,22 +26,32 @@ export async function* allBlobs(blobs: BlobReader, statement: RunStatement): Asy
   }
 }
 
-/**
- * Writes the evidence of a run as one file that can be verified anywhere: JSON lines, the DSSE envelope first, and behind
- * it every blob that it rests on. Returns how many blobs there are.
- */
-export async function writeBundle(of: { file: string; envelope: Envelope; blobs: BlobReader }): Promise<number> {
+/** The evidence of a run as lines that can be verified anywhere: the DSSE envelope, and then each blob it rests on. */
+export async function* evidenceLines(of: { envelope: Envelope; blobs: BlobReader }): AsyncGenerator<string> {
   const payload = Buffer.from(of.envelope.payload, 'base64').toString('utf8');
   const statement = RunStatement.parse(JSON.parse(payload));
-  let count = 0;
-  async function* lines(): AsyncGenerator<string> {
-    yield `${JSON.stringify(of.envelope)}\n`;
-    for await (const ref of allBlobs(of.blobs, statement)) {
+  yield `${JSON.stringify(of.envelope)}\n`;
+  for await (const ref of allBlobs(of.blobs, statement))
+    yield `${JSON.stringify({ sha256: ref, base64: Buffer.from(await of.blobs.get(ref)).toString('base64') })}\n`;
+}
+
+/** Writes these lines into a new file. Returns how many blobs there are. */
+export async function writeBundle({
+  file,
+  ...of
+}: {
+  file: string;
+  envelope: Envelope;
+  blobs: BlobReader;
+}): Promise<number> {
+  let count = -1;
+  async function* counted(): AsyncGenerator<string> {
+    for await (const line of evidenceLines(of)) {
       count += 1;
-      yield `${JSON.stringify({ sha256: ref, base64: Buffer.from(await of.blobs.get(ref)).toString('base64') })}\n`;
+      yield line;
     }
   }
-  await pipeline(lines(), createWriteStream(of.file, { flags: 'wx', mode: 0o600 }));
+  await pipeline(counted(), createWriteStream(file, { flags: 'wx', mode: 0o600 }));
   return count;
 }
 
