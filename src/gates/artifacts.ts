@@ -95,7 +95,9 @@ async function check(
       : missing(`no collector left a report ${spec.reports.join(' or ')}`);
   }
   if (resolved.files.length === 0) return missing(`no file ${spec.paths.join(' or ')}`);
-  const problems = (await Promise.all(resolved.files.map((path) => documentProblems(options.root, path, spec, options.read)))).flat();
+  const problems = (
+    await Promise.all(resolved.files.map((path) => documentProblems(options.root, path, spec, options.read)))
+  ).flat();
   return problems.length > 0
     ? missing(problems.join('; '))
     : present([...resolved.files], resolved.files.length === 1 ? '1 file' : `${resolved.files.length} files`);

@@ -49,7 +49,7 @@ class MemoryWatch {
     const seen = await allProcesses();
     const children = new Map<number, number[]>();
     for (const [pid, { parent }] of seen) children.set(parent, [...(children.get(parent) ?? []), pid]);
-    for (const [pid, { limitBytes, onOver }] of [...this.#watched]) {
+    for (const [pid, { limitBytes, onOver }] of this.#watched) {
       const family = familyOf(pid, children);
       const pages = family.reduce((sum, member) => sum + (seen.get(member)?.pages ?? 0), 0);
       if (pages * PAGE_BYTES <= limitBytes || (await heldBy(family)) <= limitBytes) continue;

@@ -75,7 +75,12 @@ function TakeHome({ run, at, asked }: TabHome): JSX.Element {
         Git bundle
       </a>
       {run.detail.run.finishedAt !== null && (
-        <a class="button" href={`${at}/evidence.jsonl`} download title="For `maestro verify FILE`, with all it rests on">
+        <a
+          class="button"
+          href={`${at}/evidence.jsonl`}
+          download
+          title="For `maestro verify FILE`, with all it rests on"
+        >
           Signed evidence
         </a>
       )}

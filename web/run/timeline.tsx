@@ -157,7 +157,9 @@ const Bar = ({ span, timeline, name }: { span: Span; timeline: Timeline; name: s
 function spoken(spans: readonly Span[]): string {
   const totals = totalsOf([{ key: '', name: '', spans: [...spans] }]);
   // What took less than a millisecond was there all the same.
-  const told = KINDS.filter((kind) => spans.some((span) => span.kind === kind)).map((kind) => `${KIND_WORDS[kind]} ${millis(totals[kind])}`);
+  const told = KINDS.filter((kind) => spans.some((span) => span.kind === kind)).map(
+    (kind) => `${KIND_WORDS[kind]} ${millis(totals[kind])}`,
+  );
   return told.length === 0 ? 'nothing recorded' : told.join(', ');
 }
 

@@ -110,7 +110,11 @@ export class MeasuringProcesses {
         }
       });
 
-  async #collect(collector: string, declared: DeclaredIn | undefined, whole: CollectContext): Promise<z.infer<typeof Collected>> {
+  async #collect(
+    collector: string,
+    declared: DeclaredIn | undefined,
+    whole: CollectContext,
+  ): Promise<z.infer<typeof Collected>> {
     const { sandbox: _, signal, logger, ...context } = whole;
     return Collected.parse(
       await this.#measure({ type: 'collect', collector, declared, context }, signal, logger.level),
