@@ -131,5 +131,5 @@ section:target{border-color:var(--accent);box-shadow:0 0 0 1px var(--accent)}h3{
 .scope{margin-left:auto;font-size:.75rem;color:var(--dim);border:1px solid var(--line);border-radius:99px;padding:.05rem .6rem}section p{margin:.5rem 0}
 table{border-collapse:collapse;width:100%;margin:.6rem 0 0;font-size:.88rem}caption{text-align:left;font-weight:600;color:var(--dim);font-size:.75rem;padding-bottom:.2rem}th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-top:1px solid var(--line);font-weight:400}th{width:9rem}
 .type{display:block;color:var(--dim)}details{border-top:1px solid var(--line);padding:.4rem 0;scroll-margin-top:1rem}summary{cursor:pointer}pre{overflow:auto;max-height:32rem;background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.8rem}
-@media(max-width:50rem){body{display:block}nav{width:auto;height:auto;max-height:40vh;position:static;border-right:0;border-bottom:1px solid var(--line)}main{padding:1rem}.scope{margin-left:0}}
+@media(max-width:50rem){body{display:block}nav{width:auto;height:auto;max-height:40vh;position:static;border-right:0;border-bottom:1px solid var(--line)}main{padding:1rem}.scope{margin-left:0}td{overflow-wrap:anywhere}}
 `;

@@ -10,6 +10,7 @@ import { type RunningServer, startServer } from '../../src/producer/server.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { openBlobStore } from '../../src/shared/open-blob-store.ts';
 import { RunStore } from '../../src/shared/run-store.ts';
+import { movePhase, moveRun } from '../../src/shared/transitions.ts';
 import { WorkerRegistry, type WorkerStanding } from '../../src/shared/worker-registry.ts';
 import { axeViolations, launchBrowser, openPage, shootAll } from '../support/browser.ts';
 import { noopPlan } from '../support/noop-handlers.ts';
@@ -109,12 +110,26 @@ test('jobs that end are counted, by the gates queue as well', async () => {
   expect(metrics).toMatch(/^# HELP maestro_runs .*simulated and replayed ones are counted/m);
 });
 
+/** A run whose only phase failed for good. */
+async function deadRun(store: RunStore): Promise<void> {
+  const plan = noopPlan({ b: [] }, { personas: ['analyst'] });
+  await store.createRun(plan);
+  await moveRun(store, plan.runId, 'running');
+  await movePhase(store, plan.runId, 'b', 'running');
+  const message = 'the model broke off <b>';
+  const fault = { phase: 'b', persona: 'analyst', round: 0, attempt: 3, message, final: true } as const;
+  await store.append(plan.runId, [{ type: 'persona.fault', ...fault }]);
+  await movePhase(store, plan.runId, 'b', 'failed', { reason: message });
+  await moveRun(store, plan.runId, 'failed');
+}
+
 test('the fleet page shows workers, queues, work over time and limits, and follows what changes', async () => {
   const store = new RunStore(redis, prefix);
   await registry.beat(worker('a'));
   await registry.beat(worker('b', { pid: 4712, state: 'draining', personas: [], active: {}, conversations: 0 }));
   const plan = noopPlan({ a: [] }, { personas: ['analyst'] });
   await enqueueRun({ redis, prefix, store }, plan);
+  await deadRun(store);
   await expect.poll(async () => (await fleet()).history.length, { timeout: 25_000 }).toBeGreaterThan(1);
 
   const { page, faults } = await openPage(browser, server.url, '/#/fleet');
@@ -131,6 +146,11 @@ test('the fleet page shows workers, queues, work over time and limits, and follo
   await expect.poll(() => page.locator('.chart canvas').count()).toBe(2);
   await page.getByText('No model was called within the last day.').waitFor();
   await page.getByText('Spent today (UTC)').waitFor();
+  const dead = page.getByRole('region', { name: 'Phases that failed for good' });
+  expect((await dead.getByRole('row').nth(1).innerText()).replaceAll(/\s+/g, ' ')).toMatch(
+    /noop ✕ failed simulated b analyst attempt 3 the model broke off <b>$/,
+  );
+  await page.getByText('1 run can go on').waitFor();
   await page.getByText('simulated and replayed ones are counted with the others').waitFor();
   expect(await axeViolations(page)).toEqual([]);
   await shootAll(page, 'fleet');

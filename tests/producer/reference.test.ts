@@ -25,7 +25,7 @@ it('shows every operation with its scope, loads nothing from elsewhere and is re
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.goto(`${url}/docs#listRuns`);
   await shoot(page, 'size-reference-dark');
-  await page.setViewportSize({ width: 390, height: 800 });
-  expect(await page.evaluate<unknown>('document.documentElement.scrollWidth <= 390')).toBe(true);
+  await page.setViewportSize({ width: 360, height: 800 });
+  expect(await page.evaluate<unknown>('document.documentElement.scrollWidth <= 360')).toBe(true);
   expect(faults).toEqual([]);
 }, 60_000);

@@ -10,6 +10,7 @@ import { useEvery } from '../lib/use-every.ts';
 import { Banner, Elapsed, Empty, Fact, Loading, Pill, SimulatedMark, Text } from '../ui/basic.tsx';
 import { Chart } from '../ui/chart.tsx';
 import { type Row, Table } from '../ui/table.tsx';
+import { DeadLetters } from './dead-letters.tsx';
 
 const REFRESH_MS = 4000;
 const MIB = 1024 ** 2;
@@ -65,6 +66,7 @@ function Fleet({ fleet }: { fleet: FleetStatus }): JSX.Element {
       {idle.length > 0 && <p class="muted">Without jobs: {idle.map(({ queue }) => queue).join(', ')}.</p>}
       <h2>Models</h2>
       <Limits fleet={fleet} />
+      <DeadLetters />
     </>
   );
 }
