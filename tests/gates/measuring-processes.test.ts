@@ -70,17 +70,37 @@ test('a document is read the same there; one that cannot be read in time lacks e
   const read = hasty.readDocument(signal);
   const all = await Promise.all(Array.from({ length: 4 }, () => read(root, 'docs/endless.md', spec)));
   clearInterval(ticking);
-  expect(new Set(all.flat())).toEqual(new Set(['docs/endless.md cannot be read: that takes more than 0.3 s']));
+  const late = 'docs/endless.md cannot be read: that takes more than 0.3 s';
+  expect(all.flat()).toEqual([late, late, late, late]);
+  // So many slow ones use up the time of all.
+  expect(await read(root, PRD, spec)).toEqual([`${PRD} was not read: the documents before it took too long`]);
+  expect(await hasty.readDocument(signal)(root, 'docs/endless.md', spec)).toEqual([late]);
   expect(turns).toBeGreaterThan(50);
   // However many were asked for, at most two were read at once.
   expect(hasty.pids.length).toBeLessThanOrEqual(2);
   const cancelled = new AbortController();
-  const waited = read(root, 'docs/endless.md', spec);
+  const waited = hasty.readDocument(signal)(root, 'docs/endless.md', spec);
   cancelled.abort();
   const given = hasty.readDocument(cancelled.signal)(root, PRD, spec);
   await expect(given).rejects.toThrow('aborted');
   await waited;
 }, 60_000);
+
+test('a process that cannot be started is told at once, and is forgotten', async () => {
+  const none = new MeasuringProcesses(settings);
+  const { execPath } = process;
+  process.execPath = '/nowhere/node';
+  onTestFinished(() => void (process.execPath = execPath));
+  const separate = none.separate(documentsCollector);
+  await expect(collect(separate, new Project(), [METRIC])).rejects.toThrow(
+    /the process that measured failed: .*ENOENT/,
+  );
+  expect(none.pids).toEqual([]);
+  process.execPath = execPath;
+  const next = await collect(separate, new Project(), [METRIC]);
+  expect(next.values[METRIC]).toHaveProperty('examined');
+  none.close();
+});
 
 test('integrity is checked the same there; a check that takes too long could not be made', async () => {
   const { settings: real } = await realSandbox();

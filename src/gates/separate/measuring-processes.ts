@@ -32,6 +32,8 @@ const STOP_MS = 2_000;
 const CHECK_MS = 20 * 60_000;
 /** A document of the largest size that people write is parsed in less than one second. */
 const READ_MS = 20_000;
+/** So many times that long, all documents of a reader together may take. */
+const SLOW_DOCUMENTS = 3;
 
 /**
  * Measures in other processes, one thing at a time in each. What measures reads hostile files: parsing a megabyte of
@@ -92,12 +94,17 @@ export class MeasuringProcesses {
     }
   };
 
-  /** Reads documents in another process; one that cannot be read in time lacks everything. */
-  readonly readDocument =
-    (signal: AbortSignal): ReadDocument =>
-    (root, path, spec) =>
+  /**
+   * Reads documents in another process; one that cannot be read in time lacks everything. Those that one reader was
+   * asked for share a time limit, so that many slow ones do not keep the readers of others waiting.
+   */
+  readonly readDocument = (signal: AbortSignal): ReadDocument => {
+    const { readMs } = this.#limits;
+    let leftMs = SLOW_DOCUMENTS * readMs;
+    return (root, path, spec) =>
       this.#reading.run(signal, async () => {
-        const { readMs } = this.#limits;
+        if (leftMs <= 0) return [`${path} was not read: the documents before it took too long`];
+        const began = performance.now();
         const limit = timeLimit(readMs, signal);
         try {
           return Lacks.parse(await this.#measure({ type: 'read', root, path, spec }, limit.signal, 'silent'));
@@ -107,8 +114,10 @@ export class MeasuringProcesses {
           return [`${path} cannot be read: ${why}`];
         } finally {
           limit.end();
+          leftMs -= Math.min(readMs, performance.now() - began);
         }
       });
+  };
 
   async #collect(
     collector: string,
@@ -131,14 +140,19 @@ export class MeasuringProcesses {
     };
     try {
       return await new Promise<unknown>((resolve, reject) => {
-        const onExit = (code: number | null, by: NodeJS.Signals | null): void => {
-          child.off('message', onMessage);
-          reject(
-            new FleetError('INTERNAL', `the process that measured ended (${by ?? `code ${code}`})`, { retry: true }),
-          );
+        const lose = (how: string): void => {
+          child.off('message', onMessage).off('exit', onExit).off('error', onError);
+          reject(new FleetError('INTERNAL', `the process that measured ${how}`, { retry: true }));
+        };
+        const onExit = (code: number | null, by: NodeJS.Signals | null): void =>
+          lose(`ended (${by ?? `code ${code}`})`);
+        // One that could not be started never ends.
+        const onError = (err: Error): void => {
+          child.kill('SIGKILL');
+          lose(`failed: ${err.message}`);
         };
         const onMessage = (message: unknown): void => {
-          child.off('exit', onExit);
+          child.off('exit', onExit).off('error', onError);
           this.#giveBack(child);
           const reply = MeasureReply.safeParse(message);
           if (!reply.success) reject(reply.error);
@@ -146,6 +160,7 @@ export class MeasuringProcesses {
           else reject(toldError(reply.data));
         };
         child.once('exit', onExit);
+        child.once('error', onError);
         child.once('message', onMessage);
         child.ref();
         child.channel?.ref();
@@ -170,12 +185,14 @@ export class MeasuringProcesses {
       detached: true,
     });
     this.#all.add(child);
-    // Whoever waits for it is told by its end.
-    child.on('error', () => undefined);
-    child.once('exit', () => {
+    const forget = (): void => {
       this.#all.delete(child);
       const at = this.#idle.indexOf(child);
       if (at !== -1) this.#idle.splice(at, 1);
+    };
+    child.once('exit', forget);
+    child.on('error', () => {
+      if (child.pid === undefined) forget();
     });
     return child;
   }
