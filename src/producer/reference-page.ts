@@ -34,7 +34,7 @@ const GROUPS: readonly (readonly [title: string, pattern: RegExp])[] = [
   ['Workflows and uploads', /^\/api\/(workflows|uploads)/],
   [
     'Runs',
-    /^\/api\/runs(\/\{id\}(\/(gates|report|evidence|evidence\\.jsonl|costs|events|cancel|pause|resume|retry|approvals.*|questions.*))?)?$/,
+    /^\/api\/runs(\/\{id\}(\/(gates|report|evidence(\.jsonl)?|costs|events|cancel|pause|resume|retry|approvals.*|questions.*))?)?$/,
   ],
   ['Files of a run', /^\/api\/runs/],
   ['Webhooks', /^\/api\/webhooks/],

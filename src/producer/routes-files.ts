@@ -205,9 +205,10 @@ function evidenceRoute(context: ServerContext): Route {
     handle: async ({ params: { id }, res }) => {
       const { store, blobs } = context;
       const envelope = await findSeal(context, id);
+      const lines = evidenceLines({ envelope, blobs });
       res.attachment(`${nameOf(await store.getRun(id), undefined)}.evidence.jsonl`).type('application/jsonl');
       // A blob that cannot be read breaks the answer off.
-      await pipeline(evidenceLines({ envelope, blobs }), res);
+      await pipeline(lines, res);
     },
   });
 }

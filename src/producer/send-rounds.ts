@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Response } from 'express';
 import { type BlobStore, getJson } from '../shared/blob-store.ts';
 import { RoundEvidence } from '../shared/round-evidence.ts';
@@ -17,21 +16,19 @@ export async function sendRounds(
   refs: readonly BlobRef[],
   blobs: BlobStore,
 ): Promise<void> {
+  // One listener for all of the answer: what compresses it keeps each of them.
+  let wake = (): void => undefined;
+  for (const event of ['drain', 'close'] as const) res.on(event, () => wake());
   let before = JSON.stringify({ ...head, rounds: [] }).slice(0, -2);
   res.type('json');
   for (let at = 0; at < refs.length && !res.destroyed; at += AT_ONCE) {
     const rounds = await Promise.all(refs.slice(at, at + AT_ONCE).map((ref) => getJson(blobs, ref, RoundEvidence)));
     const isTaken = res.write(before + rounds.map((round) => JSON.stringify(round)).join());
     before = ',';
-    if (!isTaken) await drained(res);
+    if (isTaken || res.destroyed) continue;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
   }
   res.end(refs.length === 0 ? `${before}]}` : ']}');
-}
-
-/** Waits until the reader has taken what was sent, or has gone. */
-async function drained(res: Response): Promise<void> {
-  const either = new AbortController();
-  const of = { signal: either.signal };
-  await Promise.race([once(res, 'drain', of), once(res, 'close', of)]);
-  either.abort();
 }

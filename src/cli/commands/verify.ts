@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readBundle, writeBundle } from '../../producer/verify/bundle-file.ts';
-import { findSeal } from '../../producer/verify/find-seal.ts';
+import { SEAL_MS, findSeal } from '../../producer/verify/find-seal.ts';
 import { type Verification, verifyRun } from '../../producer/verify/verify-run.ts';
 import { EXIT, FleetError } from '../../shared/errors.ts';
 import type { Envelope } from '../../shared/evidence/dsse.ts';
@@ -46,9 +46,6 @@ async function bundleAt(file: string): ReturnType<typeof readBundle> {
     remedy: 'Give a run id from `maestro runs`, or a file that `maestro evidence RUN` has written.',
   });
 }
-
-/** How long the worker that ended a run may take to sign it. */
-const SEAL_MS = 30_000;
 
 /** Verifies a run that has just ended, as soon as it is sealed, and says in one line what came of it. */
 export async function verifySealed(

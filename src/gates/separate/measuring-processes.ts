@@ -75,9 +75,13 @@ export class MeasuringProcesses {
   /** Ends all of them, with whatever they started. */
   close(): void {
     this.#isClosed = true;
-    // One that parses hears of nothing.
-    for (const child of this.#all) if (!this.#idle.includes(child)) child.kill('SIGKILL');
-    for (const child of this.#idle) leave(child);
+    for (const child of this.#all) {
+      leave(child);
+      if (this.#idle.includes(child)) continue;
+      // It ends what it started when it hears of that; one that parses hears of nothing.
+      const killTimer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+      child.once('exit', () => clearTimeout(killTimer));
+    }
   }
 
   /** Makes a check of integrity in another process; one that takes too long could not be made. */
@@ -130,7 +134,17 @@ export class MeasuringProcesses {
     );
   }
 
+  /** Collectors are repeated by whoever runs them; anything else is, once, when its process was lost. */
   async #measure(task: Task, signal: AbortSignal, logLevel: string): Promise<unknown> {
+    try {
+      return await this.#measureOnce(task, signal, logLevel);
+    } catch (err) {
+      if (task.type === 'collect' || signal.aborted || !(err instanceof FleetError) || !err.retry) throw err;
+      return this.#measureOnce(task, signal, logLevel);
+    }
+  }
+
+  async #measureOnce(task: Task, signal: AbortSignal, logLevel: string): Promise<unknown> {
     signal.throwIfAborted();
     const child = this.#idle.pop() ?? this.#start();
     let killTimer: NodeJS.Timeout | undefined;

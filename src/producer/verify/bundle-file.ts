@@ -27,12 +27,27 @@ export async function* allBlobs(blobs: BlobReader, statement: RunStatement): Asy
 }
 
 /** The evidence of a run as lines that can be verified anywhere: the DSSE envelope, and then each blob it rests on. */
-export async function* evidenceLines(of: { envelope: Envelope; blobs: BlobReader }): AsyncGenerator<string> {
+export function evidenceLines(of: { envelope: Envelope; blobs: BlobReader }): AsyncGenerator<string> {
   const payload = Buffer.from(of.envelope.payload, 'base64').toString('utf8');
-  const statement = RunStatement.parse(JSON.parse(payload));
-  yield `${JSON.stringify(of.envelope)}\n`;
-  for await (const ref of allBlobs(of.blobs, statement))
-    yield `${JSON.stringify({ sha256: ref, base64: Buffer.from(await of.blobs.get(ref)).toString('base64') })}\n`;
+  // What does not parse is told before anything is written.
+  return linesOf(of, RunStatement.parse(JSON.parse(payload)));
+}
+
+/** A multiple of three, so that the pieces are one text in base64; a blob may have a hundred megabytes. */
+const PIECE_BYTES = 3 * 128 * 1024;
+
+async function* linesOf(
+  { envelope, blobs }: { envelope: Envelope; blobs: BlobReader },
+  statement: RunStatement,
+): AsyncGenerator<string> {
+  yield `${JSON.stringify(envelope)}\n`;
+  for await (const ref of allBlobs(blobs, statement)) {
+    const bytes = Buffer.from(await blobs.get(ref));
+    yield `{"sha256":${JSON.stringify(ref)},"base64":"`;
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES)
+      yield bytes.subarray(at, at + PIECE_BYTES).toString('base64');
+    yield '"}\n';
+  }
 }
 
 /** Writes these lines into a new file. Returns how many blobs there are. */
@@ -46,9 +61,9 @@ export async function writeBundle({
 }): Promise<number> {
   let count = -1;
   async function* counted(): AsyncGenerator<string> {
-    for await (const line of evidenceLines(of)) {
-      count += 1;
-      yield line;
+    for await (const text of evidenceLines(of)) {
+      if (text.endsWith('\n')) count += 1;
+      yield text;
     }
   }
   await pipeline(counted(), createWriteStream(file, { flags: 'wx', mode: 0o600 }));

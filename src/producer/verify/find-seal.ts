@@ -7,6 +7,9 @@ import type { Redis } from '../../shared/redis.ts';
 import { TERMINAL_RUN } from '../../shared/run-record.ts';
 import type { RunStore } from '../../shared/run-store.ts';
 
+/** How long the worker that ended a run may take to sign it. */
+export const SEAL_MS = 30_000;
+
 /** The signed statement about a run. Throws `NOT_VERIFIED` with the reason where there is none. */
 export async function findSeal(
   of: { redis: Redis; prefix: string; blobs: BlobStore; store: RunStore },
@@ -15,6 +18,11 @@ export async function findSeal(
   const run = await of.store.getRun(runId);
   const envelope = await readSeal(of, runId);
   if (envelope !== undefined) return envelope;
+  const { finishedAt } = run;
+  if (finishedAt !== null && Date.now() - Date.parse(finishedAt) < SEAL_MS)
+    throw new FleetError('NOT_VERIFIED', `run ${runId} has only just ended: it is being sealed`, {
+      remedy: 'Ask again in half a minute.',
+    });
   const hasEnded = TERMINAL_RUN.includes(run.status);
   throw new FleetError(
     'NOT_VERIFIED',

@@ -14,7 +14,7 @@ const KEPT_COMPLAINTS = 2_000;
 /** It lives as long as the conversation, which ends it: what is for one command would end it in the middle. */
 const CPU_SECONDS = 3_600;
 const LIMITS = { wallMs: 24 * 3_600_000, cpuSeconds: CPU_SECONDS, outputBytes: 2 * MAX_BYTES };
-const MAY_USE = `it may use ${CPU_SECONDS} s of CPU time`;
+const MAY_USE = `it may use ${CPU_SECONDS} s of CPU time, and the memory of a command`;
 
 /** Talks with an MCP server that runs in the sandbox, over its standard input and output: one JSON message a line. */
 export class SandboxTransport implements Transport {
