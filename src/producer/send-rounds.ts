@@ -17,8 +17,8 @@ export async function sendRounds(
   blobs: BlobStore,
 ): Promise<void> {
   // One listener for all of the answer: what compresses it keeps each of them.
-  let wake = (): void => undefined;
-  for (const event of ['drain', 'close'] as const) res.on(event, () => wake());
+  let wake: (() => void) | undefined;
+  for (const event of ['drain', 'close'] as const) res.on(event, () => wake?.());
   let before = JSON.stringify({ ...head, rounds: [] }).slice(0, -2);
   res.type('json');
   for (let at = 0; at < refs.length && !res.destroyed; at += AT_ONCE) {
