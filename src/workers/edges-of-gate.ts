@@ -5,7 +5,7 @@ import type { PersonaResult } from '../shared/jobs.ts';
 import type { IntegrityCheck } from '../shared/round-evidence.ts';
 import type { PlannedPhase, RunPlan } from '../shared/run-record.ts';
 import type { Finding } from '../shared/verdict.ts';
-import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+import { type LoadedDefinitions, type WorkerContext, documentReader } from './worker-context.ts';
 
 interface Edges {
   /** What of it is missing in the files of the phase. */
@@ -39,7 +39,7 @@ export async function edgesOf(
           })),
         );
   return {
-    look: (root) => owedFindings(root, owed, handoffs, ctx.measuring?.processes?.readDocument(signal)),
+    look: (root) => owedFindings(root, owed, handoffs, documentReader(ctx, signal)),
     check: (findings) => {
       const missing = findings.filter(({ rule }) => rule === 'handoff/need' || rule === 'handoff/contract');
       const message =

@@ -21,7 +21,7 @@ import { type ChangedFile, type Source, openWorkspace } from '../shared/workspac
 import { lookForWork, originsOf } from '../gates/contracts/look-for-work.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import { conflictFinding, overlapFinding } from './shared-files.ts';
-import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+import { type LoadedDefinitions, type WorkerContext, documentReader } from './worker-context.ts';
 import { removeTree } from '../shared/remove-tree.ts';
 
 /** Collectors that read what people and reviewers recorded; they run when that is there. */
@@ -187,7 +187,7 @@ const workOf = (
     phase.personas,
     loaded.definitions.personas,
     originsOf(changed, owners),
-    ctx.measuring?.processes?.readDocument(signal),
+    documentReader(ctx, signal),
   );
 
 /** An earlier measurement as it was, with its reports as files again. */

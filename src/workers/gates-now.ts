@@ -13,7 +13,7 @@ import { edgesOf } from './edges-of-gate.ts';
 import { measureIntegrity } from './gate-integrity.ts';
 import { JUDGEMENT_COLLECTORS } from './gate-measure.ts';
 import { gateText } from './gate-text.ts';
-import type { LoadedDefinitions, WorkerContext } from './worker-context.ts';
+import { type LoadedDefinitions, type WorkerContext, documentReader } from './worker-context.ts';
 import { removeTree } from '../shared/remove-tree.ts';
 import { Turns } from '../shared/turns.ts';
 
@@ -98,7 +98,7 @@ async function measureNow(ctx: WorkerContext, asked: Asked, policy: string): Pro
         personas,
         loaded.definitions.personas,
         originsOf(integrity.changed, await workspace.lastPersonas(await workspace.head())),
-        ctx.measuring?.processes?.readDocument(signal),
+        documentReader(ctx, signal),
       ),
     });
     // What its hand-off says is not known yet; the files that others need of it are.

@@ -12,6 +12,7 @@ import type { RunStore } from '../shared/run-store.ts';
 import type { Sandbox } from '../shared/sandbox/sandbox.ts';
 import { type PolicySet, loadPolicySet } from '../gates/load-policy.ts';
 import type { Collector } from '../gates/collector.ts';
+import type { ReadDocument } from '../gates/document-problems.ts';
 import type { MeasuringProcesses } from '../gates/separate/measuring-processes.ts';
 import type { MeasuringAids } from '../gates/open-measuring-aids.ts';
 
@@ -37,6 +38,10 @@ export interface WorkerContext {
   };
   logger: Logger;
 }
+
+/** Where the documents of one measurement are read, so that they hold up no conversation. */
+export const documentReader = ({ measuring }: WorkerContext, signal: AbortSignal): ReadDocument | undefined =>
+  measuring?.processes?.readDocument(signal);
 
 export interface LoadedDefinitions {
   definitions: Definitions;

@@ -12,6 +12,7 @@ import { MeasuringProcesses } from '../../src/gates/separate/measuring-processes
 import { FleetError } from '../../src/shared/errors.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import type { Sandbox } from '../../src/shared/sandbox/sandbox.ts';
+import { NOTHING_RUNS, slowDocument } from '../support/slow-document.ts';
 
 const metric = (collector: string, more = ''): string =>
   `{ description: d, type: count, unit: u, direction: min, collector: ${collector}, examined: files, minimum_examined: 1${more} }`;
@@ -324,10 +325,9 @@ describe('artifacts', () => {
   });
 
   test('a document that takes minutes to parse lacks what it must hold, and holds up nothing meanwhile', async () => {
-    const direct = { kind: 'off', description: 'none', prlimit: 'none', setpriv: 'none', uid: undefined } as const;
-    const processes = new MeasuringProcesses({ direct }, { readMs: 300 });
+    const processes = new MeasuringProcesses(NOTHING_RUNS, { readMs: 300 });
     onTestFinished(() => processes.close());
-    await put('docs/notes.md', '# A\n\nword *x* [l](http://a) and `c`\n\n- a\n- b\n\n'.repeat(18_000));
+    await put('docs/notes.md', slowDocument(18_000));
     let turns = 0;
     const ticking = setInterval(() => (turns += 1), 5);
     const measured = await measure({ collectors: [], processes });

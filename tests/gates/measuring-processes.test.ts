@@ -4,22 +4,18 @@ import { readDocument } from '../../src/gates/document-problems.ts';
 import { documentsCollector } from '../../src/gates/collectors/documents/documents.ts';
 import { runCollector } from '../../src/gates/run-collector.ts';
 import { MeasuringProcesses } from '../../src/gates/separate/measuring-processes.ts';
-import type { SandboxSettings } from '../../src/shared/sandbox/sandbox-settings.ts';
+import { NOTHING_RUNS, slowDocument } from '../support/slow-document.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { check, realSandbox } from './integrity/support.ts';
 import { Project, collect, contextFor } from './collectors/documents-support.ts';
 
-/** Documents are read without running anything. */
-const settings: SandboxSettings = {
-  direct: { kind: 'off', description: 'none', prlimit: 'none', setpriv: 'none', uid: undefined },
-};
 const METRIC = 'documentation_completeness';
-const processes = new MeasuringProcesses(settings);
+const processes = new MeasuringProcesses(NOTHING_RUNS);
 afterAll(() => processes.close());
 
 const PRD = 'docs/requirements/prd.md';
 /** Within what a document may have; its parser takes minutes for it. */
-const ENDLESS = '# A\n\nword *x* [l](http://a) and `c`\n\n- a\n- b\n\n'.repeat(18_000);
+const ENDLESS = slowDocument(18_000);
 
 test('a collector measures the same in a process of its own, its faults included', async () => {
   const separate = processes.separate(documentsCollector);
@@ -63,7 +59,7 @@ test('a document is read the same there; one that cannot be read in time lacks e
   const here = await readDocument(root, PRD, spec);
   expect(here).toContain(`${PRD} has no heading "Nowhere"`);
   expect(await processes.readDocument(signal)(root, PRD, spec)).toEqual(here);
-  const hasty = new MeasuringProcesses(settings, { readMs: 300 });
+  const hasty = new MeasuringProcesses(NOTHING_RUNS, { readMs: 300 });
   onTestFinished(() => hasty.close());
   let turns = 0;
   const ticking = setInterval(() => (turns += 1), 5);
@@ -87,7 +83,7 @@ test('a document is read the same there; one that cannot be read in time lacks e
 }, 60_000);
 
 test('a process that cannot be started is told at once, and is forgotten', async () => {
-  const none = new MeasuringProcesses(settings);
+  const none = new MeasuringProcesses(NOTHING_RUNS);
   const { execPath } = process;
   process.execPath = '/nowhere/node';
   onTestFinished(() => void (process.execPath = execPath));

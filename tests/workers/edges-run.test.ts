@@ -6,6 +6,7 @@ import { RoundEvidence } from '../../src/shared/round-evidence.ts';
 import { Script } from '../../src/workers/scripted/script-schema.ts';
 import { startScriptedProvider } from '../../src/workers/scripted/server.ts';
 import { type EndedRun, type SuppliedFleet, startSuppliedFleet } from '../support/supplied-fleet.ts';
+import { NOTHING_RUNS, slowDocument } from '../support/slow-document.ts';
 import { testRedis } from '../support/test-redis.ts';
 import { workflowText } from '../cases/workflow-text.ts';
 
@@ -165,13 +166,10 @@ test('what two phases changed at the same time is told to the one after them; wh
 });
 
 test('a document that takes long to parse holds up no conversation: it is read elsewhere, and in time or not at all', async () => {
-  const direct = { kind: 'off', description: 'none', prlimit: 'none', setpriv: 'none', uid: undefined } as const;
-  const processes = new MeasuringProcesses({ direct }, { readMs: 200 });
+  const processes = new MeasuringProcesses(NOTHING_RUNS, { readMs: 200 });
   onTestFinished(() => processes.close());
-  // Some four seconds of parsing.
-  const slow = '# A\n\nword *x* [l](http://a) and `c`\n\n- a\n- b\n\n'.repeat(2_800);
   const fleet = await fleetOf(
-    [job('wish', 'analyst', [writing('prd.md', slow), handOff()])],
+    [job('wish', 'analyst', [writing('prd.md', slowDocument(2_800)), handOff()])],
     {
       analyst: 'deliverables: { prd_document: { paths: [prd.md], contains: { sections: [Goals] } } }\n',
       builder: 'needs: [prd_document]\n',
