@@ -82,6 +82,17 @@ test('a document is read the same there; one that cannot be read in time lacks e
   await waited;
 }, 60_000);
 
+test('a process that is lost is no fault of the document: it is read by another one', async () => {
+  const { root } = new Project();
+  const mortal = new MeasuringProcesses(NOTHING_RUNS);
+  onTestFinished(() => mortal.close());
+  const read = mortal.readDocument(new AbortController().signal);
+  const spec = { sections: ['Goals'], fenced: undefined };
+  expect(await read(root, PRD, spec)).toEqual([]);
+  for (const pid of mortal.pids) process.kill(pid, 'SIGKILL');
+  expect(await read(root, PRD, spec)).toEqual([]);
+});
+
 test('a process that cannot be started is told at once, and is forgotten', async () => {
   const none = new MeasuringProcesses(NOTHING_RUNS);
   const { execPath } = process;
